@@ -1,0 +1,13 @@
+//! `baoctl` moves an OpenBao server from one replica on file storage to a three-voter Raft cluster.
+//!
+//! The layers only look downwards (a test holds that):
+//!
+//! ```text
+//! cli  ->  ui, engine  ->  runbook, journal, event, action, check  ->  platform  ->  bao, storage
+//! ```
+//!
+//! See `docs/architecture.md` for what each may know.
+
+pub mod armed;
+pub mod meter;
+pub mod storage;

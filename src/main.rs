@@ -1,0 +1,2 @@
+//! The `baoctl` program.
+fn main() {}
