@@ -9,5 +9,7 @@
 //! See `docs/architecture.md` for what each may know.
 
 pub mod armed;
+pub mod bao;
 pub mod meter;
+pub mod platform;
 pub mod storage;

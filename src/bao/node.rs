@@ -1,0 +1,83 @@
+//! The calls this tool makes to one node.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::{
+    AuditDevice, Health, InitKeys, Leader, Mount, RaftConfiguration, Result, SealStatus, VoterState,
+};
+use crate::armed::Armed;
+use crate::meter::Meter;
+
+/// One node, addressed directly and never through a Service. A call that changes anything wants an [`Armed`].
+///
+/// Nothing here retries: only the caller knows whether a call may be sent twice.
+#[async_trait]
+pub trait Node: Send + Sync {
+    /// The node's name, for example `openbao-0`.
+    fn name(&self) -> &str;
+
+    /// `GET sys/seal-status`.
+    async fn seal_status(&self) -> Result<SealStatus>;
+    /// `GET sys/health`; each of the status codes it knows is an answer, not an error.
+    async fn health(&self) -> Result<Health>;
+    /// `GET sys/leader`.
+    async fn leader(&self) -> Result<Leader>;
+
+    /// `PUT sys/init` with `shares` and `threshold`; deadline 60 s.
+    async fn init(&self, shares: u32, threshold: u32, armed: &Armed) -> Result<InitKeys>;
+    /// `PUT sys/unseal` with one share; `deadline` is the caller's, as the last key of a joining follower blocks.
+    async fn unseal(
+        &self,
+        share: &SecretString,
+        deadline: Duration,
+        armed: &Armed,
+    ) -> Result<SealStatus>;
+    /// `PUT sys/unseal` with `reset`: forgets the shares given so far.
+    async fn reset_unseal(&self, armed: &Armed) -> Result<SealStatus>;
+    /// `PUT sys/seal`; deadline 120 s. The data is frozen when this has returned.
+    async fn seal(&self, token: &SecretString, armed: &Armed) -> Result<()>;
+    /// `PUT sys/step-down`.
+    async fn step_down(&self, token: &SecretString, armed: &Armed) -> Result<()>;
+
+    /// `GET auth/token/lookup-self`, the `data` object. 403 means that this cluster does not know the token.
+    async fn lookup_self(&self, token: &SecretString) -> Result<Value>;
+    /// `GET sys/mounts` by path.
+    async fn mounts(&self, token: &SecretString) -> Result<BTreeMap<String, Mount>>;
+    /// `GET sys/auth` by path.
+    async fn auth_methods(&self, token: &SecretString) -> Result<BTreeMap<String, Mount>>;
+    /// `LIST sys/policies/acl`, sorted.
+    async fn policies(&self, token: &SecretString) -> Result<Vec<String>>;
+    /// `GET sys/audit` by path.
+    async fn audit_devices(&self, token: &SecretString) -> Result<BTreeMap<String, AuditDevice>>;
+
+    /// `GET sys/storage/raft/configuration`.
+    async fn raft_configuration(&self, token: &SecretString) -> Result<RaftConfiguration>;
+    /// `GET sys/storage/raft/autopilot/state`, its servers by id.
+    async fn autopilot(&self, token: &SecretString) -> Result<BTreeMap<String, VoterState>>;
+    /// `GET sys/storage/raft/snapshot` streamed into `to` (mode 0600, synced); returns its bytes.
+    async fn snapshot_save(
+        &self,
+        token: &SecretString,
+        to: &Path,
+        meter: &dyn Meter,
+    ) -> Result<u64>;
+    /// `POST sys/storage/raft/snapshot-force` streamed from `from`. An Ok is "accepted", not "restored".
+    async fn snapshot_force(
+        &self,
+        token: &SecretString,
+        from: &Path,
+        meter: &dyn Meter,
+        armed: &Armed,
+    ) -> Result<()>;
+
+    /// `GET sys/raw/<key>`: the decrypted entry's length in bytes, `None` for 404. Needs `raw_storage_endpoint`.
+    async fn raw_len(&self, token: &SecretString, key: &str) -> Result<Option<u64>>;
+    /// `GET <path>` on the data API; the whole answer, `None` for 404.
+    async fn read(&self, token: &SecretString, path: &str) -> Result<Option<Value>>;
+}

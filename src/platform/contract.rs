@@ -1,0 +1,209 @@
+//! The one trait between the actions and the place a server lives in.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::Result;
+use crate::armed::Armed;
+use crate::bao::{AuditDevice, Node};
+use crate::meter::Meter;
+use crate::storage::Manifest;
+
+/// What a run is about. A journal is bound to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// `local` or `kubernetes`.
+    pub platform: String,
+    /// The kubeconfig context; for `local` the work folder.
+    pub context: String,
+    /// The namespace, which is also the word that confirms the outage.
+    pub namespace: String,
+    /// The release.
+    pub release: String,
+    /// Identity that no two targets share: the uid of `kube-system`; for `local` a uuid made with the work folder.
+    pub uid: String,
+}
+
+/// A storage backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StorageKind {
+    /// One file per entry.
+    File,
+    /// Integrated storage.
+    Raft,
+}
+
+/// One run of a member's server: it changes with every restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Container id, or process id with start time.
+    pub id: String,
+    /// Restarts inside the same pod; always 0 for processes.
+    pub restarts: u32,
+}
+
+/// What stands on a member's data volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// The volume exists.
+    pub exists: bool,
+    /// It holds entries of the file backend.
+    pub file_tree: bool,
+    /// It holds raft files that a server would pick up (`vault.db`, `raft/`).
+    pub raft_files: bool,
+    /// Raft files that were moved aside, by folder name.
+    pub aside: Vec<String>,
+    /// Bytes free.
+    pub free_bytes: u64,
+}
+
+/// The release as it is configured now (which need not be what runs: `OnDelete`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// The storage stanza.
+    pub storage: StorageKind,
+    /// Members that should exist.
+    pub replicas: u32,
+    /// Version of the server's program or image.
+    pub version: String,
+    /// Changes with each applied configuration; `rollback` goes back to it.
+    pub revision: String,
+    /// The audit stanzas, by path.
+    pub audit: BTreeMap<String, AuditDevice>,
+    /// A `seal` or `initialize` stanza that this migration cannot carry over.
+    pub foreign_stanzas: Vec<String>,
+}
+
+/// The change of the release to raft.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flip {
+    /// Members that should exist afterwards.
+    pub replicas: u32,
+    /// `max_entry_size` in bytes, when the data has values over the default of 1 MiB.
+    pub max_entry_size: Option<u64>,
+    /// Raft's `performance_multiplier`.
+    pub performance_multiplier: u32,
+}
+
+/// What a flip would do, tried without changing anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlipPlan {
+    /// The calls it would make, one line each.
+    pub calls: Vec<String>,
+    /// A unified diff of the server's configuration.
+    pub diff: String,
+}
+
+/// The Secrets this tool reads and writes. They belong to the target, so that they are found without a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretName {
+    /// The one that the release's auto-unseal hook reads.
+    Unseal,
+    /// The copy of `Unseal` while that is parked.
+    Parked,
+    /// The keys of the throwaway cluster between init and restore.
+    Throwaway,
+}
+
+/// A Secret's fields.
+pub type SecretData = BTreeMap<String, SecretString>;
+
+/// A part of a step that has a meaning on some platforms only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// Network rules for 8200 and 8201.
+    Network,
+    /// Reconcilers, CronJobs and Jobs that act on the release.
+    Actors,
+    /// A copy of the volume by another tool (Velero, `VolumeSnapshot`).
+    VolumeBackup,
+    /// Clients that sync from the server (External Secrets).
+    Clients,
+    /// The release's source in Git.
+    Git,
+}
+
+/// Whether a [`Part`] has a meaning here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applicability {
+    /// It has.
+    Applies,
+    /// It has none, for this reason.
+    DoesNotApply(&'static str),
+}
+
+/// The place a server lives in: its members, their volumes, its release and its Secrets.
+///
+/// A method that changes anything wants an [`Armed`]. All of them may be called again after a crash: each
+/// says in its text what a second call does.
+#[async_trait]
+pub trait Platform: Send + Sync {
+    /// What the run is about.
+    fn target(&self) -> Target;
+    /// Member names in ordinal order: the first is the source, all three are the later voters.
+    fn members(&self) -> Vec<String>;
+    /// Whether a part of a step has a meaning here.
+    fn applicability(&self, part: Part) -> Applicability;
+    /// Folder for the run's own files: archives, manifests, reports. Created with mode 0700 on first use.
+    fn run_dir(&self) -> &Path;
+
+    /// The member's API.
+    fn node(&self, member: &str) -> Result<Arc<dyn Node>>;
+    /// The member's running server, `None` when there is none.
+    async fn instance(&self, member: &str) -> Result<Option<Instance>>;
+    /// The last `lines` lines of the member's log.
+    async fn log_tail(&self, member: &str, lines: usize) -> Result<Vec<String>>;
+    /// Stops the member's server and waits until it is gone; nothing to do when it is.
+    async fn stop(&self, member: &str, armed: &Armed) -> Result<()>;
+    /// Stops the member's server if it runs and starts it with the release's configuration; returns when its API answers.
+    async fn replace(&self, member: &str, armed: &Armed) -> Result<()>;
+
+    /// What stands on the member's data volume.
+    async fn volume(&self, member: &str) -> Result<Volume>;
+    /// The manifest of the file tree, made beside the data.
+    async fn tree_manifest(&self, member: &str, meter: &dyn Meter) -> Result<Manifest>;
+    /// Copies the file tree as one tar file to `to` (0600, synced, replaced whole), stopping at a cut stream.
+    async fn tree_copy(&self, member: &str, to: &Path, meter: &dyn Meter) -> Result<()>;
+    /// The file of one entry as it stands in the tree, `None` when absent.
+    async fn tree_entry(&self, member: &str, key: &str) -> Result<Option<Vec<u8>>>;
+    /// Writes one entry's file into the tree (temporary file, sync, rename); the same again is the same.
+    async fn write_tree_entry(
+        &self,
+        member: &str,
+        key: &str,
+        file: &[u8],
+        armed: &Armed,
+    ) -> Result<()>;
+    /// Removes one entry's file from the tree; absent is fine.
+    async fn remove_tree_entry(&self, member: &str, key: &str, armed: &Armed) -> Result<()>;
+    /// Moves `vault.db` and `raft/`, nothing else, into a folder `raft-aside-<label>` on the same volume. The server must be stopped.
+    async fn set_raft_aside(&self, member: &str, label: &str, armed: &Armed) -> Result<()>;
+
+    /// The release as configured now.
+    async fn release(&self) -> Result<Release>;
+    /// Tries the flip without changing anything: configuration, ports, programs, permissions.
+    async fn rehearse_flip(&self, flip: &Flip) -> Result<FlipPlan>;
+    /// Applies the flip: members beyond the first that should exist and do not are started, the first is left
+    /// as it runs (`OnDelete`) until it is replaced. The same again is the same.
+    async fn flip(&self, flip: &Flip, armed: &Armed) -> Result<()>;
+
+    /// Starts an empty raft node beside the release, unreachable for its clients, with `raw_storage_endpoint`. One that is left over is discarded first.
+    async fn scratch_start(&self, armed: &Armed) -> Result<Arc<dyn Node>>;
+    /// Removes the scratch node and its data; absent is fine.
+    async fn scratch_discard(&self, armed: &Armed) -> Result<()>;
+
+    /// A Secret's fields, `None` when it does not exist.
+    async fn secret(&self, name: SecretName) -> Result<Option<SecretData>>;
+    /// Writes a Secret whole and reads it back to compare.
+    async fn write_secret(&self, name: SecretName, data: &SecretData, armed: &Armed) -> Result<()>;
+    /// Removes one of the run's own Secrets (never `Unseal`); absent is fine.
+    async fn remove_secret(&self, name: SecretName, armed: &Armed) -> Result<()>;
+}

@@ -1,0 +1,58 @@
+//! What can go wrong with the place a server lives in.
+
+use std::path::PathBuf;
+
+/// The result of a platform call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failed platform call. Texts never carry a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder could not be read or written.
+    #[error("{doing} {}: {source}", path.display())]
+    Io {
+        /// What was being done, for example `reading`.
+        doing: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A program that is needed is not there.
+    #[error("{program} was not found: {why}")]
+    MissingProgram {
+        /// The program, as it was looked for.
+        program: String,
+        /// Where it was looked for and how to get it.
+        why: String,
+    },
+    /// A port that a server needs is taken by another process.
+    #[error(
+        "{member} needs port {port} on 127.0.0.1, but another process listens there; stop it and resume"
+    )]
+    PortTaken {
+        /// The member that needs it.
+        member: String,
+        /// The port.
+        port: u16,
+    },
+    /// A process did not start or ended early; the last lines of its log tell why.
+    #[error("{member} did not start: {why}\n{}", log.join("\n"))]
+    DidNotStart {
+        /// The member.
+        member: String,
+        /// What was seen.
+        why: String,
+        /// The last lines of its log.
+        log: Vec<String>,
+    },
+    /// The storage layer refused what it read or could not write.
+    #[error(transparent)]
+    Storage(#[from] crate::storage::Error),
+    /// The node itself answered with an error.
+    #[error(transparent)]
+    Node(#[from] crate::bao::Error),
+    /// Something is not as the platform needs it; the text says what and what to do.
+    #[error("{0}")]
+    Refused(String),
+}
