@@ -10,6 +10,7 @@
 
 pub mod armed;
 pub mod bao;
+pub mod event;
 pub mod meter;
 pub mod platform;
 pub mod storage;

@@ -1,0 +1,10 @@
+//! What a run tells its listeners: the terminal, plain lines, JSON lines and the report are all fed by these.
+
+mod model;
+mod observer;
+
+pub use model::{
+    ActionStatus, Banner, CheckStatus, Effect, Event, Failure, Level, Mode, ParityCounts, Plan,
+    PlannedAction, PlannedStep, StepStatus, StepSummary, Summary,
+};
+pub use observer::{Answer, Fanout, Observer, Operator, Question, Tier};

@@ -1,0 +1,67 @@
+//! Who listens to a run, and who answers it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Effect, Event};
+
+/// Listens to a run. Called in order, from one task at a time or several; must not block for long.
+pub trait Observer: Send + Sync {
+    /// One event.
+    fn observe(&self, event: &Event);
+}
+
+/// How hard a confirmation is to give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tier {
+    /// `y` or `n`; `--yes` answers it.
+    YesNo,
+    /// Typing this name; only `--confirm-outage NAME` answers it.
+    TypeName(String),
+}
+
+/// What an operator is asked before a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The step's id.
+    pub step: String,
+    /// Its strongest effect.
+    pub effect: Effect,
+    /// The question.
+    pub ask: String,
+    /// What will be so afterwards, one line each.
+    pub consequences: Vec<String>,
+    /// How it is answered.
+    pub tier: Tier,
+}
+
+/// An operator's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Go on.
+    Yes,
+    /// Do not.
+    No,
+    /// Nobody is there to ask: no terminal and no flag that answers this tier.
+    Nobody,
+}
+
+/// Answers a run's questions.
+#[async_trait]
+pub trait Operator: Send + Sync {
+    /// Asks, and waits for the answer as long as it takes.
+    async fn ask(&self, question: &Question) -> Answer;
+}
+
+/// Hands each event to several listeners.
+#[derive(Default, Clone)]
+pub struct Fanout(pub Vec<Arc<dyn Observer>>);
+
+impl Observer for Fanout {
+    fn observe(&self, event: &Event) {
+        for observer in &self.0 {
+            observer.observe(event);
+        }
+    }
+}
