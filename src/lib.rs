@@ -8,9 +8,11 @@
 //!
 //! See `docs/architecture.md` for what each may know.
 
+pub mod action;
 pub mod armed;
 pub mod bao;
 pub mod event;
+pub mod journal;
 pub mod meter;
 pub mod platform;
 pub mod storage;

@@ -1,0 +1,181 @@
+//! The kinds of action as a runbook names them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::event::Effect;
+use crate::platform::{Part, StorageKind};
+
+/// One action of a step: its kind, and what it needs to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ActionSpec {
+    /// Looks at everything that the later actions rely on. Changes nothing.
+    Preflight {},
+    /// Makes a checksummed archive of the live file tree and proves that it can be read back.
+    BackUp {},
+    /// A part of a step that only some platforms have.
+    Part {
+        /// Which.
+        part: Part,
+    },
+    /// Reads the unseal shares and the token, and checks that they belong to the source.
+    ReadKeys {},
+    /// Proves on an inert scratch node that the keys open the data, and keeps its raft TLS keyring.
+    Prove {},
+    /// Tries the change of the release without carrying it out.
+    RehearseFlip {
+        /// Members that should exist afterwards.
+        replicas: u32,
+    },
+    /// Copies the key out of the Secret that the auto-unseal hook reads, and empties it there.
+    ParkKey {},
+    /// Seals the source: the outage begins.
+    SealSource {},
+    /// Writes the entry that keeps a server on file storage from starting on the tree.
+    WriteTombstone {},
+    /// Copies the frozen tree, compares it with a manifest made beside the data, and converts it.
+    FinalCopy {
+        /// Put the proof's `core/raft/tls` into the snapshot: needed to restore into more than one voter.
+        graft: bool,
+    },
+    /// Changes the release to raft.
+    Flip {
+        /// Members that should exist afterwards.
+        replicas: u32,
+    },
+    /// Replaces the source's process by one with the changed release, after a last look.
+    ReplaceSource {},
+    /// Waits until every member that exists reports this storage.
+    AwaitStorage {
+        /// Which.
+        storage: StorageKind,
+    },
+    /// Initialises the first member on raft, exactly once, with the source's number of shares and threshold.
+    Init {},
+    /// Waits until each follower has found its leader.
+    Join {},
+    /// Unseals members that are sealed.
+    Unseal {
+        /// Which.
+        members: Members,
+        /// With which key.
+        key: Key,
+    },
+    /// Waits until the cluster has this many voters, one of them leading.
+    AwaitVoters {
+        /// How many.
+        voters: u32,
+    },
+    /// Restores the converted snapshot over the throwaway cluster.
+    Restore {
+        /// The step to go back to when the restore did not reach every voter.
+        #[serde(rename = "rewind-to")]
+        rewind_to: String,
+    },
+    /// Puts the OLD key back into the Secret that the auto-unseal hook reads.
+    ReturnKey {},
+    /// Removes the throwaway keys and the parked copy.
+    DestroyThrowaway {},
+    /// Compares every entry of the cluster with the source's manifest.
+    Compare {
+        /// Who leads while it is compared.
+        leaders: Leaders,
+    },
+    /// Compares mounts, auth methods, policies and audit devices on each voter with the source's.
+    CompareTables {},
+}
+
+/// Which members an action is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Members {
+    /// The first, which was the source.
+    First,
+    /// All but the first.
+    Followers,
+    /// All that exist.
+    All,
+}
+
+/// Which unseal key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Key {
+    /// The source's.
+    Old,
+    /// The throwaway cluster's.
+    Throwaway,
+}
+
+/// Whose snapshot is compared: a snapshot comes from the leader alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Leaders {
+    /// The leader as it is.
+    Current,
+    /// Each voter once, by stepping down in turn.
+    Each,
+}
+
+impl ActionSpec {
+    /// The kind as the runbook and the journal name it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Preflight {} => "preflight",
+            Self::BackUp {} => "back-up",
+            Self::Part { .. } => "part",
+            Self::ReadKeys {} => "read-keys",
+            Self::Prove {} => "prove",
+            Self::RehearseFlip { .. } => "rehearse-flip",
+            Self::ParkKey {} => "park-key",
+            Self::SealSource {} => "seal-source",
+            Self::WriteTombstone {} => "write-tombstone",
+            Self::FinalCopy { .. } => "final-copy",
+            Self::Flip { .. } => "flip",
+            Self::ReplaceSource {} => "replace-source",
+            Self::AwaitStorage { .. } => "await-storage",
+            Self::Init {} => "init",
+            Self::Join {} => "join",
+            Self::Unseal { .. } => "unseal",
+            Self::AwaitVoters { .. } => "await-voters",
+            Self::Restore { .. } => "restore",
+            Self::ReturnKey {} => "return-key",
+            Self::DestroyThrowaway {} => "destroy-throwaway",
+            Self::Compare { .. } => "compare",
+            Self::CompareTables {} => "compare-tables",
+        }
+    }
+
+    /// How much it can do.
+    pub const fn effect(&self) -> Effect {
+        match self {
+            Self::Preflight {}
+            | Self::BackUp {}
+            | Self::ReadKeys {}
+            | Self::RehearseFlip { .. }
+            | Self::AwaitStorage { .. }
+            | Self::AwaitVoters { .. }
+            | Self::Join {}
+            | Self::CompareTables {}
+            | Self::Compare {
+                leaders: Leaders::Current,
+            } => Effect::Read,
+            Self::Part { .. }
+            | Self::Prove {}
+            | Self::ParkKey {}
+            | Self::Unseal { .. }
+            | Self::ReturnKey {}
+            | Self::DestroyThrowaway {}
+            | Self::Compare {
+                leaders: Leaders::Each,
+            } => Effect::Change,
+            Self::SealSource {}
+            | Self::WriteTombstone {}
+            | Self::FinalCopy { .. }
+            | Self::Flip { .. }
+            | Self::ReplaceSource {} => Effect::Outage,
+            Self::Init {} | Self::Restore { .. } => Effect::NoBlindRepeat,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The records of a journal. `docs/journal-format.md` describes them; released ones stay readable for ever.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::event::{ActionStatus, Mode};
+use crate::platform::Target;
+
+/// The first record: what the run is, and against what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Version of the journal's format.
+    pub format: u32,
+    /// Version of the tool that began the run.
+    pub baoctl: String,
+    /// The run's id.
+    pub run: Uuid,
+    /// Kind of run; never a dry run, which keeps no journal.
+    pub mode: Mode,
+    /// The runbook as it was.
+    pub runbook: RunbookText,
+    /// What the run is about.
+    pub target: Target,
+    /// Flags of the run, without secrets.
+    pub inputs: BTreeMap<String, String>,
+}
+
+/// A runbook, whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunbookText {
+    /// Its `name`.
+    pub name: String,
+    /// Where it was read from; `None` for one that is built in.
+    pub file: Option<PathBuf>,
+    /// SHA-256 of the text, hex.
+    pub sha256: String,
+    /// The YAML.
+    pub text: String,
+}
+
+/// A moment that a report needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mark {
+    /// Clients are no longer served from now on.
+    OutageStarted,
+    /// The first node is active with the old data.
+    OutageEnded,
+}
+
+/// One line of a journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "kebab-case")]
+pub enum Record {
+    /// The run begins.
+    Started(Header),
+    /// A later process goes on with it.
+    Resumed {
+        /// Version of the tool that goes on.
+        baoctl: String,
+        /// Process id of it.
+        pid: u32,
+        /// The runbook that holds from here on, when a changed one was accepted.
+        runbook: Option<RunbookText>,
+    },
+    /// The operator agreed to a step.
+    Confirmed {
+        /// The step's id.
+        step: String,
+        /// What was asked.
+        asked: String,
+    },
+    /// An action is about to act. On disk before anything happens.
+    Intent {
+        /// The step's id.
+        step: String,
+        /// The action's place in the step, from 0.
+        action: usize,
+        /// Its kind.
+        kind: String,
+        /// The calls it is about to make.
+        calls: Vec<String>,
+    },
+    /// An action ended well.
+    Result {
+        /// The step's id.
+        step: String,
+        /// The action's place in the step, from 0.
+        action: usize,
+        /// Its kind.
+        kind: String,
+        /// How it ended.
+        status: ActionStatus,
+        /// Time it took.
+        seconds: f64,
+        /// What came of it, in words.
+        summary: String,
+        /// What later actions need to know, by name.
+        facts: BTreeMap<String, Value>,
+    },
+    /// An action ended badly; its effect is unknown until it is observed.
+    Failed {
+        /// The step's id.
+        step: String,
+        /// The action's place in the step, from 0.
+        action: usize,
+        /// Its kind.
+        kind: String,
+        /// Why, without secrets.
+        why: String,
+    },
+    /// A moment.
+    Mark {
+        /// Which.
+        mark: Mark,
+    },
+    /// All that came of the actions from step `to` on no longer holds.
+    Rewound {
+        /// The step that found it out.
+        from: String,
+        /// The step to go on with.
+        to: String,
+        /// Why.
+        why: String,
+    },
+    /// The last step ended well.
+    Finished,
+}
