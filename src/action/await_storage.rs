@@ -1,0 +1,65 @@
+//! Waits until every member that exists reports the storage it should.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Action, Context, Evidence, Look, Observation, Outcome, Result};
+use crate::armed::Armed;
+use crate::platform::StorageKind;
+
+/// See [`super::ActionSpec::AwaitStorage`].
+pub struct AwaitStorage {
+    /// Which.
+    pub storage: StorageKind,
+}
+
+impl AwaitStorage {
+    const fn word(&self) -> &'static str {
+        match self.storage {
+            StorageKind::File => "file",
+            StorageKind::Raft => "raft",
+        }
+    }
+
+    async fn look(&self, ctx: &Context) -> Result<Look<Evidence>> {
+        let members = ctx.running().await?;
+        for member in &members {
+            let found = ctx.node(member)?.seal_status().await?.storage_type;
+            if found != self.word() {
+                return Ok(Look::NotYet(format!("{member} reports {found}")));
+            }
+        }
+        if members.is_empty() {
+            return Ok(Look::NotYet("no member runs".to_owned()));
+        }
+        Ok(Look::Ready(Evidence::new(format!("{} on {}", members.join(", "), self.word()))))
+    }
+}
+
+#[async_trait]
+impl Action for AwaitStorage {
+    fn title(&self, _: &Context) -> String {
+        format!("wait until every member reports {} storage", self.word())
+    }
+
+    async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
+        Ok(ctx.platform.members().iter().map(|member| format!("{member}: GET sys/seal-status")).collect())
+    }
+
+    async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        Ok(match self.look(ctx).await {
+            Ok(Look::Ready(evidence)) => Observation::Done(evidence),
+            Ok(Look::NotYet(_)) => Observation::Pending,
+            Err(error) if error.is_transient() => Observation::Pending,
+            Err(error) => return Err(error),
+        })
+    }
+
+    async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
+        let what = format!("every member to report {} storage", self.word());
+        let evidence =
+            ctx.until(&what, Duration::from_mins(5), Duration::from_millis(200), async || self.look(ctx).await).await?;
+        Ok(evidence.into())
+    }
+}

@@ -1,0 +1,97 @@
+//! What several actions ask of the cluster as a whole.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::keys::Keys;
+use super::{Context, Error, Look, Result, Voters};
+use crate::armed::Armed;
+use crate::bao::{Health, Node};
+use crate::platform::Instance;
+
+/// The member that leads, where there is one.
+pub async fn active(ctx: &Context) -> Result<Option<String>> {
+    for member in ctx.running().await? {
+        match ctx.node(&member)?.health().await {
+            Ok(Health::Active) => return Ok(Some(member)),
+            Ok(_) => {}
+            Err(error) => {
+                let error = Error::from(error);
+                if !error.is_transient() {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The member that leads, awaited.
+pub async fn await_active(ctx: &Context, deadline: Duration) -> Result<String> {
+    ctx.until("a member to lead", deadline, Duration::from_millis(100), async || {
+        Ok(active(ctx).await?.map_or_else(|| Look::NotYet("none is active".to_owned()), Look::Ready))
+    })
+    .await
+}
+
+/// Which process each running member runs.
+pub async fn instances(ctx: &Context) -> Result<Voters> {
+    let mut instances: BTreeMap<String, Instance> = BTreeMap::new();
+    for member in ctx.platform.members() {
+        if let Some(instance) = ctx.platform.instance(&member).await? {
+            instances.insert(member, instance);
+        }
+    }
+    Ok(Voters { instances })
+}
+
+/// The token that the cluster knows now: the throwaway one until the restore is sent, the old one after it.
+pub async fn current_token(ctx: &Context) -> Result<SecretString> {
+    if !ctx.restore_sent
+        && let Some(keys) = Keys::throwaway(ctx).await?
+    {
+        return Ok(keys.token);
+    }
+    Ok(Keys::old(ctx).await?.token)
+}
+
+/// Gives a sealed node its shares, and waits until it says that it is unsealed: a 200 may still say `sealed`.
+pub async fn unseal(ctx: &Context, node: &dyn Node, keys: &Keys, armed: &Armed) -> Result<()> {
+    let status = node.seal_status().await?;
+    if !status.sealed {
+        return Ok(());
+    }
+    if status.progress > 0 {
+        // Shares of an attempt that was cut off; a mix of two attempts is refused as a whole.
+        node.reset_unseal(armed).await?;
+    }
+    let needed = status.t.max(1) as usize;
+    for (given, share) in keys.shares.iter().take(needed).enumerate() {
+        ctx.meter.waiting(&format!("{} takes share {} of {needed}", node.name(), given + 1));
+        if let Err(error) = node.unseal(share, Duration::from_mins(1), armed).await {
+            if let Some(400) = error.status() {
+                return Err(Error::WrongKey { member: node.name().to_owned(), why: error.to_string() });
+            }
+            if !error.outcome_unknown() {
+                return Err(error.into());
+            }
+            // The last key of a joining follower blocks until the join completes: the poll below tells.
+        }
+    }
+    ctx.until(
+        &format!("{} to be unsealed", node.name()),
+        Duration::from_mins(2),
+        Duration::from_millis(100),
+        async || {
+            let status = node.seal_status().await?;
+            Ok(if status.sealed {
+                Look::NotYet(format!("sealed, {} of {} shares taken", status.progress, status.t))
+            } else {
+                Look::Ready(())
+            })
+        },
+    )
+    .await
+}

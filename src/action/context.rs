@@ -1,0 +1,150 @@
+//! What an action can see and use.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{Error, Fact, Result};
+use crate::bao::Node;
+use crate::event::{Event, Level, Observer};
+use crate::journal::Mark;
+use crate::meter::SharedMeter;
+use crate::platform::Platform;
+
+/// Writes a [`Mark`] into the run's journal at the moment it happens.
+pub type Marker = Arc<dyn Fn(Mark) -> std::result::Result<(), String> + Send + Sync>;
+
+/// What an action can see and use.
+#[derive(Clone)]
+pub struct Context {
+    /// The place.
+    pub platform: Arc<dyn Platform>,
+    /// The run's id: it labels all that the run makes.
+    pub run: Uuid,
+    /// Voters that the runbook ends with.
+    pub replicas: u32,
+    /// A file with the keys, when the operator named one in place of the release's Secret.
+    pub keys_file: Option<PathBuf>,
+    /// Times the running action's intent was recorded before, in this run.
+    pub earlier_intents: u32,
+    /// A restore was sent, or may have been, since the last rewind.
+    pub restore_sent: bool,
+    /// Tells how far the running action is.
+    pub meter: SharedMeter,
+    /// Hears of checks and notes.
+    pub observer: Arc<dyn Observer>,
+    /// Writes marks.
+    pub marker: Marker,
+    /// What earlier actions found out.
+    pub facts: Arc<Mutex<BTreeMap<String, Value>>>,
+}
+
+/// One look at an awaited condition.
+pub enum Look<T> {
+    /// It has come about.
+    Ready(T),
+    /// Not yet; this is what was seen.
+    NotYet(String),
+}
+
+impl Context {
+    /// The first member: the source, later the one that is initialised.
+    pub fn first(&self) -> Result<String> {
+        let members = self.platform.members();
+        members.into_iter().next().ok_or_else(|| Error::refused("the release has no members"))
+    }
+
+    /// The other members.
+    pub fn followers(&self) -> Vec<String> {
+        self.platform.members().into_iter().skip(1).collect()
+    }
+
+    /// A member's API.
+    pub fn node(&self, member: &str) -> Result<Arc<dyn Node>> {
+        Ok(self.platform.node(member)?)
+    }
+
+    /// The members that have a running server.
+    pub async fn running(&self) -> Result<Vec<String>> {
+        let mut running = Vec::new();
+        for member in self.platform.members() {
+            if self.platform.instance(&member).await?.is_some() {
+                running.push(member);
+            }
+        }
+        Ok(running)
+    }
+
+    /// A file of the run.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.platform.run_dir().join(name)
+    }
+
+    /// A fact, or an error that says which action it comes from.
+    pub fn fact<F: Fact>(&self) -> Result<F> {
+        self.find::<F>().ok_or(Error::MissingFact { fact: F::NAME, from: F::FROM })
+    }
+
+    /// A fact, where there is one.
+    pub fn find<F: Fact>(&self) -> Option<F> {
+        let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        facts.get(F::NAME).and_then(|value| serde_json::from_value(value.clone()).ok())
+    }
+
+    /// A line for the operator.
+    pub fn note(&self, level: Level, message: impl Into<String>) {
+        self.observer.observe(&Event::Note { level, message: message.into() });
+    }
+
+    /// Records a moment.
+    pub fn mark(&self, mark: Mark) -> Result<()> {
+        (self.marker)(mark).map_err(Error::Journal)
+    }
+
+    /// Looks every `pause` until the condition has come about, or `deadline` has passed. A look that fails for a
+    /// transient reason counts as not yet.
+    pub async fn until<T, F, L>(&self, what: &str, deadline: Duration, pause: Duration, mut look: L) -> Result<T>
+    where
+        F: Future<Output = Result<Look<T>>> + Send,
+        L: FnMut() -> F + Send,
+    {
+        let started = Instant::now();
+        loop {
+            let last = match look().await {
+                Ok(Look::Ready(value)) => return Ok(value),
+                Ok(Look::NotYet(seen)) => seen,
+                Err(error) if error.is_transient() => error.to_string(),
+                Err(error) => return Err(error),
+            };
+            if started.elapsed() >= deadline {
+                return Err(Error::Stuck { what: what.to_owned(), last, after: deadline });
+            }
+            self.meter.waiting(&format!("{what}: {last}"));
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// Runs blocking work of the storage layer off the async threads.
+pub async fn blocking<T, E, F>(work: F) -> Result<T>
+where
+    T: Send + 'static,
+    E: Into<Error> + Send + 'static,
+    F: FnOnce() -> std::result::Result<T, E> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(Into::into),
+        Err(error) => Err(Error::refused(format!("an internal task failed: {error}"))),
+    }
+}
+
+/// A path as text for people and facts.
+pub fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

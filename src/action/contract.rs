@@ -1,0 +1,94 @@
+//! What an action owes the engine.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Context, Result};
+use crate::armed::Armed;
+
+/// One unit of work. The engine goes check, confirm, intent, apply, observe again, result; a resumed run
+/// re-enters at [`Action::observe`], never at a memory of what was planned.
+#[async_trait]
+pub trait Action: Send + Sync {
+    /// What it is about to do, in words: shown while it runs.
+    fn title(&self, ctx: &Context) -> String;
+
+    /// The calls it would make, one line each, told without making any that changes something.
+    async fn describe(&self, ctx: &Context) -> Result<Vec<String>>;
+
+    /// Looks where things stand.
+    async fn observe(&self, ctx: &Context) -> Result<Observation>;
+
+    /// Acts. The token is consumed: what it armed cannot go on after the action ended.
+    async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome>;
+}
+
+/// What a look found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Observation {
+    /// The effect is not there yet: act.
+    Pending,
+    /// The effect is there.
+    Done(Evidence),
+    /// An earlier try of this run left a state that is safe to clear and begin anew, after the strongest confirmation.
+    Redo(String),
+    /// Something else is there: do not act.
+    Conflict(String),
+    /// It has no meaning on this platform, for this reason.
+    NotApplicable(String),
+}
+
+/// How an action ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Its effect is there.
+    Done(Evidence),
+    /// It cleared what a failed try left; the run goes back to this step.
+    Rewind {
+        /// The step's id.
+        to: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// What came of an action: a line for people, and facts for the actions after it. Never a secret.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Evidence {
+    /// In words.
+    pub summary: String,
+    /// By name.
+    pub facts: BTreeMap<String, Value>,
+}
+
+impl Evidence {
+    /// Evidence without facts.
+    pub fn new(summary: impl Into<String>) -> Self {
+        Self { summary: summary.into(), facts: BTreeMap::new() }
+    }
+
+    /// Adds a fact.
+    pub fn with<F: Fact>(mut self, fact: &F) -> Self {
+        let value = serde_json::to_value(fact).unwrap_or(Value::Null);
+        self.facts.insert(F::NAME.to_owned(), value);
+        self
+    }
+}
+
+impl From<Evidence> for Outcome {
+    fn from(evidence: Evidence) -> Self {
+        Self::Done(evidence)
+    }
+}
+
+/// Something an action found out that later ones, perhaps in another process, rely on.
+pub trait Fact: Serialize + DeserializeOwned {
+    /// Its name in the journal.
+    const NAME: &'static str;
+    /// The kind of action it comes from, for the error when it is missing.
+    const FROM: &'static str;
+}

@@ -1,0 +1,157 @@
+//! What actions find out for those after them. All of it stands in the journal, none of it is secret.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Fact;
+use crate::bao::{AuditDevice, Mount};
+use crate::event::ParityCounts;
+use crate::platform::Instance;
+
+macro_rules! fact {
+    ($type:ty, $name:literal, $from:literal) => {
+        impl Fact for $type {
+            const NAME: &'static str = $name;
+            const FROM: &'static str = $from;
+        }
+    };
+}
+
+/// The source as preflight found it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Server version.
+    pub version: String,
+    /// Unseal shares in existence.
+    pub shares: u32,
+    /// Shares needed.
+    pub threshold: u32,
+    /// The cluster's id: the proof of identity after the restore.
+    pub cluster_id: String,
+    /// Entries in the tree.
+    pub entries: u64,
+    /// Bytes of the tree's files.
+    pub bytes: u64,
+    /// `max_entry_size` for the raft values, when a value is over the default of 1 MiB.
+    pub max_entry_size: Option<u64>,
+    /// What is mounted and allowed.
+    pub tables: Tables,
+}
+fact!(Source, "source", "preflight");
+
+/// What the API says is mounted, allowed and audited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tables {
+    /// `sys/mounts`.
+    pub mounts: BTreeMap<String, Mount>,
+    /// `sys/auth`.
+    pub auth: BTreeMap<String, Mount>,
+    /// ACL policies.
+    pub policies: Vec<String>,
+    /// `sys/audit`.
+    pub audit: BTreeMap<String, AuditDevice>,
+}
+
+/// The archive of the live tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    /// A tar of the tree.
+    pub tree: PathBuf,
+    /// SHA-256 of it, hex.
+    pub sha256: String,
+    /// Entries in it.
+    pub entries: u64,
+    /// Its bytes.
+    pub bytes: u64,
+}
+fact!(Backup, "backup", "back-up");
+
+/// The keys, as a fingerprint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysRead {
+    /// Keyed with the run's id.
+    pub fingerprint: String,
+    /// Shares at hand.
+    pub shares: usize,
+}
+fact!(KeysRead, "keys", "read-keys");
+
+/// That the keys open the data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// When, UTC.
+    pub at: jiff::Timestamp,
+    /// Entries that were decrypted.
+    pub decrypted: u64,
+    /// SHA-256 by key of the entries that bind keys and data.
+    pub seal_material: BTreeMap<String, String>,
+    /// The scratch node's snapshot: it holds the `core/raft/tls` for the graft.
+    pub snapshot: PathBuf,
+}
+fact!(Proof, "proof", "prove");
+
+/// The frozen source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frozen {
+    /// The server process that was sealed.
+    pub instance: Option<Instance>,
+}
+fact!(Frozen, "frozen", "seal-source");
+
+/// The final copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinalCopied {
+    /// The manifest made beside the data, as a file.
+    pub manifest: PathBuf,
+    /// SHA-256 of that manifest's text, hex.
+    pub manifest_digest: String,
+    /// The converted snapshot.
+    pub snapshot: PathBuf,
+    /// SHA-256 of it, hex.
+    pub sha256: String,
+    /// Digest of each value, the reference for parity.
+    pub values: PathBuf,
+    /// Entries of the source.
+    pub entries: u64,
+    /// Whether `core/raft/tls` was grafted in.
+    pub grafted: bool,
+}
+fact!(FinalCopied, "final-copy", "final-copy");
+
+/// The throwaway cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throwaway {
+    /// Its id: a restore goes over this one only.
+    pub cluster_id: String,
+}
+fact!(Throwaway, "throwaway", "unseal");
+
+/// Which process each member ran before the restore: one that changed tells a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voters {
+    /// By member.
+    pub instances: BTreeMap<String, Instance>,
+}
+fact!(Voters, "voters", "unseal");
+
+/// That every voter took the restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The voters that sealed themselves.
+    pub sealed: Vec<String>,
+    /// Voters that were absent and must be emptied and joined again.
+    pub absent: Vec<String>,
+}
+fact!(Restored, "restored", "restore");
+
+/// The comparison of cluster and source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compared {
+    /// Counts by leader.
+    pub by_leader: BTreeMap<String, ParityCounts>,
+    /// Entries of the source.
+    pub entries: u64,
+}
+fact!(Compared, "compared", "compare");

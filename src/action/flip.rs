@@ -1,0 +1,90 @@
+//! Changes the release to raft, or tries it.
+
+use async_trait::async_trait;
+
+use super::{Action, Context, Error, Evidence, FinalCopied, Observation, Outcome, Result, Source};
+use crate::armed::Armed;
+use crate::event::Level;
+use crate::platform::{self, StorageKind};
+
+/// See [`super::ActionSpec::RehearseFlip`].
+pub struct RehearseFlip {
+    /// Members that should exist afterwards.
+    pub replicas: u32,
+}
+
+/// See [`super::ActionSpec::Flip`].
+pub struct Flip {
+    /// Members that should exist afterwards.
+    pub replicas: u32,
+}
+
+fn values(ctx: &Context, replicas: u32) -> platform::Flip {
+    platform::Flip {
+        replicas,
+        max_entry_size: ctx.find::<Source>().and_then(|source| source.max_entry_size),
+        // Five is the server's default: slow hardware. One makes init, election and failover some five times faster.
+        performance_multiplier: 1,
+    }
+}
+
+#[async_trait]
+impl Action for RehearseFlip {
+    fn title(&self, _: &Context) -> String {
+        "try the change of the release without carrying it out".to_owned()
+    }
+
+    async fn describe(&self, _: &Context) -> Result<Vec<String>> {
+        Ok(vec!["render the raft configuration, try it and show its difference".to_owned()])
+    }
+
+    async fn observe(&self, _: &Context) -> Result<Observation> {
+        Ok(Observation::Pending)
+    }
+
+    async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
+        let plan = ctx.platform.rehearse_flip(&values(ctx, self.replicas)).await?;
+        ctx.note(Level::Detail, plan.diff);
+        Ok(Evidence::new(format!("{} calls would be accepted", plan.calls.len())).into())
+    }
+}
+
+#[async_trait]
+impl Action for Flip {
+    fn title(&self, _: &Context) -> String {
+        format!("change the release to raft with {} {}", self.replicas, if self.replicas == 1 { "replica" } else { "replicas" })
+    }
+
+    async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
+        Ok(ctx.platform.rehearse_flip(&values(ctx, self.replicas)).await?.calls)
+    }
+
+    async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        let release = ctx.platform.release().await?;
+        let first = ctx.first()?;
+        // The first member is not counted: it is replaced by an action of its own.
+        let followers = ctx.running().await?.iter().filter(|member| **member != first).count();
+        let started = followers + 1 >= self.replicas as usize;
+        Ok(if release.storage == StorageKind::Raft && release.replicas == self.replicas && started {
+            Observation::Done(Evidence::new(format!("revision {}", release.revision)))
+        } else {
+            Observation::Pending
+        })
+    }
+
+    async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
+        ctx.fact::<FinalCopied>()?;
+        if ctx.platform.release().await?.storage == StorageKind::File {
+            for member in ctx.platform.members() {
+                if ctx.platform.volume(&member).await?.raft_files {
+                    return Err(Error::refused(format!(
+                        "the volume of {member} holds raft files that are not of this run; a server would pick them up. \
+                         Move `vault.db` and `raft/` away and resume"
+                    )));
+                }
+            }
+        }
+        ctx.platform.flip(&values(ctx, self.replicas), &armed).await?;
+        Ok(Evidence::new(format!("revision {}", ctx.platform.release().await?.revision)).into())
+    }
+}

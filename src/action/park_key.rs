@@ -1,0 +1,103 @@
+//! Takes the old key out of the Secret that the auto-unseal hook reads, and puts it back.
+//!
+//! A follower that starts while the hook still offers the old key takes it for its join challenge and loops for ever.
+
+use async_trait::async_trait;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::keys::UNSEAL_KEY;
+use super::{Action, Context, Error, Evidence, Observation, Outcome, Restored, Result};
+use crate::armed::Armed;
+use crate::platform::{SecretData, SecretName};
+
+/// See [`super::ActionSpec::ParkKey`].
+pub struct ParkKey;
+
+/// See [`super::ActionSpec::ReturnKey`].
+pub struct ReturnKey;
+
+fn key_of(data: Option<&SecretData>) -> Option<&str> {
+    data.and_then(|data| data.get(UNSEAL_KEY)).map(ExposeSecret::expose_secret).filter(|key| !key.is_empty())
+}
+
+#[async_trait]
+impl Action for ParkKey {
+    fn title(&self, _: &Context) -> String {
+        "park the unseal key out of the hook's reach".to_owned()
+    }
+
+    async fn describe(&self, _: &Context) -> Result<Vec<String>> {
+        Ok(vec![
+            "copy the unseal Secret to a Secret of the run, read it back and compare".to_owned(),
+            format!("empty `{UNSEAL_KEY}` in the unseal Secret"),
+        ])
+    }
+
+    async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        let live = ctx.platform.secret(SecretName::Unseal).await?;
+        let parked = ctx.platform.secret(SecretName::Parked).await?;
+        Ok(match (live.is_some(), key_of(live.as_ref()), key_of(parked.as_ref())) {
+            (false, ..) => Observation::NotApplicable("the release has no unseal Secret".to_owned()),
+            (true, None, Some(_)) => Observation::Done(Evidence::new("the unseal Secret is empty, its copy is whole")),
+            (true, Some(live), Some(parked)) if live != parked => Observation::Conflict(
+                "the unseal Secret and its parked copy hold different keys; find out which one opens the data".to_owned(),
+            ),
+            (true, Some(_), _) => Observation::Pending,
+            (true, None, None) => {
+                Observation::Conflict("the unseal Secret is empty and no parked copy exists".to_owned())
+            }
+        })
+    }
+
+    async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
+        let live = ctx
+            .platform
+            .secret(SecretName::Unseal)
+            .await?
+            .ok_or_else(|| Error::refused("the unseal Secret is gone"))?;
+        // write_secret reads back and compares: only then is the original emptied.
+        ctx.platform.write_secret(SecretName::Parked, &live, &armed).await?;
+        let mut emptied = live;
+        emptied.insert(UNSEAL_KEY.to_owned(), SecretString::from(""));
+        ctx.platform.write_secret(SecretName::Unseal, &emptied, &armed).await?;
+        Ok(Evidence::new("the unseal Secret is empty, its copy is whole").into())
+    }
+}
+
+#[async_trait]
+impl Action for ReturnKey {
+    fn title(&self, _: &Context) -> String {
+        "put the old unseal key back for the hook".to_owned()
+    }
+
+    async fn describe(&self, _: &Context) -> Result<Vec<String>> {
+        Ok(vec![format!("write `{UNSEAL_KEY}` of the parked copy into the unseal Secret, read it back and compare")])
+    }
+
+    async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        let live = ctx.platform.secret(SecretName::Unseal).await?;
+        let parked = ctx.platform.secret(SecretName::Parked).await?;
+        Ok(match (key_of(live.as_ref()), key_of(parked.as_ref())) {
+            (Some(live), Some(parked)) if live == parked => Observation::Done(Evidence::new("the unseal Secret holds the old key")),
+            (None, Some(_)) => Observation::Pending,
+            (Some(_), Some(_)) => Observation::Conflict(
+                "somebody wrote another key into the unseal Secret while the old one was parked; only the old key opens \
+                 the restored cluster: empty the field and resume"
+                    .to_owned(),
+            ),
+            (_, None) if live.is_none() => Observation::NotApplicable("the release has no unseal Secret".to_owned()),
+            (_, None) => Observation::Conflict("the parked copy of the unseal Secret is gone".to_owned()),
+        })
+    }
+
+    async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
+        ctx.fact::<Restored>()?;
+        let parked = ctx
+            .platform
+            .secret(SecretName::Parked)
+            .await?
+            .ok_or_else(|| Error::refused("the parked copy of the unseal Secret is gone"))?;
+        ctx.platform.write_secret(SecretName::Unseal, &parked, &armed).await?;
+        Ok(Evidence::new("the unseal Secret holds the old key").into())
+    }
+}

@@ -1,0 +1,258 @@
+//! Restores the converted snapshot over the throwaway cluster.
+//!
+//! A leader that dies before every voter has sealed itself leaves a healthy-looking, empty cluster: then nothing is
+//! unsealed, every member's raft files are moved aside, and the run goes back to the init.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use super::cluster::{active, instances};
+use super::context::blocking;
+use super::keys::Keys;
+use super::{
+    Action, Context, Error, Evidence, FinalCopied, Look, Observation, Outcome, Restored, Result, Source, Throwaway, Voters,
+};
+use crate::armed::Armed;
+use crate::bao::SealStatus;
+use crate::event::Level;
+use crate::meter::SharedMeter;
+use crate::platform::SecretName;
+use crate::storage::{self, ArchiveReader};
+
+/// See [`super::ActionSpec::Restore`].
+pub struct Restore {
+    /// The step to go back to when the restore did not reach every voter.
+    pub rewind_to: String,
+}
+
+/// What the cluster looks like around a restore.
+#[derive(Debug, PartialEq, Eq)]
+enum Scene {
+    /// The throwaway cluster is whole: a restore can be sent.
+    Throwaway,
+    /// It may be under way: some voters have sealed themselves, none was restarted.
+    Sealing(String),
+    /// Every voter that was there has sealed itself; the leader among them.
+    Sealed(Restored),
+    /// Neither: it did not reach every voter.
+    Broken(String),
+}
+
+/// Time for the voters to seal themselves after an accepted restore, beside what the data needs.
+const SEALING: Duration = Duration::from_mins(3);
+
+async fn scene(ctx: &Context) -> Result<Scene> {
+    let before: Voters = ctx.fact()?;
+    let throwaway: Throwaway = ctx.fact()?;
+    let now = instances(ctx).await?;
+    let (mut sealed, mut unsealed, mut absent) = (Vec::new(), Vec::new(), Vec::new());
+    for (member, instance) in &before.instances {
+        if now.instances.get(member) != Some(instance) {
+            absent.push(member.clone());
+            continue;
+        }
+        // The server answers late while it swaps its data in: that is no dead member.
+        match ctx.node(member)?.seal_status().await {
+            Ok(SealStatus { sealed: true, .. }) => sealed.push(member.clone()),
+            Ok(SealStatus { cluster_id, .. }) if cluster_id.as_ref() == Some(&throwaway.cluster_id) => {
+                unsealed.push(member.clone());
+            }
+            Ok(status) => {
+                return Ok(Scene::Broken(format!(
+                    "{member} is unsealed as cluster {}, which is not the throwaway one",
+                    status.cluster_id.unwrap_or_default()
+                )));
+            }
+            Err(error) if error.status().is_none() => return Ok(Scene::Sealing(error.to_string())),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let quorum = before.instances.len() / 2 + 1;
+    Ok(match (sealed.is_empty(), unsealed.is_empty(), absent.is_empty()) {
+        (true, false, true) => Scene::Throwaway,
+        (false, true, _) if sealed.len() >= quorum => Scene::Sealed(Restored { sealed, absent }),
+        (false, false, true) => Scene::Sealing(format!("{} sealed, {} not yet", sealed.join(", "), unsealed.join(", "))),
+        _ => Scene::Broken(format!(
+            "{} restarted or gone, {} sealed, {} still on the throwaway data",
+            words(&absent),
+            words(&sealed),
+            words(&unsealed)
+        )),
+    })
+}
+
+fn words(members: &[String]) -> String {
+    if members.is_empty() { "none".to_owned() } else { members.join(", ") }
+}
+
+#[async_trait]
+impl Action for Restore {
+    fn title(&self, _: &Context) -> String {
+        "restore the data over the throwaway cluster".to_owned()
+    }
+
+    async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
+        Ok(vec![
+            format!("verify {} and that the cluster is the throwaway one", ctx.file("final.snap").display()),
+            "leader: POST sys/storage/raft/snapshot-force".to_owned(),
+            "each voter: GET sys/seal-status until it says sealed".to_owned(),
+        ])
+    }
+
+    async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        if ctx.earlier_intents == 0 {
+            return Ok(Observation::Pending);
+        }
+        // A restore that a killed process sent may still be under way: it shows within seconds.
+        let settled = ctx
+            .until("the restore that was sent to show", Duration::from_secs(30), Duration::from_millis(500), async || {
+                Ok(match scene(ctx).await? {
+                    Scene::Sealing(seen) => Look::NotYet(seen),
+                    scene => Look::Ready(scene),
+                })
+            })
+            .await;
+        Ok(match settled {
+            Ok(Scene::Throwaway) => Observation::Pending,
+            Ok(Scene::Sealed(restored)) => Observation::Done(evidence(&restored)),
+            Ok(Scene::Broken(seen)) | Err(Error::Stuck { last: seen, .. }) => Observation::Redo(format!(
+                "the restore did not reach every voter ({seen}). Unsealing now would serve an empty cluster: all members \
+                 are stopped, their raft files are moved aside, and the run goes back to `{}`. The file tree, the \
+                 copies of it and the old key are untouched",
+                self.rewind_to
+            )),
+            Ok(Scene::Sealing(_)) => Observation::Pending,
+            Err(error) => return Err(error),
+        })
+    }
+
+    async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
+        if ctx.earlier_intents > 0
+            && let Observation::Redo(why) = self.observe(ctx).await?
+        {
+            begin_anew(ctx, &armed).await?;
+            return Ok(Outcome::Rewind { to: self.rewind_to.clone(), why });
+        }
+        let (leader, token) = guard(ctx).await?;
+        let copied: FinalCopied = ctx.fact()?;
+        let node = ctx.node(&leader)?;
+        match node.snapshot_force(&token, &copied.snapshot, ctx.meter.as_ref(), &armed).await {
+            Ok(()) => {}
+            Err(error) if error.outcome_unknown() => ctx.note(Level::Warn, format!("{error}; looking at what came of it")),
+            // An answer with an error left the node unharmed: the guards hold for another try.
+            Err(error) => return Err(error.into()),
+        }
+        let started = Instant::now();
+        loop {
+            match scene(ctx).await? {
+                Scene::Sealed(restored) if restored.sealed.contains(&leader) => return Ok(evidence(&restored).into()),
+                Scene::Sealed(_) | Scene::Broken(_) => {
+                    return Err(Error::refused("the leader went away during the restore, or a voter left it"));
+                }
+                Scene::Throwaway => ctx.meter.waiting("every voter to seal itself: none has yet"),
+                Scene::Sealing(seen) => ctx.meter.waiting(&format!("every voter to seal itself: {seen}")),
+            }
+            if started.elapsed() > SEALING {
+                return Err(Error::Stuck {
+                    what: "every voter to seal itself after the restore".to_owned(),
+                    last: "see `baoctl status`".to_owned(),
+                    after: SEALING,
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+fn evidence(restored: &Restored) -> Evidence {
+    let mut summary = format!("{} took the data and sealed themselves", restored.sealed.join(", "));
+    if !restored.absent.is_empty() {
+        summary = format!("{summary}; {} was absent and will join anew", restored.absent.join(", "));
+    }
+    Evidence::new(summary).with(restored)
+}
+
+/// Everything that must be so before a restore, whatever the journal says. Returns the leader and the token.
+async fn guard(ctx: &Context) -> Result<(String, SecretString)> {
+    let source: Source = ctx.fact()?;
+    let copied: FinalCopied = ctx.fact()?;
+    let throwaway: Throwaway = ctx.fact()?;
+    let keys = Keys::throwaway(ctx).await?.ok_or_else(|| {
+        Error::refused("the throwaway keys are gone: a restore is only ever sent with the throwaway cluster's own token")
+    })?;
+    if throwaway.cluster_id == source.cluster_id {
+        return Err(Error::refused("the target already is the source's cluster; nothing is restored over live data"));
+    }
+    let members = ctx.running().await?;
+    let voters = members.len();
+    for member in &members {
+        let status = ctx.node(member)?.seal_status().await?;
+        if status.sealed || status.cluster_id.as_ref() != Some(&throwaway.cluster_id) {
+            return Err(Error::refused(format!(
+                "{member} is {}, not an unsealed member of the throwaway cluster {}: nothing was restored",
+                status.cluster_id.map_or_else(|| "sealed".to_owned(), |id| format!("in cluster {id}")),
+                throwaway.cluster_id
+            )));
+        }
+        if (status.n, status.t) != (source.shares, source.threshold) {
+            return Err(Error::refused(format!(
+                "{member} has {} of {} shares, the source {} of {}: the server would refuse every share after the restore",
+                status.t, status.n, source.threshold, source.shares
+            )));
+        }
+    }
+    let leader = active(ctx).await?.ok_or_else(|| Error::refused("no member leads; nothing was restored"))?;
+    let node = ctx.node(&leader)?;
+    // The token dies with the first restore, so this also keeps a second one out.
+    node.lookup_self(&keys.token).await?;
+    let mounts = node.mounts(&keys.token).await?;
+    if let Some(path) = mounts.keys().find(|path| !matches!(path.as_str(), "cubbyhole/" | "identity/" | "sys/")) {
+        return Err(Error::refused(format!("the target has a mount `{path}`: somebody uses it; nothing was restored")));
+    }
+    let servers = node.raft_configuration(&keys.token).await?.servers;
+    if servers.len() != voters || servers.iter().any(|server| !server.voter) {
+        return Err(Error::refused(format!(
+            "the cluster has {} raft peers, {} of them voters, but {voters} members run: every voter must be there for a restore",
+            servers.len(),
+            servers.iter().filter(|server| server.voter).count()
+        )));
+    }
+    let (path, meter): (_, SharedMeter) = (copied.snapshot.clone(), ctx.meter.clone());
+    let (found, sum) = blocking(move || -> Result<_> {
+        let sum = storage::sha256_of(&path)?;
+        Ok((storage::verify(ArchiveReader::open(&path)?, meter.as_ref())?, sum))
+    })
+    .await?;
+    if sum != copied.sha256 {
+        return Err(Error::refused(format!("{} is not the file that was converted", copied.snapshot.display())));
+    }
+    if voters > 1 && !found.raft_tls {
+        return Err(Error::refused(format!(
+            "{} has no core/raft/tls: restored into {voters} voters it would brick them for good; convert it with a graft",
+            copied.snapshot.display()
+        )));
+    }
+    Ok((leader, keys.token))
+}
+
+/// Stops every member, moves its raft files aside and starts it empty. Each part may be done already.
+async fn begin_anew(ctx: &Context, armed: &Armed) -> Result<()> {
+    let members = ctx.running().await?;
+    let before: Voters = ctx.fact()?;
+    let all: Vec<&String> = before.instances.keys().chain(&members).collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+    for member in &all {
+        ctx.platform.stop(member, armed).await?;
+    }
+    for member in &all {
+        let label = format!("broken-restore-{}-{}", ctx.run, armed.sequence());
+        ctx.platform.set_raft_aside(member, &label, armed).await?;
+    }
+    ctx.platform.remove_secret(SecretName::Throwaway, armed).await?;
+    for member in &all {
+        ctx.platform.replace(member, armed).await?;
+    }
+    Ok(())
+}

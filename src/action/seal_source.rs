@@ -1,0 +1,99 @@
+//! Seals the source: the outage begins.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::keys::Keys;
+use super::{Action, Context, Error, Evidence, Frozen, Look, Observation, Outcome, Proof, Result};
+use crate::armed::Armed;
+use crate::journal::Mark;
+use crate::meter::Silent;
+use crate::platform::StorageKind;
+
+/// See [`super::ActionSpec::SealSource`].
+pub struct SealSource;
+
+/// The server replaces a raft TLS keyring that is 24 h old; a proof half that old is made again.
+pub const PROOF_VALID: Duration = Duration::from_hours(12);
+/// Two equal manifests this far apart tell that nothing writes any more.
+const QUIET: Duration = Duration::from_secs(5);
+
+async fn evidence(ctx: &Context, first: &str) -> Result<Evidence> {
+    let frozen = Frozen { instance: ctx.platform.instance(first).await? };
+    Ok(Evidence::new(format!("{first} is sealed")).with(&frozen))
+}
+
+#[async_trait]
+impl Action for SealSource {
+    fn title(&self, ctx: &Context) -> String {
+        format!("seal {}: the outage begins", ctx.first().unwrap_or_default())
+    }
+
+    async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
+        Ok(vec![format!("{}: PUT sys/seal", ctx.first()?)])
+    }
+
+    async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        let first = ctx.first()?;
+        if ctx.platform.instance(&first).await?.is_none() {
+            // Stopped altogether: nothing can write, which is what the seal is for.
+            return Ok(if ctx.earlier_intents > 0 {
+                Observation::Done(evidence(ctx, &first).await?)
+            } else {
+                Observation::Conflict(format!("{first} does not run; start it and unseal it first"))
+            });
+        }
+        let status = ctx.node(&first)?.seal_status().await?;
+        Ok(match (status.sealed, ctx.earlier_intents > 0) {
+            (true, true) => Observation::Done(evidence(ctx, &first).await?),
+            (true, false) => Observation::Conflict(format!("{first} is sealed already, and not by this run; unseal it first")),
+            (false, _) => Observation::Pending,
+        })
+    }
+
+    async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
+        let first = ctx.first()?;
+        let proof: Proof = ctx.fact()?;
+        let age = jiff::Timestamp::now().duration_since(proof.at);
+        if age.unsigned_abs() > PROOF_VALID {
+            return Err(Error::refused(format!(
+                "the proof is {} hours old, and its raft TLS keyring may be replaced when it is 24; \
+                 begin a new run to prove again (nothing was sealed)",
+                age.as_hours()
+            )));
+        }
+        if ctx.platform.release().await?.storage != StorageKind::File {
+            return Err(Error::refused("the release is no longer configured for file storage; nothing was sealed"));
+        }
+        let node = ctx.node(&first)?;
+        let token = Keys::old(ctx).await?.token;
+        ctx.mark(Mark::OutageStarted)?;
+        if let Err(error) = node.seal(&token, &armed).await {
+            if !error.outcome_unknown() {
+                return Err(error.into());
+            }
+            ctx.until("the source to be sealed", Duration::from_mins(2), Duration::from_millis(500), async || {
+                Ok(if node.seal_status().await?.sealed { Look::Ready(()) } else { Look::NotYet("unsealed".to_owned()) })
+            })
+            .await?;
+            settle(ctx, &first).await?;
+        }
+        Ok(evidence(ctx, &first).await?.into())
+    }
+}
+
+/// After a seal without an answer the drain may still write: two equal manifests say that it has ended.
+async fn settle(ctx: &Context, first: &str) -> Result<()> {
+    let mut before = ctx.platform.tree_manifest(first, &Silent).await?;
+    for _ in 0..24 {
+        ctx.meter.waiting("two equal manifests of the tree");
+        tokio::time::sleep(QUIET).await;
+        let now = ctx.platform.tree_manifest(first, &Silent).await?;
+        if now == before {
+            return Ok(());
+        }
+        before = now;
+    }
+    Err(Error::refused("the tree of the sealed source goes on changing; find out what writes to it"))
+}

@@ -1,0 +1,179 @@
+//! Unseals members, with the throwaway key before the restore and with the old one after it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::cluster::{await_active, instances, unseal};
+use super::keys::Keys;
+use super::{
+    Action, Context, Error, Evidence, Key, Look, Members, Observation, Outcome, Restored, Result, Source, Throwaway,
+};
+use crate::armed::Armed;
+use crate::event::Level;
+use crate::journal::Mark;
+
+/// See [`super::ActionSpec::Unseal`].
+pub struct Unseal {
+    /// Which.
+    pub members: Members,
+    /// With which key.
+    pub key: Key,
+}
+
+impl Unseal {
+    fn members(&self, ctx: &Context) -> Result<Vec<String>> {
+        Ok(match self.members {
+            Members::First => vec![ctx.first()?],
+            Members::Followers => ctx.followers(),
+            Members::All => ctx.platform.members(),
+        })
+    }
+
+    const fn word(&self) -> &'static str {
+        match self.key {
+            Key::Old => "old",
+            Key::Throwaway => "throwaway",
+        }
+    }
+
+    /// The `cluster_id` that an unsealed member must show.
+    fn expected(&self, ctx: &Context) -> Result<Option<String>> {
+        Ok(match self.key {
+            Key::Old => Some(ctx.fact::<Source>()?.cluster_id),
+            Key::Throwaway => ctx.find::<Throwaway>().map(|throwaway| throwaway.cluster_id),
+        })
+    }
+
+    async fn evidence(&self, ctx: &Context) -> Result<Evidence> {
+        let members = self.members(ctx)?;
+        let first = ctx.node(&members[0])?.seal_status().await?;
+        let cluster_id = first.cluster_id.unwrap_or_default();
+        let evidence = Evidence::new(format!("{} unsealed, cluster {cluster_id}", members.join(", ")));
+        Ok(match self.key {
+            Key::Old => evidence,
+            Key::Throwaway => evidence.with(&Throwaway { cluster_id }).with(&instances(ctx).await?),
+        })
+    }
+}
+
+#[async_trait]
+impl Action for Unseal {
+    fn title(&self, ctx: &Context) -> String {
+        format!("unseal {} with the {} key", self.members(ctx).unwrap_or_default().join(", "), self.word())
+    }
+
+    async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
+        let shares = ctx.find::<Source>().map_or(1, |source| source.threshold);
+        Ok(self
+            .members(ctx)?
+            .iter()
+            .map(|member| format!("{member}: PUT sys/unseal, {shares} of the {} shares", self.word()))
+            .collect())
+    }
+
+    async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        let expected = self.expected(ctx)?;
+        for member in self.members(ctx)? {
+            if ctx.platform.instance(&member).await?.is_none() {
+                return Ok(Observation::Pending);
+            }
+            let status = match ctx.node(&member)?.seal_status().await {
+                Ok(status) => status,
+                Err(error) if error.status().is_none() => return Ok(Observation::Pending),
+                Err(error) => return Err(error.into()),
+            };
+            if status.sealed || (expected.is_some() && status.cluster_id != expected) {
+                return Ok(Observation::Pending);
+            }
+        }
+        if self.key == Key::Old && ctx.find::<Restored>().is_none() {
+            return Ok(Observation::Conflict("the members are unsealed although nothing was restored yet".to_owned()));
+        }
+        Ok(Observation::Done(self.evidence(ctx).await?))
+    }
+
+    async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
+        match self.key {
+            Key::Throwaway => self.with_throwaway(ctx, &armed).await?,
+            Key::Old => self.with_old(ctx, &armed).await?,
+        }
+        Ok(self.evidence(ctx).await?.into())
+    }
+}
+
+impl Unseal {
+    async fn with_throwaway(&self, ctx: &Context, armed: &Armed) -> Result<()> {
+        if ctx.restore_sent {
+            return Err(Error::refused("the restore was sent: the throwaway key is never used again after that"));
+        }
+        let keys = Keys::throwaway(ctx)
+            .await?
+            .ok_or_else(|| Error::refused("the throwaway keys are gone; begin again from the step `init`"))?;
+        for member in self.members(ctx)? {
+            let node = ctx.node(&member)?;
+            unseal(ctx, node.as_ref(), &keys, armed).await?;
+        }
+        if self.members == Members::First {
+            await_active(ctx, Duration::from_mins(1)).await?;
+        }
+        Ok(())
+    }
+
+    async fn with_old(&self, ctx: &Context, armed: &Armed) -> Result<()> {
+        let restored: Restored = ctx.fact()?;
+        let source: Source = ctx.fact()?;
+        let keys = Keys::old(ctx).await?;
+        let members = self.members(ctx)?;
+        let (present, absent): (Vec<String>, Vec<String>) =
+            members.into_iter().partition(|member| !restored.absent.contains(member));
+        for member in &present {
+            if ctx.platform.instance(member).await?.is_none() {
+                ctx.platform.replace(member, armed).await?;
+            }
+            unseal(ctx, ctx.node(member)?.as_ref(), &keys, armed).await?;
+        }
+        let leader = await_active(ctx, Duration::from_mins(1)).await?;
+        self.same_cluster(ctx, &leader, &source.cluster_id).await?;
+        ctx.mark(Mark::OutageEnded)?;
+        for member in &present {
+            self.same_cluster(ctx, member, &source.cluster_id).await?;
+        }
+        for member in &absent {
+            // It missed the restore and would be a zombie voter on the throwaway data: two others serve, so it is
+            // emptied and joins them anew.
+            ctx.note(Level::Warn, format!("{member} was absent during the restore: it is emptied and joins again"));
+            ctx.platform.stop(member, armed).await?;
+            ctx.platform.set_raft_aside(member, &format!("absent-{}", ctx.run), armed).await?;
+            ctx.platform.replace(member, armed).await?;
+            let node = ctx.node(member)?;
+            ctx.until(&format!("{member} to find its leader"), Duration::from_mins(2), Duration::from_millis(200), async || {
+                Ok(if node.seal_status().await?.initialized {
+                    Look::Ready(())
+                } else {
+                    Look::NotYet("not joined".to_owned())
+                })
+            })
+            .await?;
+            unseal(ctx, node.as_ref(), &keys, armed).await?;
+            self.same_cluster(ctx, member, &source.cluster_id).await?;
+        }
+        Ok(())
+    }
+
+    /// Done means the old `cluster_id` on every voter, never health or a 200.
+    async fn same_cluster(&self, ctx: &Context, member: &str, cluster_id: &str) -> Result<()> {
+        let node = ctx.node(member)?;
+        ctx.until(&format!("{member} to show the old cluster id"), Duration::from_mins(1), Duration::from_millis(100), async || {
+            let status = node.seal_status().await?;
+            match status.cluster_id {
+                Some(found) if found == cluster_id => Ok(Look::Ready(())),
+                Some(found) => Err(Error::refused(format!(
+                    "{member} is unsealed as cluster {found}, but the source's is {cluster_id}: it did not take the restore"
+                ))),
+                None => Ok(Look::NotYet("sealed or without a leader".to_owned())),
+            }
+        })
+        .await
+    }
+}
