@@ -11,6 +11,7 @@
 pub mod action;
 pub mod armed;
 pub mod bao;
+pub mod check;
 pub mod event;
 pub mod journal;
 pub mod meter;

@@ -1,5 +1,41 @@
 //! What a runbook can ask for: one file per kind, each a small struct that is read from the runbook.
 
+mod await_storage;
+mod await_voters;
+mod back_up;
+mod build;
+mod cluster;
+mod compare;
+mod compare_tables;
+mod context;
+mod contract;
+mod destroy_throwaway;
+mod error;
+mod facts;
+mod final_copy;
+mod flip;
+mod init;
+mod join;
+mod keys;
+mod park_key;
+mod part;
+mod preflight;
+mod prove;
+mod read_keys;
+mod replace_source;
+mod restore;
+mod seal_source;
 mod spec;
+pub mod tombstone;
+mod unseal;
 
+pub use compare_tables::tables;
+pub use context::{Context, Look, Marker, blocking};
+pub use contract::{Action, Evidence, Fact, Observation, Outcome};
+pub use error::{Error, Result};
+pub use facts::{
+    Backup, Compared, FinalCopied, Frozen, KeysRead, Proof, Restored, Source, Tables, Throwaway, Voters,
+};
+pub use keys::{Keys, ROOT_TOKEN, UNSEAL_KEY};
 pub use spec::{ActionSpec, Key, Leaders, Members};
+use park_key::ReturnKey;

@@ -1,0 +1,72 @@
+//! Makes a checksummed archive of the live tree and proves that it can be read back.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+
+use super::context::blocking;
+use super::{Action, Backup, Context, Error, Evidence, Observation, Outcome, Result};
+use crate::armed::Armed;
+use crate::storage::{self, ConvertOptions, Phase, Source, TreeOptions};
+
+/// See [`super::ActionSpec::BackUp`].
+pub struct BackUp;
+
+#[async_trait]
+impl Action for BackUp {
+    fn title(&self, _: &Context) -> String {
+        "archive the live tree and read the archive back".to_owned()
+    }
+
+    async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
+        Ok(vec![
+            format!("{}: copy the file tree to {}", ctx.first()?, ctx.file("backup.tar").display()),
+            "read the copy back, every entry, and note its SHA-256".to_owned(),
+        ])
+    }
+
+    async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        let Some(backup) = ctx.find::<Backup>() else { return Ok(Observation::Pending) };
+        let (path, expected) = (backup.tree.clone(), backup.sha256.clone());
+        let whole = blocking(move || -> Result<bool> {
+            Ok(path.is_file() && storage::sha256_of(&path)? == expected)
+        })
+        .await?;
+        Ok(if whole { Observation::Done(evidence(&backup)) } else { Observation::Pending })
+    }
+
+    async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
+        let tar = ctx.file("backup.tar");
+        ctx.platform.tree_copy(&ctx.first()?, &tar, ctx.meter.as_ref()).await?;
+        let (path, scratch, meter) = (tar.clone(), ctx.platform.run_dir().to_owned(), ctx.meter.clone());
+        let backup = blocking(move || -> Result<Backup> {
+            // Converting it is the strictest way to read it: each entry is decoded, and counted once.
+            let converted = storage::convert(
+                Source::Tar(Box::new(open(&path)?)),
+                &ConvertOptions::new(TreeOptions::new(Phase::Live), &scratch),
+                &path.with_extension("snap"),
+                meter.as_ref(),
+            )?;
+            Ok(Backup {
+                sha256: storage::sha256_of(&path)?,
+                bytes: path.metadata().map_or(0, |meta| meta.len()),
+                tree: path,
+                entries: converted.entries,
+            })
+        })
+        .await?;
+        if backup.entries == 0 {
+            return Err(Error::refused("the backup holds no entry; it proves nothing"));
+        }
+        Ok(evidence(&backup).into())
+    }
+}
+
+fn evidence(backup: &Backup) -> Evidence {
+    Evidence::new(format!("{} entries in {}, read back whole", backup.entries, backup.tree.display())).with(backup)
+}
+
+/// Opens a copy that this run made.
+pub fn open(path: &Path) -> Result<std::fs::File> {
+    std::fs::File::open(path).map_err(|error| Error::refused(format!("cannot read {}: {error}", path.display())))
+}

@@ -1,0 +1,40 @@
+//! From what a runbook says to what acts.
+
+use super::{Action, ActionSpec};
+use super::{
+    await_storage::AwaitStorage, await_voters::AwaitVoters, back_up::BackUp, compare::Compare,
+    compare_tables::CompareTables, destroy_throwaway::DestroyThrowaway, final_copy::FinalCopy, flip::Flip,
+    flip::RehearseFlip, init::Init, join::Join, park_key::ParkKey, park_key::ReturnKey, part::PartOf,
+    preflight::Preflight, prove::Prove, read_keys::ReadKeys, replace_source::ReplaceSource, restore::Restore,
+    seal_source::SealSource, tombstone::WriteTombstone, unseal::Unseal,
+};
+
+impl ActionSpec {
+    /// The action behind the words.
+    pub fn build(&self) -> Box<dyn Action> {
+        match self.clone() {
+            Self::Preflight {} => Box::new(Preflight),
+            Self::BackUp {} => Box::new(BackUp),
+            Self::Part { part } => Box::new(PartOf { part }),
+            Self::ReadKeys {} => Box::new(ReadKeys),
+            Self::Prove {} => Box::new(Prove),
+            Self::RehearseFlip { replicas } => Box::new(RehearseFlip { replicas }),
+            Self::ParkKey {} => Box::new(ParkKey),
+            Self::SealSource {} => Box::new(SealSource),
+            Self::WriteTombstone {} => Box::new(WriteTombstone),
+            Self::FinalCopy { graft } => Box::new(FinalCopy { graft }),
+            Self::Flip { replicas } => Box::new(Flip { replicas }),
+            Self::ReplaceSource {} => Box::new(ReplaceSource),
+            Self::AwaitStorage { storage } => Box::new(AwaitStorage { storage }),
+            Self::Init {} => Box::new(Init),
+            Self::Join {} => Box::new(Join),
+            Self::Unseal { members, key } => Box::new(Unseal { members, key }),
+            Self::AwaitVoters { voters } => Box::new(AwaitVoters { voters }),
+            Self::Restore { rewind_to } => Box::new(Restore { rewind_to }),
+            Self::ReturnKey {} => Box::new(ReturnKey),
+            Self::DestroyThrowaway {} => Box::new(DestroyThrowaway),
+            Self::Compare { leaders } => Box::new(Compare { leaders }),
+            Self::CompareTables {} => Box::new(CompareTables),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Compares mounts, auth methods, policies and audit devices on each voter with the source's.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+
+use super::keys::Keys;
+use super::{Action, Context, Error, Evidence, Observation, Outcome, Result, Source, Tables};
+use crate::armed::Armed;
+use crate::bao::Node;
+
+/// See [`super::ActionSpec::CompareTables`].
+pub struct CompareTables;
+
+/// What a node says is mounted, allowed and audited.
+pub async fn tables(node: &dyn Node, token: &SecretString) -> Result<Tables> {
+    Ok(Tables {
+        mounts: node.mounts(token).await?,
+        auth: node.auth_methods(token).await?,
+        policies: node.policies(token).await?,
+        audit: node.audit_devices(token).await?,
+    })
+}
+
+#[async_trait]
+impl Action for CompareTables {
+    fn title(&self, _: &Context) -> String {
+        "compare mounts, auth methods, policies and audit devices on each voter".to_owned()
+    }
+
+    async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
+        Ok(ctx
+            .platform
+            .members()
+            .iter()
+            .map(|member| format!("{member}: GET sys/mounts, sys/auth, sys/audit; LIST sys/policies/acl; lookup-self"))
+            .collect())
+    }
+
+    async fn observe(&self, _: &Context) -> Result<Observation> {
+        Ok(Observation::Pending)
+    }
+
+    async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
+        let expected = ctx.fact::<Source>()?.tables;
+        let token = Keys::old(ctx).await?.token;
+        let mut differences = Vec::new();
+        for member in ctx.running().await? {
+            let node = ctx.node(&member)?;
+            node.lookup_self(&token).await?;
+            let found = tables(node.as_ref(), &token).await?;
+            let mut found_here = Vec::new();
+            different("mount", &expected.mounts, &found.mounts, &mut found_here);
+            different("auth method", &expected.auth, &found.auth, &mut found_here);
+            different("audit device", &expected.audit, &found.audit, &mut found_here);
+            for policy in expected.policies.iter().filter(|policy| !found.policies.contains(policy)) {
+                found_here.push(format!("policy {policy} is missing"));
+            }
+            differences.extend(found_here.into_iter().map(|difference| format!("{member}: {difference}")));
+        }
+        if !differences.is_empty() {
+            return Err(Error::refused(format!("the cluster differs from the source: {}", differences.join("; "))));
+        }
+        Ok(Evidence::new(format!(
+            "{} mounts, {} auth methods, {} policies, {} audit devices as on the source; the old token is known",
+            expected.mounts.len(),
+            expected.auth.len(),
+            expected.policies.len(),
+            expected.audit.len()
+        ))
+        .into())
+    }
+}
+
+fn different<T: PartialEq + Debug>(
+    what: &str,
+    expected: &BTreeMap<String, T>,
+    found: &BTreeMap<String, T>,
+    into: &mut Vec<String>,
+) {
+    for (path, row) in expected {
+        match found.get(path) {
+            None => into.push(format!("{what} {path} is missing")),
+            Some(other) if other != row => into.push(format!("{what} {path} is {other:?}, was {row:?}")),
+            Some(_) => {}
+        }
+    }
+    into.extend(found.keys().filter(|path| !expected.contains_key(*path)).map(|path| format!("{what} {path} is new")));
+}

@@ -1,0 +1,55 @@
+//! Looks at everything that the later actions rely on, and notes what the source is.
+
+use async_trait::async_trait;
+
+use super::{Action, Context, Error, Evidence, Observation, Outcome, Result};
+use crate::armed::Armed;
+use crate::check;
+use crate::event::CheckStatus;
+
+/// See [`super::ActionSpec::Preflight`].
+pub struct Preflight;
+
+#[async_trait]
+impl Action for Preflight {
+    fn title(&self, _: &Context) -> String {
+        "check everything that the run relies on".to_owned()
+    }
+
+    async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
+        let first = ctx.first()?;
+        Ok(vec![
+            format!("{first}: GET sys/seal-status, sys/mounts, sys/auth, sys/audit, auth/token/lookup-self; LIST sys/policies/acl"),
+            format!("{first}: manifest of the file tree, made beside the data"),
+            "every member: look at its volume and its process".to_owned(),
+            "try the change of the release without carrying it out".to_owned(),
+        ])
+    }
+
+    /// All of it only looks, so that a dry run does it too.
+    async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        let checked = check::all(ctx).await?;
+        let failed: Vec<String> = checked
+            .findings
+            .iter()
+            .filter(|finding| finding.status == CheckStatus::Fail)
+            .map(|finding| finding.id.to_owned())
+            .collect();
+        match checked.source {
+            Some(source) if failed.is_empty() => Ok(Observation::Done(
+                Evidence::new(format!(
+                    "{} checks passed; {} entries, {} bytes",
+                    checked.findings.len(),
+                    source.entries,
+                    source.bytes
+                ))
+                .with(&source),
+            )),
+            _ => Err(Error::Preflight { failed, of: checked.findings.len() }),
+        }
+    }
+
+    async fn apply(&self, _: &Context, _: Armed) -> Result<Outcome> {
+        Err(Error::refused("preflight only looks"))
+    }
+}

@@ -1,0 +1,154 @@
+//! Proves on an inert scratch node that the keys open the data, and keeps its raft TLS keyring.
+//!
+//! Inert: its copy has no mounts, auth methods, audit devices or leases, so that it revokes and rotates nothing.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use secrecy::SecretString;
+
+use super::back_up::open;
+use super::cluster::unseal;
+use super::context::blocking;
+use super::keys::Keys;
+use super::{Action, Backup, Context, Error, Evidence, Look, Observation, Outcome, Proof, Result, Source};
+use crate::armed::Armed;
+use crate::bao::{Health, Node};
+use crate::meter::Unit;
+use crate::storage::{self, ArchiveReader, ConvertOptions, Filter, Phase, TreeOptions};
+
+/// See [`super::ActionSpec::Prove`].
+pub struct Prove;
+
+/// Entries that are decrypted at the same time.
+const AT_ONCE: usize = 16;
+/// The server answers 400 to a raw read of its own identity.
+const PROTECTED: &str = "core/cluster/local/info";
+
+#[async_trait]
+impl Action for Prove {
+    fn title(&self, _: &Context) -> String {
+        "prove on a scratch node that the keys open every entry".to_owned()
+    }
+
+    async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
+        Ok(vec![
+            format!("convert the live copy to {}, without mounts, auth methods, audit devices and leases", ctx.file("proof-inert.snap").display()),
+            "scratch: start, PUT sys/init, PUT sys/unseal".to_owned(),
+            "scratch: POST sys/storage/raft/snapshot-force, then PUT sys/unseal with the old key".to_owned(),
+            "scratch: GET sys/raw for every entry".to_owned(),
+            "scratch: GET sys/storage/raft/snapshot, for its core/raft/tls".to_owned(),
+            "scratch: remove".to_owned(),
+        ])
+    }
+
+    async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        let Some(proof) = ctx.find::<Proof>() else { return Ok(Observation::Pending) };
+        Ok(if proof.snapshot.is_file() { Observation::Done(evidence(&proof)) } else { Observation::Pending })
+    }
+
+    async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
+        let proved = prove(ctx, &armed).await;
+        // The scratch node goes, whatever it showed; a crash leaves it to the next try.
+        let discarded = ctx.platform.scratch_discard(&armed).await;
+        let proof = proved?;
+        discarded?;
+        Ok(evidence(&proof).into())
+    }
+}
+
+fn evidence(proof: &Proof) -> Evidence {
+    Evidence::new(format!("{} entries decrypted with the old key, cluster id as on the source", proof.decrypted)).with(proof)
+}
+
+async fn prove(ctx: &Context, armed: &Armed) -> Result<Proof> {
+    let source: Source = ctx.fact()?;
+    let backup: Backup = ctx.fact()?;
+    let old = Keys::old(ctx).await?;
+    let inert = ctx.file("proof-inert.snap");
+    let (seal_material, keys) = convert_inert(ctx, backup.tree, inert.clone()).await?;
+
+    let node = ctx.platform.scratch_start(armed).await?;
+    let node = node.as_ref();
+    ctx.meter.waiting("the scratch node to initialise");
+    let throwaway = node.init(source.shares, source.threshold, armed).await?;
+    let throwaway = Keys { shares: throwaway.shares, token: throwaway.root_token };
+    unseal(ctx, node, &throwaway, armed).await?;
+    await_leading(ctx, node).await?;
+    node.snapshot_force(&throwaway.token, &inert, ctx.meter.as_ref(), armed).await?;
+    ctx.until("the scratch node to seal itself after the restore", Duration::from_mins(2), Duration::from_millis(200), async || {
+        Ok(if node.seal_status().await?.sealed { Look::Ready(()) } else { Look::NotYet("restoring".to_owned()) })
+    })
+    .await?;
+    unseal(ctx, node, &old, armed).await?;
+    await_leading(ctx, node).await?;
+
+    let cluster_id = node.seal_status().await?.cluster_id.unwrap_or_default();
+    if cluster_id != source.cluster_id {
+        return Err(Error::refused(format!(
+            "the scratch node shows cluster {cluster_id}, the source {}: the copy is not the source's",
+            source.cluster_id
+        )));
+    }
+    let decrypted = decrypt_all(ctx, node, &old.token, keys).await?;
+    let snapshot = ctx.file("proof.snap");
+    node.snapshot_save(&old.token, &snapshot, ctx.meter.as_ref()).await?;
+    let path = snapshot.clone();
+    let tls = blocking(move || -> Result<_> { Ok(storage::raft_tls_of(ArchiveReader::open(&path)?)?) }).await?;
+    if tls.is_none() {
+        return Err(Error::refused("the scratch node made no core/raft/tls; three voters cannot be restored without one"));
+    }
+    Ok(Proof { at: jiff::Timestamp::now(), decrypted, seal_material, snapshot })
+}
+
+async fn convert_inert(ctx: &Context, tree: PathBuf, out: PathBuf) -> Result<(BTreeMap<String, String>, Vec<String>)> {
+    let (scratch, meter) = (ctx.platform.run_dir().to_owned(), ctx.meter.clone());
+    blocking(move || -> Result<_> {
+        let options = ConvertOptions {
+            filter: Filter::Inert,
+            ..ConvertOptions::new(TreeOptions::new(Phase::Live), &scratch)
+        };
+        let converted = storage::convert(storage::Source::Tar(Box::new(open(&tree)?)), &options, &out, meter.as_ref())?;
+        let mut keys = Vec::new();
+        ArchiveReader::open(&out)?.for_each(|key, _| {
+            keys.push(key.to_owned());
+            Ok(())
+        })?;
+        Ok((converted.seal_material, keys))
+    })
+    .await
+}
+
+async fn await_leading(ctx: &Context, node: &dyn Node) -> Result<()> {
+    ctx.until("the scratch node to lead", Duration::from_mins(1), Duration::from_millis(100), async || {
+        Ok(match node.health().await? {
+            Health::Active => Look::Ready(()),
+            other => Look::NotYet(format!("{other:?}").to_lowercase()),
+        })
+    })
+    .await
+}
+
+async fn decrypt_all(ctx: &Context, node: &dyn Node, token: &SecretString, keys: Vec<String>) -> Result<u64> {
+    ctx.meter.total(Unit::Entries, keys.len() as u64);
+    stream::iter(keys.into_iter().filter(|key| readable(key)).map(Ok::<_, Error>))
+        .map_ok(|key| async move {
+            let length = node.raw_len(token, &key).await?;
+            ctx.meter.advance(Unit::Entries, 1);
+            match length {
+                Some(_) => Ok(1_u64),
+                None => Err(Error::refused(format!("the entry {key} is in the copy, but the scratch node does not find it"))),
+            }
+        })
+        .try_buffer_unordered(AT_ONCE)
+        .try_fold(0_u64, |sum, one| async move { Ok(sum + one) })
+        .await
+}
+
+/// The few entries that are not behind the barrier, or that the raw endpoint keeps to itself.
+fn readable(key: &str) -> bool {
+    key != PROTECTED && !matches!(key, "core/seal-config" | "core/keyring" | "core/hsm/barrier-unseal-keys" | "core/shamir-kek" | "core/raft/tls")
+}

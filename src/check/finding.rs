@@ -1,0 +1,92 @@
+//! How checks report, and the order they are made in.
+
+use crate::action::{Context, Result, Source};
+use crate::event::{CheckStatus, Event};
+
+/// One check's result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Stable identifier, for example `source-storage`.
+    pub id: &'static str,
+    /// Heading it belongs under.
+    pub group: &'static str,
+    /// How it ended.
+    pub status: CheckStatus,
+    /// What was found.
+    pub message: String,
+    /// What to do about it, empty when nothing.
+    pub hint: String,
+}
+
+/// All findings, and the source when enough of it could be seen.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// In the order they were made.
+    pub findings: Vec<Finding>,
+    /// What the later actions need to know of the source.
+    pub source: Option<Source>,
+}
+
+/// Collects a group's findings and tells each at once.
+pub(super) struct Group<'a> {
+    name: &'static str,
+    ctx: &'a Context,
+    checked: &'a mut Checked,
+}
+
+impl<'a> Group<'a> {
+    pub(super) const fn new(name: &'static str, ctx: &'a Context, checked: &'a mut Checked) -> Self {
+        Self { name, ctx, checked }
+    }
+
+    pub(super) fn pass(&mut self, id: &'static str, message: impl Into<String>) {
+        self.tell(id, CheckStatus::Pass, message.into(), String::new());
+    }
+
+    pub(super) fn warn(&mut self, id: &'static str, message: impl Into<String>, hint: impl Into<String>) {
+        self.tell(id, CheckStatus::Warn, message.into(), hint.into());
+    }
+
+    pub(super) fn fail(&mut self, id: &'static str, message: impl Into<String>, hint: impl Into<String>) {
+        self.tell(id, CheckStatus::Fail, message.into(), hint.into());
+    }
+
+    fn tell(&mut self, id: &'static str, status: CheckStatus, message: String, hint: String) {
+        self.ctx.observer.observe(&Event::Check {
+            id: id.to_owned(),
+            group: self.name.to_owned(),
+            status,
+            message: message.clone(),
+            hint: hint.clone(),
+        });
+        self.checked.findings.push(Finding { id, group: self.name, status, message, hint });
+    }
+}
+
+/// Makes every check. An error is a check that could not be made at all.
+pub async fn all(ctx: &Context) -> Result<Checked> {
+    let mut checked = Checked::default();
+    super::release::check(ctx, &mut checked).await?;
+    let server = super::server::check(ctx, &mut checked).await?;
+    let data = super::data::check(ctx, &mut checked).await?;
+    super::room::check(ctx, data.bytes, &mut checked).await?;
+    checked.source = server.map(|server| Source {
+        version: server.status.version,
+        shares: server.status.n,
+        threshold: server.status.t,
+        cluster_id: server.status.cluster_id.unwrap_or_default(),
+        entries: data.entries,
+        bytes: data.bytes,
+        max_entry_size: data.max_entry_size,
+        tables: server.tables,
+    });
+    if let Some(source) = &checked.source {
+        let flip = crate::platform::Flip {
+            replicas: ctx.replicas,
+            max_entry_size: source.max_entry_size,
+            performance_multiplier: 1,
+        };
+        super::release::rehearse(ctx, &flip, &mut checked).await?;
+    }
+    Ok(checked)
+}

@@ -1,0 +1,74 @@
+//! The release and what stands around it.
+
+use super::finding::{Checked, Group};
+use crate::action::{Context, Result};
+use crate::platform::{Flip, SecretName, StorageKind};
+
+const GROUP: &str = "release";
+
+pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<()> {
+    let mut group = Group::new(GROUP, ctx, checked);
+    let release = ctx.platform.release().await?;
+    if release.storage == StorageKind::File {
+        group.pass("release-storage", format!("configured for file storage, {} replica(s)", release.replicas));
+    } else {
+        group.fail(
+            "release-storage",
+            "configured for raft already",
+            "if a migration was cut off here, `baoctl resume` goes on with it; `baoctl status` tells where it stands",
+        );
+    }
+    if release.foreign_stanzas.is_empty() {
+        group.pass("release-stanzas", "no `seal` and no `initialize` stanza");
+    } else {
+        group.fail(
+            "release-stanzas",
+            format!("it has {}", release.foreign_stanzas.join(", ")),
+            "move to a Shamir seal first; this migration keeps unseal shares, nothing else",
+        );
+    }
+
+    let mut leftovers = Vec::new();
+    for (name, words) in [(SecretName::Parked, "a parked copy of the unseal Secret"), (SecretName::Throwaway, "throwaway keys")] {
+        if ctx.platform.secret(name).await?.is_some() {
+            leftovers.push(words);
+        }
+    }
+    if leftovers.is_empty() {
+        group.pass("leftover-secrets", "no Secret of an earlier run");
+    } else {
+        group.fail(
+            "leftover-secrets",
+            format!("{} of an earlier run", leftovers.join(" and ")),
+            "`baoctl resume` goes on with that run. Without its journal: if the unseal Secret is empty, write the parked \
+             key back into it before you remove anything",
+        );
+    }
+
+    let mut taken = Vec::new();
+    for member in ctx.platform.members() {
+        if ctx.platform.volume(&member).await?.raft_files {
+            taken.push(member);
+        }
+    }
+    if taken.is_empty() {
+        group.pass("leftover-raft", "no raft files on any member's volume");
+    } else {
+        group.fail(
+            "leftover-raft",
+            format!("raft files on the volume of {}", taken.join(", ")),
+            "unsealed with the old key they would elect a leader beside this run: move `vault.db` and `raft/` away",
+        );
+    }
+    Ok(())
+}
+
+/// The change of the release, tried. Needs what the other checks found out.
+pub(super) async fn rehearse(ctx: &Context, flip: &Flip, checked: &mut Checked) -> Result<()> {
+    let mut group = Group::new(GROUP, ctx, checked);
+    match ctx.platform.rehearse_flip(flip).await {
+        Ok(plan) => group.pass("release-flip", format!("the change to raft would be accepted, {} calls", plan.calls.len())),
+        Err(error) => group.fail("release-flip", error.to_string(), "mend that and run again"),
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Room on the volumes and for the run's own files.
+
+use super::finding::{Checked, Group};
+use crate::action::{Context, Error, Result};
+
+const GROUP: &str = "room";
+/// A raft store keeps the data in `vault.db`, once more in a snapshot, and in its log.
+const RAFT_TIMES: u64 = 4;
+/// The run keeps two copies of the tree, two archives of it, and a spool.
+const RUN_TIMES: u64 = 6;
+/// Whatever the data, a server needs this to start.
+const LEAST: u64 = 64 << 20;
+
+pub(super) async fn check(ctx: &Context, bytes: u64, checked: &mut Checked) -> Result<()> {
+    let mut group = Group::new(GROUP, ctx, checked);
+    let need = bytes * RAFT_TIMES + LEAST;
+    for member in ctx.platform.members() {
+        let free = ctx.platform.volume(&member).await?.free_bytes;
+        if free < need {
+            group.fail("room-volume", format!("{member} has {free} bytes free, {need} are needed"), "make room on that volume");
+        } else {
+            group.pass("room-volume", format!("{member} has {free} bytes free, {need} are needed"));
+        }
+    }
+    let run = ctx.platform.run_dir();
+    let free = rustix::fs::statvfs(run)
+        .map(|stat| stat.f_bavail * stat.f_frsize)
+        .map_err(|error| Error::refused(format!("{}: {error}", run.display())))?;
+    let need = bytes * RUN_TIMES + LEAST;
+    if free < need {
+        group.fail("room-run", format!("{} has {free} bytes free, {need} are needed", run.display()), "make room there, or choose another folder");
+    } else {
+        group.pass("room-run", format!("{} has {free} bytes free, {need} are needed", run.display()));
+    }
+    Ok(())
+}
