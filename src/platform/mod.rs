@@ -2,6 +2,7 @@
 
 mod contract;
 mod error;
+pub mod local;
 
 pub use contract::{
     Applicability, Flip, FlipPlan, Instance, Part, Platform, Release, SecretData, SecretName,

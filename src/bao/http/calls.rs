@@ -1,0 +1,214 @@
+//! The calls of [`Node`] over HTTP.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use reqwest::{Method, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::body::{self, Autopilot, Configuration, Enveloped, Init, Raw};
+use super::client::{HttpNode, accepted, authorised, whole};
+use crate::armed::Armed;
+use crate::bao::{
+    AuditDevice, Health, InitKeys, Leader, Mount, Node, RaftConfiguration, Result, SealStatus,
+    VoterState,
+};
+use crate::meter::Meter;
+
+#[derive(Serialize)]
+struct InitRequest {
+    secret_shares: u32,
+    secret_threshold: u32,
+}
+
+#[derive(Serialize)]
+struct UnsealRequest<'share> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'share str>,
+    reset: bool,
+}
+
+impl HttpNode {
+    async fn put_unseal(
+        &self,
+        request: &UnsealRequest<'_>,
+        deadline: Duration,
+    ) -> Result<SealStatus> {
+        let path = "sys/unseal";
+        let request = body::wiped(request).map_err(|error| {
+            self.call(&Method::PUT, path, deadline)
+                .malformed(error.to_string())
+        })?;
+        let (call, answer) = self.put(None, path, request, deadline).await?;
+        body::parse(&answer).map_err(|why| call.malformed(why))
+    }
+}
+
+#[async_trait]
+impl Node for HttpNode {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn seal_status(&self) -> Result<SealStatus> {
+        self.open("sys/seal-status").await
+    }
+
+    async fn health(&self) -> Result<Health> {
+        let path = "sys/health";
+        let call = self.call(&Method::GET, path, self.deadlines.call);
+        let request = self.request(Method::GET, path, self.deadlines.call, false);
+        let (status, _) = whole(&call, request).await?;
+        if status.is_redirection() {
+            return Err(call.redirected());
+        }
+        Ok(match status.as_u16() {
+            200 => Health::Active,
+            429 => Health::Standby,
+            501 => Health::Uninitialized,
+            503 => Health::Sealed,
+            other => Health::Other(other),
+        })
+    }
+
+    async fn leader(&self) -> Result<Leader> {
+        self.open("sys/leader").await
+    }
+
+    async fn init(&self, shares: u32, threshold: u32, _armed: &Armed) -> Result<InitKeys> {
+        let path = "sys/init";
+        let deadline = self.deadlines.init;
+        let request = body::wiped(&InitRequest {
+            secret_shares: shares,
+            secret_threshold: threshold,
+        })
+        .map_err(|error| {
+            self.call(&Method::PUT, path, deadline)
+                .malformed(error.to_string())
+        })?;
+        let (call, answer) = self.put(None, path, request, deadline).await?;
+        let keys = body::parse::<Init>(&answer).map_err(|why| call.malformed(why));
+        body::wipe(answer);
+        keys.map(InitKeys::from)
+    }
+
+    async fn unseal(
+        &self,
+        share: &SecretString,
+        deadline: Duration,
+        _armed: &Armed,
+    ) -> Result<SealStatus> {
+        let request = UnsealRequest {
+            key: Some(share.expose_secret()),
+            reset: false,
+        };
+        self.put_unseal(&request, deadline).await
+    }
+
+    async fn reset_unseal(&self, _armed: &Armed) -> Result<SealStatus> {
+        let request = UnsealRequest {
+            key: None,
+            reset: true,
+        };
+        self.put_unseal(&request, self.deadlines.call).await
+    }
+
+    async fn seal(&self, token: &SecretString, _armed: &Armed) -> Result<()> {
+        self.put(Some(token), "sys/seal", "{}".into(), self.deadlines.seal)
+            .await
+            .map(drop)
+    }
+
+    async fn step_down(&self, token: &SecretString, _armed: &Armed) -> Result<()> {
+        self.put(
+            Some(token),
+            "sys/step-down",
+            "{}".into(),
+            self.deadlines.init,
+        )
+        .await
+        .map(drop)
+    }
+
+    async fn lookup_self(&self, token: &SecretString) -> Result<Value> {
+        self.data(token, "auth/token/lookup-self").await
+    }
+
+    async fn mounts(&self, token: &SecretString) -> Result<BTreeMap<String, Mount>> {
+        self.data(token, "sys/mounts").await
+    }
+
+    async fn auth_methods(&self, token: &SecretString) -> Result<BTreeMap<String, Mount>> {
+        self.data(token, "sys/auth").await
+    }
+
+    async fn policies(&self, token: &SecretString) -> Result<Vec<String>> {
+        let mut names = self.list(token, "sys/policies/acl").await?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    async fn audit_devices(&self, token: &SecretString) -> Result<BTreeMap<String, AuditDevice>> {
+        self.data(token, "sys/audit").await
+    }
+
+    async fn raft_configuration(&self, token: &SecretString) -> Result<RaftConfiguration> {
+        let answer: Configuration<RaftConfiguration> =
+            self.data(token, "sys/storage/raft/configuration").await?;
+        Ok(answer.config)
+    }
+
+    async fn autopilot(&self, token: &SecretString) -> Result<BTreeMap<String, VoterState>> {
+        let answer: Autopilot<VoterState> =
+            self.data(token, "sys/storage/raft/autopilot/state").await?;
+        Ok(answer.servers)
+    }
+
+    async fn snapshot_save(
+        &self,
+        token: &SecretString,
+        to: &Path,
+        meter: &dyn Meter,
+    ) -> Result<u64> {
+        self.save_snapshot(token, to, meter).await
+    }
+
+    async fn snapshot_force(
+        &self,
+        token: &SecretString,
+        from: &Path,
+        meter: &dyn Meter,
+        _armed: &Armed,
+    ) -> Result<()> {
+        self.force_snapshot(token, from, meter).await
+    }
+
+    async fn raw_len(&self, token: &SecretString, key: &str) -> Result<Option<u64>> {
+        let path = format!("sys/raw/{key}");
+        let call = self.call(&Method::GET, &path, self.deadlines.call);
+        // The bytes as decrypted: inflating them, the server's default, can fail on an entry that is whole.
+        let request = self
+            .request(Method::GET, &path, self.deadlines.call, true)
+            .query(&[("encoding", "base64"), ("compressed", "false")]);
+        let (status, answer) = whole(&call, authorised(&call, request, token)?).await?;
+        if status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        accepted(&call, status, &answer)?;
+        let raw = body::parse::<Enveloped<Raw>>(&answer).map_err(|why| call.malformed(why));
+        body::wipe(answer);
+        let mut value = raw?.data.value;
+        let length = base64_simd::STANDARD.decoded_length(value.as_bytes());
+        zeroize::Zeroize::zeroize(&mut value);
+        let length = length.map_err(|_| call.malformed("the value is not base64"))?;
+        Ok(Some(length as u64))
+    }
+
+    async fn read(&self, token: &SecretString, path: &str) -> Result<Option<Value>> {
+        self.read_with(token, path, &[]).await
+    }
+}

@@ -1,0 +1,101 @@
+//! The servers' configuration files.
+
+use std::fmt::Write;
+
+use super::layout::NodeFiles;
+use super::topology::{Applied, Member, Topology};
+use crate::platform::StorageKind;
+
+/// A member's configuration under `applied`.
+pub(super) fn member(
+    topology: &Topology,
+    applied: &Applied,
+    member: &Member,
+    files: &NodeFiles,
+) -> String {
+    let mut text = common(member);
+    let data = files.data().display().to_string();
+    match applied.storage {
+        StorageKind::File => {
+            let _ = write!(
+                text,
+                "\nstorage \"file\" {{\n  path = {}\n}}\n",
+                quoted(&data)
+            );
+        }
+        StorageKind::Raft => {
+            let flip = applied.flip.as_ref();
+            let multiplier = flip.map_or(1, |flip| flip.performance_multiplier);
+            let mut storage = raft(&data, &member.name, multiplier);
+            if let Some(size) = flip.and_then(|flip| flip.max_entry_size) {
+                let _ = writeln!(storage, "  max_entry_size = \"{size}\"");
+            }
+            for peer in &topology.members {
+                let _ = write!(
+                    storage,
+                    "  retry_join {{\n    leader_api_addr = {}\n  }}\n",
+                    quoted(&peer.api())
+                );
+            }
+            let _ = write!(text, "\n{storage}}}\n");
+        }
+    }
+    for (path, device) in &topology.audit {
+        let _ = write!(
+            text,
+            "\naudit {} {} {{\n  options = {{\n",
+            quoted(&device.kind),
+            quoted(path.trim_end_matches('/'))
+        );
+        for (name, value) in &device.options {
+            let _ = writeln!(text, "    {name} = {}", quoted(value));
+        }
+        text.push_str("  }\n}\n");
+    }
+    text
+}
+
+/// The scratch node's configuration: alone, without audit devices, open for `sys/raw`.
+pub(super) fn scratch(member: &Member, files: &NodeFiles) -> String {
+    let data = files.data().display().to_string();
+    format!(
+        "{}raw_storage_endpoint = true\n\n{}}}\n",
+        common(member),
+        raft(&data, &member.name, 1)
+    )
+}
+
+fn common(member: &Member) -> String {
+    format!(
+        "ui = false\ndisable_mlock = true\napi_addr = {}\ncluster_addr = {}\n\n\
+         listener \"tcp\" {{\n  address = {}\n  cluster_address = {}\n  tls_disable = true\n}}\n",
+        quoted(&member.api()),
+        quoted(&format!("https://127.0.0.1:{}", member.cluster_port)),
+        quoted(&format!("127.0.0.1:{}", member.api_port)),
+        quoted(&format!("127.0.0.1:{}", member.cluster_port)),
+    )
+}
+
+/// A raft stanza left open for what is special.
+fn raft(data: &str, node_id: &str, multiplier: u32) -> String {
+    format!(
+        "storage \"raft\" {{\n  path = {}\n  node_id = {}\n  performance_multiplier = \"{multiplier}\"\n",
+        quoted(data),
+        quoted(node_id)
+    )
+}
+
+/// An HCL string.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            '\n' => quoted.push_str("\\n"),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

@@ -1,0 +1,187 @@
+//! The contract of [`Platform`], as far as processes and folders have it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::layout::SCRATCH;
+use super::platform::LocalPlatform;
+use super::{config, files, process, relay, secrets, servers, tree, volume};
+use crate::armed::Armed;
+use crate::bao::{HttpNode, Node};
+use crate::meter::Meter;
+use crate::platform::{
+    Applicability, Error, Flip, FlipPlan, Instance, Part, Platform, Release, Result, SecretData,
+    SecretName, Target, Volume,
+};
+use crate::storage::Manifest;
+
+#[async_trait]
+impl Platform for LocalPlatform {
+    fn target(&self) -> Target {
+        Target {
+            platform: "local".to_owned(),
+            context: self.work_dir().display().to_string(),
+            namespace: "local".to_owned(),
+            release: "openbao".to_owned(),
+            uid: self.topology().uid.to_string(),
+        }
+    }
+
+    fn members(&self) -> Vec<String> {
+        self.topology()
+            .members
+            .iter()
+            .map(|member| member.name.clone())
+            .collect()
+    }
+
+    fn applicability(&self, part: Part) -> Applicability {
+        Applicability::DoesNotApply(match part {
+            Part::Network => "the processes share one loopback interface",
+            Part::Actors => "nothing but this program acts on the processes",
+            Part::VolumeBackup => "the data is a plain folder, and the archive is its copy",
+            Part::Clients => "no client syncs from these servers",
+            Part::Git => "the configuration is rendered, not kept in Git",
+        })
+    }
+
+    fn run_dir(&self) -> &Path {
+        // The trait hands out a path and no error: one that cannot be made shows at its first use.
+        let _ = files::make_folder(&self.run);
+        &self.run
+    }
+
+    fn node(&self, member: &str) -> Result<Arc<dyn Node>> {
+        Ok(Arc::new(self.http_node(member)?))
+    }
+
+    async fn instance(&self, member: &str) -> Result<Option<Instance>> {
+        self.running(member)
+    }
+
+    async fn log_tail(&self, member: &str, lines: usize) -> Result<Vec<String>> {
+        self.known(member)?;
+        servers::log_tail(&self.files(member), lines)
+    }
+
+    async fn stop(&self, member: &str, _armed: &Armed) -> Result<()> {
+        self.known(member)?;
+        process::stop(member, &self.files(member)).await
+    }
+
+    async fn replace(&self, member: &str, _armed: &Armed) -> Result<()> {
+        self.known(member)?;
+        process::stop(member, &self.files(member)).await?;
+        self.start(member).await
+    }
+
+    async fn volume(&self, member: &str) -> Result<Volume> {
+        self.known(member)?;
+        volume::look(&self.files(member).data())
+    }
+
+    async fn tree_manifest(&self, member: &str, _meter: &dyn Meter) -> Result<Manifest> {
+        self.known(member)?;
+        Err(Error::Refused("the manifest is not made yet".to_owned()))
+    }
+
+    async fn tree_copy(&self, member: &str, to: &Path, meter: &dyn Meter) -> Result<()> {
+        self.known(member)?;
+        let data = self.files(member).data();
+        let to = to.to_owned();
+        relay::blocking(meter, move |relay| tree::copy(&data, &to, relay)).await
+    }
+
+    async fn tree_entry(&self, member: &str, key: &str) -> Result<Option<Vec<u8>>> {
+        self.known(member)?;
+        files::read(&tree::entry_file(&self.files(member).data(), key)?)
+    }
+
+    async fn write_tree_entry(
+        &self,
+        member: &str,
+        key: &str,
+        file: &[u8],
+        _armed: &Armed,
+    ) -> Result<()> {
+        self.known(member)?;
+        tree::write_entry(&self.files(member).data(), key, file)
+    }
+
+    async fn remove_tree_entry(&self, member: &str, key: &str, _armed: &Armed) -> Result<()> {
+        self.known(member)?;
+        files::remove(&tree::entry_file(&self.files(member).data(), key)?)
+    }
+
+    async fn set_raft_aside(&self, member: &str, label: &str, _armed: &Armed) -> Result<()> {
+        if self.running(member)?.is_some() {
+            return Err(Error::Refused(format!(
+                "{member} runs: its raft files can only be moved aside when it is stopped"
+            )));
+        }
+        volume::set_aside(&self.files(member).data(), label)
+    }
+
+    async fn release(&self) -> Result<Release> {
+        let version = self.version().await?.to_owned();
+        let topology = self.topology();
+        let applied = topology.applied();
+        Ok(Release {
+            storage: applied.storage,
+            replicas: applied.replicas,
+            version,
+            revision: applied.revision.to_string(),
+            audit: topology.audit.clone(),
+            foreign_stanzas: Vec::new(),
+        })
+    }
+
+    async fn rehearse_flip(&self, flip: &Flip) -> Result<FlipPlan> {
+        self.try_flip(flip).await
+    }
+
+    async fn flip(&self, flip: &Flip, _armed: &Armed) -> Result<()> {
+        self.do_flip(flip).await
+    }
+
+    async fn scratch_start(&self, armed: &Armed) -> Result<Arc<dyn Node>> {
+        self.scratch_discard(armed).await?;
+        let (program, server) = {
+            let topology = self.topology();
+            (topology.bao.clone(), topology.scratch.clone())
+        };
+        let text = config::scratch(&server, &self.files(SCRATCH));
+        servers::start(&self.layout, &program, &server, &text).await?;
+        Ok(Arc::new(HttpNode::new(SCRATCH, &server.api())?))
+    }
+
+    async fn scratch_discard(&self, _armed: &Armed) -> Result<()> {
+        let node = self.files(SCRATCH);
+        process::stop(SCRATCH, &node).await?;
+        files::remove_folder(node.folder())
+    }
+
+    async fn secret(&self, name: SecretName) -> Result<Option<SecretData>> {
+        secrets::read(&secrets::file(&self.layout.secrets(), name))
+    }
+
+    async fn write_secret(
+        &self,
+        name: SecretName,
+        data: &SecretData,
+        _armed: &Armed,
+    ) -> Result<()> {
+        secrets::write(&secrets::file(&self.layout.secrets(), name), data)
+    }
+
+    async fn remove_secret(&self, name: SecretName, _armed: &Armed) -> Result<()> {
+        if name == SecretName::Unseal {
+            return Err(Error::Refused(
+                "the Secret openbao-unseal belongs to the release and is never removed".to_owned(),
+            ));
+        }
+        files::remove(&secrets::file(&self.layout.secrets(), name))
+    }
+}

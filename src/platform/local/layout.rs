@@ -1,0 +1,79 @@
+//! Where things lie in the work folder.
+
+use std::path::{Path, PathBuf};
+
+/// The name of the scratch node, beside the members.
+pub(super) const SCRATCH: &str = "scratch";
+
+/// The work folder.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// `root` is absolute: the servers run in folders of their own.
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn topology(&self) -> PathBuf {
+        self.root.join("local.json")
+    }
+
+    pub fn golden(&self) -> PathBuf {
+        self.root.join("golden.json")
+    }
+
+    pub fn secrets(&self) -> PathBuf {
+        self.root.join("secrets")
+    }
+
+    pub fn run(&self) -> PathBuf {
+        self.root.join("run")
+    }
+
+    pub fn node(&self, name: &str) -> NodeFiles {
+        NodeFiles {
+            folder: self.root.join("nodes").join(name),
+        }
+    }
+}
+
+/// One server's folder.
+#[derive(Debug, Clone)]
+pub(super) struct NodeFiles {
+    folder: PathBuf,
+}
+
+impl NodeFiles {
+    /// The folder, which is also the server's working directory.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("config.hcl")
+    }
+
+    /// The data volume.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    pub fn audit(&self) -> PathBuf {
+        self.folder.join("audit")
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("server.log")
+    }
+
+    pub fn process(&self) -> PathBuf {
+        self.folder.join("process.json")
+    }
+}

@@ -1,0 +1,22 @@
+//! The local platform: real `bao server` processes on loopback, for rehearsals and tests.
+
+mod binary;
+mod config;
+mod contract;
+mod files;
+mod flip;
+mod layout;
+mod platform;
+mod process;
+mod relay;
+mod secrets;
+mod servers;
+mod topology;
+mod tree;
+mod volume;
+
+#[cfg(test)]
+mod tests;
+
+pub use binary::find_bao;
+pub use platform::{CreateOptions, LocalPlatform, MemberStatus};

@@ -1,0 +1,193 @@
+//! The local platform itself: making and opening a work folder, and what rehearsals need beyond the contract.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use super::layout::{Layout, NodeFiles};
+use super::topology::{Member, Topology};
+use super::{binary, config, files, process, servers};
+use crate::bao::{AuditDevice, HttpNode};
+use crate::platform::{Error, Instance, Result};
+
+/// What a new work folder shall hold.
+#[derive(Debug, Clone)]
+pub struct CreateOptions {
+    /// The later voters.
+    pub members: u32,
+    /// The audit stanzas by path, for example `file/`. Relative file paths start in each member's own folder.
+    pub audit: BTreeMap<String, AuditDevice>,
+}
+
+impl Default for CreateOptions {
+    fn default() -> Self {
+        let device = AuditDevice {
+            kind: "file".to_owned(),
+            // Relative, because the text must be the same on every member and the file must not be.
+            options: BTreeMap::from([("file_path".to_owned(), "audit/audit.log".to_owned())]),
+        };
+        Self {
+            members: 3,
+            audit: BTreeMap::from([("file/".to_owned(), device)]),
+        }
+    }
+}
+
+/// One server as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// The member, or `scratch`.
+    pub name: String,
+    /// Its API's address.
+    pub address: String,
+    /// Its running server.
+    pub instance: Option<Instance>,
+}
+
+/// Real `bao server` processes on loopback, kept in one work folder.
+#[derive(Debug)]
+pub struct LocalPlatform {
+    pub(super) layout: Layout,
+    topology: Mutex<Topology>,
+    version: OnceCell<String>,
+    pub(super) run: PathBuf,
+}
+
+impl LocalPlatform {
+    /// Makes a work folder for servers of the program `bao`. Refuses a folder that holds anything already.
+    /// Nothing is started.
+    pub fn create(work_dir: &Path, bao: &Path, options: CreateOptions) -> Result<Self> {
+        if options.members == 0 {
+            return Err(Error::Refused("a release needs a member".to_owned()));
+        }
+        files::make_folder(work_dir)?;
+        let layout = Layout::new(resolved(work_dir)?);
+        let mut held =
+            std::fs::read_dir(layout.root()).map_err(files::io("listing", layout.root()))?;
+        if held.next().is_some() {
+            return Err(Error::Refused(format!(
+                "{} is not empty; name a new folder, or remove what it holds",
+                layout.root().display()
+            )));
+        }
+        let topology = Topology::new(resolved(bao)?, options.members, options.audit)?;
+        topology.save(&layout)?;
+        Ok(Self::with(layout, topology))
+    }
+
+    /// Opens a work folder that [`LocalPlatform::create`] made.
+    pub fn open(work_dir: &Path) -> Result<Self> {
+        let layout = Layout::new(resolved(work_dir).unwrap_or_else(|_| work_dir.to_owned()));
+        let topology = Topology::load(&layout)?;
+        Ok(Self::with(layout, topology))
+    }
+
+    fn with(layout: Layout, topology: Topology) -> Self {
+        Self {
+            run: layout.run(),
+            layout,
+            topology: Mutex::new(topology),
+            version: OnceCell::new(),
+        }
+    }
+
+    /// The work folder.
+    pub fn work_dir(&self) -> &Path {
+        self.layout.root()
+    }
+
+    /// Where the sample-data maker keeps what it wrote.
+    pub fn golden_file(&self) -> PathBuf {
+        self.layout.golden()
+    }
+
+    /// The member's API, with the calls that only the sample-data maker makes.
+    pub fn http_node(&self, member: &str) -> Result<HttpNode> {
+        let topology = self.topology();
+        let server = topology.server(member)?;
+        Ok(HttpNode::new(server.name.clone(), &server.api())?)
+    }
+
+    /// Every server with its process, the scratch node last.
+    pub fn status(&self) -> Result<Vec<MemberStatus>> {
+        let topology = self.topology().clone();
+        topology
+            .members
+            .iter()
+            .chain([&topology.scratch])
+            .map(|member| {
+                Ok(MemberStatus {
+                    name: member.name.clone(),
+                    address: member.api(),
+                    instance: self.running(&member.name)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Stops every server of the work folder, the scratch node too.
+    pub async fn stop_all(&self) -> Result<()> {
+        let stops = self.status()?.into_iter().map(|server| async move {
+            process::stop(&server.name, &self.files(&server.name)).await
+        });
+        futures_util::future::join_all(stops)
+            .await
+            .into_iter()
+            .collect()
+    }
+
+    /// Kills the member's server as a crash would, and waits until it is gone; nothing to do when it is.
+    pub async fn kill_now(&self, member: &str) -> Result<()> {
+        self.known(member)?;
+        process::kill_now(member, &self.files(member)).await
+    }
+
+    /// The topology as it is in force.
+    pub(super) fn topology(&self) -> MutexGuard<'_, Topology> {
+        self.topology.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses a name that is no member's.
+    pub(super) fn known(&self, member: &str) -> Result<Member> {
+        self.topology().server(member).cloned()
+    }
+
+    pub(super) fn files(&self, member: &str) -> NodeFiles {
+        self.layout.node(member)
+    }
+
+    /// The member's running server.
+    pub(super) fn running(&self, member: &str) -> Result<Option<Instance>> {
+        self.known(member)?;
+        Ok(process::find(&self.files(member))?.map(|running| Instance {
+            id: format!("{}-{}", running.pid, running.start_time),
+            restarts: 0,
+        }))
+    }
+
+    /// Starts a member that does not run, with the configuration in force.
+    pub(super) async fn start(&self, member: &str) -> Result<()> {
+        let topology = self.topology().clone();
+        let server = topology.server(member)?;
+        let text = config::member(&topology, topology.applied(), server, &self.files(member));
+        servers::start(&self.layout, &topology.bao, server, &text)
+            .await
+            .map(drop)
+    }
+
+    /// What the program says its version is; asked once.
+    pub(super) async fn version(&self) -> Result<&str> {
+        let program = self.topology().bao.clone();
+        self.version
+            .get_or_try_init(|| async move { binary::version_of(&program).await })
+            .await
+            .map(String::as_str)
+    }
+}
+
+/// An absolute path without symbolic links: it must read the same in a process' command line later.
+fn resolved(path: &Path) -> Result<PathBuf> {
+    path.canonicalize().map_err(files::io("resolving", path))
+}

@@ -1,0 +1,240 @@
+//! One server process: started so that it outlives us, found again after we were killed, never mistaken.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
+use sysinfo::{Pid, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
+use tokio::process::Command;
+
+use super::files;
+use super::layout::NodeFiles;
+use crate::platform::{Error, Result};
+
+/// Start times are whole seconds since 1970 that move by one when the clock is adjusted.
+const START_TIME_SLACK: u64 = 2;
+
+/// How long a server may take to end after a friendly signal.
+const FRIENDLY: Duration = Duration::from_secs(10);
+/// How long the kernel may take to remove a killed one.
+const REMOVAL: Duration = Duration::from_secs(20);
+
+/// A running server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Running {
+    pub pid: u32,
+    /// Seconds since 1970.
+    pub start_time: u64,
+}
+
+/// `process.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+enum Record {
+    /// Written before the process is made: it may or may not be there.
+    Starting,
+    /// Written after.
+    Running(Running),
+}
+
+/// Starts `bao server` for one node. The caller knows that none runs and that its configuration is written.
+pub(super) fn spawn(program: &Path, node: &NodeFiles) -> Result<Running> {
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(node.log())
+        .map_err(files::io("opening", &node.log()))?;
+    let errors = log.try_clone().map_err(files::io("opening", &node.log()))?;
+    files::write_json(&node.process(), &Record::Starting)?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments(node))
+        .current_dir(node.folder())
+        .env_clear()
+        .envs(
+            ["PATH", "HOME"]
+                .into_iter()
+                .filter_map(|name| std::env::var_os(name).map(|value| (name, value))),
+        )
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(errors)
+        // A Ctrl-C at the terminal goes to our process group and must not reach the servers.
+        .process_group(0);
+    let mut child = command.spawn().map_err(files::io("running", program))?;
+    let pid = child.id().unwrap_or_default();
+    let start_time = look_at(pid).map_or(0, |seen| seen.start_time);
+    // Waited for, so that a server that ends does not stay behind as a zombie of ours.
+    tokio::spawn(async move { child.wait().await });
+    let running = Running { pid, start_time };
+    files::write_json(&node.process(), &Record::Running(running))?;
+    Ok(running)
+}
+
+/// The node's running server.
+pub(super) fn find(node: &NodeFiles) -> Result<Option<Running>> {
+    match files::read_json::<Record>(&node.process())? {
+        None => Ok(None),
+        Some(Record::Running(running)) => Ok(is_ours(running, node).then_some(running)),
+        Some(Record::Starting) => {
+            let found = scan(node);
+            if let Some(running) = found {
+                files::write_json(&node.process(), &Record::Running(running))?;
+            }
+            Ok(found)
+        }
+    }
+}
+
+/// Stops the node's server, first friendly, and waits until it is gone.
+pub(super) async fn stop(name: &str, node: &NodeFiles) -> Result<()> {
+    if let Some(running) = find(node)? {
+        signal(running, node, Signal::TERM)?;
+        if !gone_within(running, node, FRIENDLY).await {
+            kill(name, running, node).await?;
+        }
+    }
+    files::remove(&node.process())
+}
+
+/// Kills the node's server at once and waits until it is gone.
+pub(super) async fn kill_now(name: &str, node: &NodeFiles) -> Result<()> {
+    if let Some(running) = find(node)? {
+        kill(name, running, node).await?;
+    }
+    files::remove(&node.process())
+}
+
+async fn kill(name: &str, running: Running, node: &NodeFiles) -> Result<()> {
+    signal(running, node, Signal::KILL)?;
+    if gone_within(running, node, REMOVAL).await {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "the server of {name} (process {}) does not end, not even when killed",
+        running.pid
+    )))
+}
+
+async fn gone_within(running: Running, node: &NodeFiles, limit: Duration) -> bool {
+    let deadline = tokio::time::Instant::now() + limit;
+    while is_ours(running, node) {
+        if tokio::time::Instant::now() >= deadline {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    true
+}
+
+/// Sends a signal to the server and to nothing else.
+#[cfg(target_os = "linux")]
+fn signal(running: Running, node: &NodeFiles, signal: Signal) -> Result<()> {
+    use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
+    let Some(pid) = raw(running.pid) else {
+        return Ok(());
+    };
+    // The handle is taken before the look: the process looked at is then the one that gets the signal, even
+    // when it ends in between and another takes its number.
+    let handle = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(handle) => handle,
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(error) => return Err(files::io("signalling", node.folder())(error.into())),
+    };
+    if !is_ours(running, node) {
+        return Ok(());
+    }
+    delivered(pidfd_send_signal(handle, signal), node)
+}
+
+/// Sends a signal to the server, after a last look that it is one.
+#[cfg(not(target_os = "linux"))]
+fn signal(running: Running, node: &NodeFiles, signal: Signal) -> Result<()> {
+    match raw(running.pid) {
+        Some(pid) if is_ours(running, node) => {
+            delivered(rustix::process::kill_process(pid, signal), node)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn delivered(sent: rustix::io::Result<()>, node: &NodeFiles) -> Result<()> {
+    match sent {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(error) => Err(files::io("signalling", node.folder())(error.into())),
+    }
+}
+
+fn raw(pid: u32) -> Option<rustix::process::Pid> {
+    i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+}
+
+fn arguments(node: &NodeFiles) -> [OsString; 2] {
+    let mut config = OsString::from("-config=");
+    config.push(node.config());
+    [OsString::from("server"), config]
+}
+
+struct Seen {
+    start_time: u64,
+    command: Vec<OsString>,
+}
+
+fn kind() -> ProcessRefreshKind {
+    ProcessRefreshKind::nothing()
+        .with_cmd(UpdateKind::Always)
+        .without_tasks()
+}
+
+/// A live process by its number; a zombie is not alive.
+fn look_at(pid: u32) -> Option<Seen> {
+    let pid = Pid::from_u32(pid);
+    let mut system = System::new().ok()?;
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, kind());
+    let process = system.process(pid)?;
+    alive(process).then(|| Seen {
+        start_time: process.start_time(),
+        command: process.cmd().to_vec(),
+    })
+}
+
+fn alive(process: &sysinfo::Process) -> bool {
+    !matches!(
+        process.status(),
+        ProcessStatus::Zombie | ProcessStatus::Dead
+    )
+}
+
+/// Number, start time and command line together: a number alone is reused.
+fn is_ours(running: Running, node: &NodeFiles) -> bool {
+    look_at(running.pid).is_some_and(|seen| {
+        seen.start_time.abs_diff(running.start_time) <= START_TIME_SLACK
+            && serves(&seen.command, node)
+    })
+}
+
+fn serves(command: &[OsString], node: &NodeFiles) -> bool {
+    command.get(1..).is_some_and(|rest| rest == arguments(node))
+}
+
+/// The server of a start that nobody lived to record.
+fn scan(node: &NodeFiles) -> Option<Running> {
+    let mut system = System::new().ok()?;
+    system.refresh_processes_specifics(ProcessesToUpdate::All, true, kind());
+    system
+        .processes()
+        .values()
+        .find(|process| alive(process) && serves(process.cmd(), node))
+        .map(|process| Running {
+            pid: process.pid().as_u32(),
+            start_time: process.start_time(),
+        })
+}

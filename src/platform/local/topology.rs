@@ -1,0 +1,220 @@
+//! `local.json`: which servers there are and what configuration was applied to them.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::files;
+use super::layout::{Layout, SCRATCH};
+use crate::bao::AuditDevice;
+use crate::platform::{Error, Flip, Result, StorageKind};
+
+/// The format that this version writes.
+const VERSION: u32 = 1;
+
+/// One server and its ports on 127.0.0.1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Member {
+    pub name: String,
+    pub api_port: u16,
+    pub cluster_port: u16,
+}
+
+impl Member {
+    pub fn api(&self) -> String {
+        format!("http://127.0.0.1:{}", self.api_port)
+    }
+}
+
+/// One applied configuration of the release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Applied {
+    pub revision: u32,
+    pub storage: StorageKind,
+    pub replicas: u32,
+    pub flip: Option<Flip>,
+}
+
+impl Applied {
+    /// Whether two revisions are the same configuration.
+    pub fn same(&self, other: &Self) -> bool {
+        self.storage == other.storage && self.replicas == other.replicas && self.flip == other.flip
+    }
+}
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Topology {
+    version: u32,
+    pub uid: Uuid,
+    pub bao: PathBuf,
+    pub members: Vec<Member>,
+    pub scratch: Member,
+    /// The audit stanzas by path. Their options are the same on every member; each runs in its own folder.
+    pub audit: BTreeMap<String, AuditDevice>,
+    /// Every configuration since the beginning; the last is the one in force.
+    history: Vec<Applied>,
+}
+
+impl Topology {
+    /// A file-storage release with one replica and `members` later voters.
+    pub fn new(bao: PathBuf, members: u32, audit: BTreeMap<String, AuditDevice>) -> Result<Self> {
+        let mut ports = free_ports(2 * (members as usize + 1))?.into_iter();
+        let mut member = |name: String| match (ports.next(), ports.next()) {
+            (Some(api_port), Some(cluster_port)) => Ok(Member {
+                name,
+                api_port,
+                cluster_port,
+            }),
+            _ => Err(Error::Refused("too few free ports on 127.0.0.1".to_owned())),
+        };
+        Ok(Self {
+            version: VERSION,
+            uid: Uuid::new_v4(),
+            bao,
+            scratch: member(SCRATCH.to_owned())?,
+            members: (0..members)
+                .map(|ordinal| member(format!("openbao-{ordinal}")))
+                .collect::<Result<_>>()?,
+            audit,
+            history: vec![Applied {
+                revision: 1,
+                storage: StorageKind::File,
+                replicas: 1,
+                flip: None,
+            }],
+        })
+    }
+
+    /// Reads the file of a work folder.
+    pub fn load(layout: &Layout) -> Result<Self> {
+        let path = layout.topology();
+        let Some(topology) = files::read_json::<Self>(&path)? else {
+            return Err(Error::Refused(format!(
+                "{} has no local.json: it is not the work folder of a local server; make one with \
+                 `baoctl rehearse --source-only --work-dir {}`",
+                layout.root().display(),
+                layout.root().display()
+            )));
+        };
+        if topology.version != VERSION || topology.history.is_empty() {
+            return Err(Error::Refused(format!(
+                "{} has format {}, this version reads {VERSION}",
+                path.display(),
+                topology.version
+            )));
+        }
+        Ok(topology)
+    }
+
+    pub fn save(&self, layout: &Layout) -> Result<()> {
+        files::write_json(&layout.topology(), self)
+    }
+
+    /// The configuration in force.
+    pub fn applied(&self) -> &Applied {
+        // Neither `new` nor `load` lets an empty history through.
+        &self.history[self.history.len() - 1]
+    }
+
+    /// The configuration of a revision.
+    pub fn revision(&self, revision: &str) -> Option<&Applied> {
+        self.history
+            .iter()
+            .find(|applied| applied.revision.to_string() == revision)
+    }
+
+    /// Makes a configuration the one in force; the same again changes nothing.
+    pub fn apply(&mut self, storage: StorageKind, replicas: u32, flip: Option<Flip>) {
+        let next = Applied {
+            revision: self.applied().revision + 1,
+            storage,
+            replicas,
+            flip,
+        };
+        if !self.applied().same(&next) {
+            self.history.push(next);
+        }
+    }
+
+    /// A member or the scratch node by name.
+    pub fn server(&self, name: &str) -> Result<&Member> {
+        self.members
+            .iter()
+            .chain([&self.scratch])
+            .find(|member| member.name == name)
+            .ok_or_else(|| Error::Refused(format!("there is no member {name}")))
+    }
+}
+
+/// Distinct free ports, below the range that outgoing connections take theirs from: a server that is down
+/// for a moment must find its port free when it comes back.
+fn free_ports(wanted: usize) -> Result<Vec<u16>> {
+    const LOWEST: u16 = 15_000;
+    const RANGE: u128 = 15_000;
+    let listen = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    let mut held: Vec<TcpListener> = Vec::new();
+    for _ in 0..wanted * 20 {
+        if held.len() == wanted {
+            break;
+        }
+        let offset = u16::try_from(Uuid::new_v4().as_u128() % RANGE).unwrap_or_default();
+        held.extend(listen(LOWEST + offset));
+    }
+    while held.len() < wanted {
+        held.push(listen(0).map_err(|error| {
+            Error::Refused(format!("no port on 127.0.0.1 can be listened on: {error}"))
+        })?);
+    }
+    held.iter()
+        .map(|listener| listener.local_addr().map(|address| address.port()))
+        .collect::<std::io::Result<_>>()
+        .map_err(|error| Error::Refused(format!("a port cannot be read: {error}")))
+}
+
+/// Whether a server could listen on the port now.
+pub(super) fn port_is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_distinct_and_free() {
+        let ports = free_ports(8).unwrap();
+        let distinct: std::collections::BTreeSet<_> = ports.iter().collect();
+        assert_eq!(distinct.len(), 8);
+        assert!(ports.iter().all(|port| port_is_free(*port)));
+    }
+
+    #[test]
+    fn a_taken_port_is_not_free() {
+        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        assert!(!port_is_free(held.local_addr().unwrap().port()));
+    }
+
+    #[test]
+    fn the_same_configuration_again_keeps_the_revision() {
+        let mut topology = Topology::new("bao".into(), 3, BTreeMap::new()).unwrap();
+        let flip = Flip {
+            replicas: 3,
+            max_entry_size: None,
+            performance_multiplier: 1,
+        };
+        topology.apply(StorageKind::Raft, 3, Some(flip.clone()));
+        topology.apply(StorageKind::Raft, 3, Some(flip));
+        assert_eq!(topology.applied().revision, 2);
+        topology.apply(StorageKind::File, 1, None);
+        assert_eq!(topology.applied().revision, 3);
+        assert!(
+            topology
+                .revision("1")
+                .is_some_and(|first| first.same(topology.applied()))
+        );
+    }
+}
