@@ -14,3 +14,4 @@ pub mod event;
 pub mod meter;
 pub mod platform;
 pub mod storage;
+pub mod ui;
