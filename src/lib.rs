@@ -17,3 +17,4 @@ pub mod journal;
 pub mod meter;
 pub mod platform;
 pub mod storage;
+pub mod ui;

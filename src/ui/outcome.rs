@@ -1,0 +1,177 @@
+//! The end of a run for people: the failure block and the summary.
+
+use std::fmt::Write;
+
+use super::blocks::MEASURE;
+use super::look::{self, Look, Role};
+use super::text;
+use crate::event::{Failure, StepStatus, Summary};
+
+/// What happened, what was changed, and what to type next.
+pub(super) fn failure(failure: &Failure, look: Look, width: usize) -> String {
+    let width = width.min(MEASURE);
+    let step = failure.step.as_ref().map_or_else(String::new, |step| {
+        format!("step {}: ", text::one_line(step))
+    });
+    let mut out = text::hang(
+        &format!("{} ", look.paint(Role::Alarm, "error:")),
+        &format!("{step}{}", text::clean(&failure.message)),
+        9,
+        width,
+    );
+    if !failure.changed.is_empty() {
+        let first = format!("\n{} ", look.paint(Role::Warn, "changed:"));
+        out.push_str(&text::hang(&first, &failure.changed, 9, width));
+    }
+    for (index, command) in failure.next.iter().enumerate() {
+        let label = if index == 0 { "next:" } else { "or:" };
+        let pad = " ".repeat(8 - label.len());
+        // Never wrapped, so that it can be copied.
+        let command = text::one_line(command);
+        let _ = write!(
+            out,
+            "\n{}{pad} {}",
+            look.paint(Role::Accent, label),
+            look.paint(Role::Strong, &command)
+        );
+    }
+    out
+}
+
+/// What came of the run.
+pub(super) fn summary(summary: &Summary, look: Look, width: usize) -> String {
+    let width = width.min(MEASURE);
+    let parity = &summary.parity;
+    let dot = format!(" {} ", look.dot());
+    let clean = parity.missing == 0 && parity.unexplained == 0;
+    let (mark, role) = if clean {
+        (look.tick(), Role::Good)
+    } else {
+        (look.cross(), Role::Bad)
+    };
+    let mut out = format!(
+        "{} {}",
+        look.paint(role, mark),
+        look.paint(Role::Strong, "Summary")
+    );
+    let row = |label: &str, value: &str| {
+        format!(
+            "\n  {}{value}",
+            look.paint(Role::Dim, &format!("{label:<11}"))
+        )
+    };
+    let wrapped = |label: &str, value: &str| text::hang(&row(label, ""), value, 13, width);
+
+    out.push_str(&row(
+        "entries",
+        &format!("{} in the source", text::count(summary.entries)),
+    ));
+    let classes = [
+        ("identical", parity.identical),
+        ("rewritten", parity.rewritten),
+        ("new", parity.new),
+        ("volatile", parity.volatile),
+        ("expired", parity.expired),
+    ]
+    .map(|(class, number)| format!("{} {class}", text::count(number)))
+    .join(&dot);
+    out.push_str(&wrapped("parity", &classes));
+    let must_be_zero = [
+        ("missing", parity.missing),
+        ("unexplained", parity.unexplained),
+    ]
+    .map(|(class, number)| {
+        let role = if number == 0 { Role::Good } else { Role::Alarm };
+        look.paint(role, &format!("{} {class}", text::count(number)))
+    })
+    .join(&dot);
+    out.push_str(&row("", &must_be_zero));
+    if summary.compared.is_empty() {
+        out.push_str(&row("voters", &look.paint(Role::Warn, "none compared")));
+    } else {
+        let names = format!(
+            "{} compared, each while it led: {}",
+            summary.compared.len(),
+            text::one_line(&summary.compared.join(", "))
+        );
+        out.push_str(&wrapped("voters", &names));
+    }
+    match summary.outage_seconds {
+        None => out.push_str(&row("outage", "none")),
+        Some(seconds) => {
+            out.push_str(&row(
+                "outage",
+                &look.paint(Role::Strong, &text::seconds(seconds)),
+            ));
+            out.push_str(&parts(summary, seconds, look, width));
+        }
+    }
+    let steps = summary
+        .steps
+        .iter()
+        .map(|step| match step.status {
+            StepStatus::Done => format!(
+                "{} {}",
+                text::one_line(&step.id),
+                text::seconds(step.seconds)
+            ),
+            status => format!("{} {}", text::one_line(&step.id), look::step_status(status)),
+        })
+        .collect::<Vec<_>>()
+        .join(&dot);
+    if !steps.is_empty() {
+        out.push_str(&wrapped("steps", &steps));
+    }
+    for (name, value) in &summary.facts {
+        out.push_str(&wrapped(&text::one_line(name), value));
+    }
+    for (label, path) in [("report", &summary.report), ("journal", &summary.journal)] {
+        if let Some(path) = path {
+            out.push_str(&row(label, &text::one_line(path)));
+        }
+    }
+    out
+}
+
+fn parts(summary: &Summary, total: f64, look: Look, width: usize) -> String {
+    const BAR: f64 = 24.0;
+    let names = summary
+        .outage_parts
+        .iter()
+        .map(|(name, _)| console::measure_text_width(&text::one_line(name)))
+        .max()
+        .unwrap_or(0);
+    let mut out = String::new();
+    for (name, seconds) in &summary.outage_parts {
+        let name = text::one_line(name);
+        let pad = " ".repeat(names.saturating_sub(console::measure_text_width(&name)));
+        let _ = write!(
+            out,
+            "\n             {name}{pad} {:>11}",
+            text::seconds(*seconds)
+        );
+        if width >= 13 + names + 12 + 28 && total > 0.0 {
+            // Between 0 and `BAR`.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let length = (seconds / total * BAR).clamp(0.0, BAR).round() as usize;
+            let _ = write!(
+                out,
+                "  {}",
+                look.paint(Role::Bad, &look.either("━", "=").repeat(length))
+            );
+        }
+    }
+    out
+}
+
+/// The summary in one line, for `--quiet`.
+pub(super) fn brief(summary: &Summary) -> String {
+    let outage = summary.outage_seconds.map_or_else(
+        || "no outage".to_owned(),
+        |seconds| format!("outage {}", text::seconds(seconds)),
+    );
+    format!(
+        "done: {} entries, missing {}, unexplained {}, {outage}",
+        summary.entries, summary.parity.missing, summary.parity.unexplained
+    )
+}

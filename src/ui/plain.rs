@@ -1,0 +1,424 @@
+//! One line per event, for logs and pipes: nothing moves, every line can be found with `grep`.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::look::{self, Look, Role};
+use super::output::Verbosity;
+use super::sink::{Clock, Sink, seconds_between, time_of_day};
+use super::stall::{self, Stall};
+use super::{outcome, text};
+use crate::event::{
+    ActionStatus, Banner, CheckStatus, Event, Level, Mode, Observer, Plan, StepStatus, Summary,
+};
+use crate::meter::Unit;
+
+/// Most time between two progress lines of an action that advances, in seconds.
+const PROGRESS_EVERY: f64 = 10.0;
+
+/// Writes `HH:MM:SS <what> <which>: <how>`, times in UTC.
+pub struct Plain {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    out: Sink,
+    errors: Sink,
+    clock: Clock,
+    look: Look,
+    verbosity: Verbosity,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    dry: bool,
+    running: Vec<Running>,
+}
+
+struct Running {
+    step: String,
+    action: String,
+    stall: Stall,
+    waiting: String,
+    counts: Vec<(Unit, Timestamp, u8)>,
+}
+
+impl Plain {
+    /// Writes to `out`; the failure block goes to `errors`.
+    #[must_use]
+    pub fn new(out: Sink, errors: Sink, clock: Clock, look: Look, verbosity: Verbosity) -> Self {
+        let inner = Arc::new(Inner {
+            out,
+            errors,
+            clock,
+            look,
+            verbosity,
+            state: Mutex::default(),
+        });
+        stall::watch(&inner, Inner::hint);
+        Self { inner }
+    }
+}
+
+impl Observer for Plain {
+    fn observe(&self, event: &Event) {
+        self.inner.observe(event);
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn observe(&self, event: &Event) {
+        let state = &mut *self.state();
+        match event {
+            Event::Banner(banner) => {
+                state.dry = banner.mode == Mode::DryRun;
+                self.banner(banner);
+            }
+            Event::Plan(plan) => self.plan(plan),
+            Event::StepStarted {
+                step,
+                title,
+                effect,
+                index,
+                of,
+            } => {
+                let (word, role) = look::effect(*effect);
+                let line = format!("step {step}: started ({word}) [{index}/{of}] {title}");
+                self.say_marked(&line, role, word);
+            }
+            Event::Check {
+                id,
+                group,
+                status,
+                message,
+                hint,
+            } => {
+                let (_, role) = self.look.check(*status);
+                let word = look::check_status(*status);
+                let hint = if hint.is_empty() {
+                    String::new()
+                } else {
+                    format!(" (hint: {hint})")
+                };
+                let line = format!("check {id}: {word} [{group}] {message}{hint}");
+                if matches!(status, CheckStatus::Warn | CheckStatus::Fail) {
+                    self.always(&line, role, word);
+                } else {
+                    self.say_marked(&line, role, word);
+                }
+            }
+            Event::Note { level, message } => match level {
+                Level::Detail if self.verbosity >= Verbosity::Verbose => {
+                    self.say(&format!("detail: {message}"));
+                }
+                Level::Detail => {}
+                Level::Info => self.say(&format!("note: {message}")),
+                Level::Warn => self.always(&format!("warning: {message}"), Role::Warn, "warning"),
+            },
+            Event::StepFinished {
+                step,
+                status,
+                seconds,
+            } => self.say(&match status {
+                StepStatus::Done => format!("step {step}: done in {}", text::seconds(*seconds)),
+                status => format!("step {step}: {}", look::step_status(*status)),
+            }),
+            Event::OutageStarted => self.say("outage: started, clients are not served"),
+            Event::OutageEnded { seconds } => {
+                self.say(&format!("outage: ended after {}", text::seconds(*seconds)));
+            }
+            Event::Rewound { from, to, why } => {
+                self.say(&format!("step {from}: going back to {to}: {why}"));
+            }
+            Event::Failed(failure) => {
+                state.running.clear();
+                let step = failure
+                    .step
+                    .as_deref()
+                    .map_or_else(String::new, |step| format!("step {step}: "));
+                let line = format!(
+                    "failed: {step}{} (exit code {})",
+                    failure.message, failure.exit_code
+                );
+                self.always(&line, Role::Alarm, "failed");
+                self.errors
+                    .line(&outcome::failure(failure, self.look, usize::MAX));
+            }
+            Event::Summary(summary) => self.summary(summary),
+            Event::ActionStarted { .. }
+            | Event::Calls { .. }
+            | Event::Progress { .. }
+            | Event::Waiting { .. }
+            | Event::ActionFinished { .. }
+            | Event::Retry { .. } => self.action(state, event),
+        }
+    }
+
+    fn action(&self, state: &mut State, event: &Event) {
+        match event {
+            Event::ActionStarted {
+                step,
+                action,
+                title,
+            } => {
+                state.running.push(Running {
+                    step: step.clone(),
+                    action: action.clone(),
+                    stall: Stall::new(Instant::now()),
+                    waiting: String::new(),
+                    counts: Vec::new(),
+                });
+                self.say(&format!("action {step}/{action}: started: {title}"));
+            }
+            Event::Calls {
+                step,
+                action,
+                calls,
+            } if state.dry || self.verbosity >= Verbosity::Verbose => {
+                for call in calls {
+                    self.say(&format!("action {step}/{action}: call: {call}"));
+                }
+            }
+            Event::Progress {
+                step,
+                action,
+                unit,
+                done,
+                total,
+            } => {
+                let now = (self.clock)();
+                let Some(running) = find(state, step, action) else {
+                    return;
+                };
+                running.stall.progress(Instant::now());
+                if let Some(part) = running.due(*unit, *done, *total, now) {
+                    let amount = text::done_of(*unit, *done, *total);
+                    self.say(&format!("action {step}/{action}: progress: {part}{amount}"));
+                }
+            }
+            Event::Waiting { step, action, what } => {
+                let Some(running) = find(state, step, action) else {
+                    return;
+                };
+                running.stall.waiting(what, Instant::now());
+                if running.waiting != *what {
+                    running.waiting.clone_from(what);
+                    self.say(&format!("action {step}/{action}: waiting: {what}"));
+                }
+            }
+            Event::Retry {
+                step,
+                action,
+                attempt,
+                why,
+            } => {
+                self.say(&format!(
+                    "action {step}/{action}: try {attempt} failed, trying again: {why}"
+                ));
+            }
+            Event::ActionFinished {
+                step,
+                action,
+                status,
+                seconds,
+                summary,
+            } => {
+                state
+                    .running
+                    .retain(|r| r.step != *step || r.action != *action);
+                let how = match status {
+                    ActionStatus::Done => format!("done in {}", text::seconds(*seconds)),
+                    ActionStatus::AlreadyDone => "already done".to_owned(),
+                    ActionStatus::NotApplicable => "does not apply here".to_owned(),
+                    ActionStatus::WouldRun => "would run".to_owned(),
+                };
+                let summary = if summary.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {summary}")
+                };
+                self.say(&format!("action {step}/{action}: {how}{summary}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn banner(&self, banner: &Banner) {
+        let target = &banner.target;
+        let (mode, role) = look::mode(banner.mode);
+        let resumed = if banner.resumed { ", resumed" } else { "" };
+        let line = format!(
+            "run {}: {} with baoctl {} ({mode}{resumed})",
+            banner.run, banner.runbook, banner.baoctl
+        );
+        self.say_marked(&line, role, mode);
+        self.say(&format!(
+            "target: platform={} context={} server={} namespace={} release={} cluster={}",
+            target.platform,
+            target.context,
+            banner.server,
+            target.namespace,
+            target.release,
+            target.uid
+        ));
+        if let Some(journal) = &banner.journal {
+            self.say(&format!("journal: {journal}"));
+        }
+    }
+
+    fn plan(&self, plan: &Plan) {
+        let of = plan.steps.len();
+        for (index, step) in plan.steps.iter().enumerate() {
+            let (word, role) = look::effect(step.effect);
+            let status = look::step_status(step.status);
+            let mark = if plan.no_blind_repeat_from.as_ref() == Some(&step.id) {
+                "; from here nothing is repeated blindly"
+            } else {
+                ""
+            };
+            let line = format!(
+                "plan {}/{of} {}: {status} ({word}) {}; rollback: {}{mark}",
+                index + 1,
+                step.id,
+                step.title,
+                step.rollback
+            );
+            self.say_marked(&line, role, word);
+            if self.verbosity >= Verbosity::Verbose {
+                for action in &step.actions {
+                    let done = if action.done { "done" } else { "pending" };
+                    let (word, role) = look::effect(action.effect);
+                    let line = format!(
+                        "plan {}/{}: {done} ({word}) {}",
+                        step.id, action.kind, action.title
+                    );
+                    self.say_marked(&line, role, word);
+                }
+            }
+        }
+        let outage = plan.outage_seconds.map_or_else(
+            || "unknown".to_owned(),
+            |s| format!("about {}", text::seconds(s)),
+        );
+        self.say(&format!("plan: estimated outage {outage}"));
+        for note in &plan.notes {
+            self.say(&format!("plan: {note}"));
+        }
+    }
+
+    fn summary(&self, summary: &Summary) {
+        if self.verbosity == Verbosity::Quiet {
+            self.out.line(&outcome::brief(summary));
+            return;
+        }
+        let p = &summary.parity;
+        let role = if p.missing == 0 && p.unexplained == 0 {
+            Role::Good
+        } else {
+            Role::Alarm
+        };
+        let zero = format!("missing={} unexplained={}", p.missing, p.unexplained);
+        self.say(&format!("summary: entries={}", summary.entries));
+        let line = format!(
+            "summary: parity identical={} rewritten={} new={} volatile={} expired={} {zero}",
+            p.identical, p.rewritten, p.new, p.volatile, p.expired
+        );
+        self.say_marked(&line, role, &zero);
+        self.say(&format!(
+            "summary: voters compared: {}",
+            if summary.compared.is_empty() {
+                "none".to_owned()
+            } else {
+                summary.compared.join(" ")
+            }
+        ));
+        let outage = summary
+            .outage_seconds
+            .map_or_else(|| "none".to_owned(), text::seconds);
+        self.say(&format!("summary: outage {outage}"));
+        for (part, seconds) in &summary.outage_parts {
+            self.say(&format!(
+                "summary: outage in {part}: {}",
+                text::seconds(*seconds)
+            ));
+        }
+        for step in &summary.steps {
+            let status = look::step_status(step.status);
+            self.say(&format!(
+                "summary: step {}: {status} in {}",
+                step.id,
+                text::seconds(step.seconds)
+            ));
+        }
+        for (name, value) in &summary.facts {
+            self.say(&format!("summary: {name}: {value}"));
+        }
+        for (name, path) in [("report", &summary.report), ("journal", &summary.journal)] {
+            if let Some(path) = path {
+                self.say(&format!("summary: {name}: {path}"));
+            }
+        }
+    }
+
+    fn hint(&self) {
+        let now = Instant::now();
+        for running in &mut self.state().running {
+            let title = format!("{}/{}", running.step, running.action);
+            if let Some(hint) = running.stall.hint(&title, now) {
+                self.say(&format!("action {title}: {hint}"));
+            }
+        }
+    }
+
+    fn say(&self, line: &str) {
+        self.say_marked(line, Role::None, "");
+    }
+
+    fn say_marked(&self, line: &str, role: Role, word: &str) {
+        if self.verbosity > Verbosity::Quiet {
+            self.always(line, role, word);
+        }
+    }
+
+    /// Writes a line with `word` in the colour of `role`, where colours are forced into a pipe.
+    fn always(&self, line: &str, role: Role, word: &str) {
+        let mut line = text::one_line(line);
+        if self.look.color && !word.is_empty() {
+            line = line.replacen(word, &self.look.paint(role, word), 1);
+        }
+        self.out
+            .line(&format!("{} {line}", time_of_day((self.clock)())));
+    }
+}
+
+impl Running {
+    /// The words before the amount when it is time for a line: after 10 s, or when another quarter is done.
+    fn due(&mut self, unit: Unit, done: u64, total: Option<u64>, now: Timestamp) -> Option<String> {
+        let percent = total.map(|total| text::percent(done, total));
+        let quarter = percent.map_or(0, |percent| percent / 25);
+        let words = percent.map_or_else(String::new, |percent| format!("{percent} %, "));
+        if let Some((_, at, last)) = self.counts.iter_mut().find(|(known, ..)| *known == unit) {
+            if quarter <= *last && seconds_between(*at, now) < PROGRESS_EVERY {
+                return None;
+            }
+            (*at, *last) = (now, quarter.max(*last));
+            return Some(words);
+        }
+        self.counts.push((unit, now, quarter));
+        (quarter > 0).then_some(words)
+    }
+}
+
+fn find<'a>(state: &'a mut State, step: &str, action: &str) -> Option<&'a mut Running> {
+    state
+        .running
+        .iter_mut()
+        .find(|running| running.step == step && running.action == action)
+}
