@@ -43,8 +43,8 @@ impl Action for BackUp {
             // Converting it is the strictest way to read it: each entry is decoded, and counted once.
             let converted = storage::convert(
                 Source::Tar(Box::new(open(&path)?)),
-                &ConvertOptions::new(TreeOptions::new(Phase::Live), &scratch),
                 &path.with_extension("snap"),
+                &ConvertOptions::new(TreeOptions::new(Phase::Live), &scratch),
                 meter.as_ref(),
             )?;
             Ok(Backup {

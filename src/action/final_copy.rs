@@ -58,7 +58,7 @@ impl Action for FinalCopy {
         }
 
         ctx.meter.waiting("the manifest of the frozen tree");
-        let manifest = ctx.platform.tree_manifest(&first, ctx.meter.as_ref()).await?;
+        let manifest = ctx.platform.tree_manifest(&first, Phase::Sealed, ctx.meter.as_ref()).await?;
         let tar = ctx.file("final.tar");
         ctx.platform.tree_copy(&first, &tar, ctx.meter.as_ref()).await?;
 
@@ -127,7 +127,7 @@ impl Work {
             ..ConvertOptions::new(TreeOptions { phase: Phase::Sealed, tombstone: self.tombstone }, &self.scratch)
         };
         let conversion =
-            storage::convert(Source::Tar(Box::new(file)), &options, &self.snapshot, self.meter.as_ref())?;
+            storage::convert(Source::Tar(Box::new(file)), &self.snapshot, &options, self.meter.as_ref())?;
         Ok((conversion, digest))
     }
 }

@@ -111,7 +111,7 @@ async fn convert_inert(ctx: &Context, tree: PathBuf, out: PathBuf) -> Result<(BT
             filter: Filter::Inert,
             ..ConvertOptions::new(TreeOptions::new(Phase::Live), &scratch)
         };
-        let converted = storage::convert(storage::Source::Tar(Box::new(open(&tree)?)), &options, &out, meter.as_ref())?;
+        let converted = storage::convert(storage::Source::Tar(Box::new(open(&tree)?)), &out, &options, meter.as_ref())?;
         let mut keys = Vec::new();
         ArchiveReader::open(&out)?.for_each(|key, _| {
             keys.push(key.to_owned());

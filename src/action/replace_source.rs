@@ -6,6 +6,7 @@ use super::final_copy::still_frozen;
 use super::{Action, Context, Error, Evidence, FinalCopied, Observation, Outcome, Result};
 use crate::armed::Armed;
 use crate::platform::StorageKind;
+use crate::storage::Phase;
 
 /// See [`super::ActionSpec::ReplaceSource`].
 pub struct ReplaceSource;
@@ -45,7 +46,7 @@ impl Action for ReplaceSource {
             return Err(Error::refused("the release is not configured for raft any more; something changed it back"));
         }
         still_frozen(ctx).await?;
-        let manifest = ctx.platform.tree_manifest(&first, ctx.meter.as_ref()).await?;
+        let manifest = ctx.platform.tree_manifest(&first, Phase::Sealed, ctx.meter.as_ref()).await?;
         if manifest.sha256() != copied.manifest_digest {
             return Err(Error::refused(format!(
                 "the tree of {first} changed after it was copied; find out what writes to it, then begin a new run"

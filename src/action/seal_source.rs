@@ -10,6 +10,7 @@ use crate::armed::Armed;
 use crate::journal::Mark;
 use crate::meter::Silent;
 use crate::platform::StorageKind;
+use crate::storage::Phase;
 
 /// See [`super::ActionSpec::SealSource`].
 pub struct SealSource;
@@ -85,11 +86,11 @@ impl Action for SealSource {
 
 /// After a seal without an answer the drain may still write: two equal manifests say that it has ended.
 async fn settle(ctx: &Context, first: &str) -> Result<()> {
-    let mut before = ctx.platform.tree_manifest(first, &Silent).await?;
+    let mut before = ctx.platform.tree_manifest(first, Phase::Live, &Silent).await?;
     for _ in 0..24 {
         ctx.meter.waiting("two equal manifests of the tree");
         tokio::time::sleep(QUIET).await;
-        let now = ctx.platform.tree_manifest(first, &Silent).await?;
+        let now = ctx.platform.tree_manifest(first, Phase::Live, &Silent).await?;
         if now == before {
             return Ok(());
         }

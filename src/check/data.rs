@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::finding::{Checked, Group};
 use crate::action::{Context, Result, tombstone};
 use crate::storage::key::MAX_ENTRY_BYTES;
+use crate::storage::{DigestSource, Phase};
 
 const GROUP: &str = "data";
 
@@ -18,12 +19,13 @@ pub(super) struct Data {
 pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<Data> {
     let mut group = Group::new(GROUP, ctx, checked);
     let first = ctx.first()?;
-    let manifest = ctx.platform.tree_manifest(&first, ctx.meter.as_ref()).await?;
+    let manifest = ctx.platform.tree_manifest(&first, Phase::Live, ctx.meter.as_ref()).await?;
 
     let mut data = Data { entries: manifest.len() as u64, bytes: 0, max_entry_size: None };
     let mut namespaces = BTreeSet::new();
-    let (mut oversized, mut largest, mut leases) = (Vec::new(), 0, 0_u64);
-    for (key, digest) in manifest.digests() {
+    let (mut oversized, mut largest, mut leases) = (Vec::new(), 0_u64, 0_u64);
+    let (mut entries, mut key) = (manifest.digests(), String::new());
+    while let Some(digest) = entries.next_digest(&mut key)? {
         data.bytes += digest.bytes;
         if let Some(rest) = key.strip_prefix("namespaces/") {
             namespaces.insert(rest.split('/').next().unwrap_or_default().to_owned());
@@ -33,7 +35,7 @@ pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<Data> 
         let value = digest.bytes / 4 * 3;
         if value > MAX_ENTRY_BYTES {
             largest = largest.max(value);
-            oversized.push(key.to_owned());
+            oversized.push(key.clone());
         }
     }
     if data.entries == 0 {

@@ -1,11 +1,26 @@
 //! Files that appear whole or not at all.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use super::error::StorageError;
+
+/// SHA-256 of a file, in hex.
+pub fn sha256_of(path: &Path) -> Result<String, StorageError> {
+    let mut file = File::open(path).map_err(StorageError::io("open", path))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut buffer).map_err(StorageError::io("read", path))? {
+            0 => return Ok(hex::encode(hasher.finalize())),
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+}
 
 /// A file being written as `NAME.partial` with mode 0600; dropped unfinished, it is removed.
 #[derive(Debug)]

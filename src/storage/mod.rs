@@ -28,6 +28,7 @@ pub use archive::{
 pub use bounded::Bounded;
 pub use convert::{Conversion, ConvertOptions, Filter, convert};
 pub use digests::{Digest, DigestLines, DigestList, DigestSource};
+pub use durable::sha256_of;
 pub use error::{StorageError, StorageError as Error, TreeProblem};
 
 pub use tree::{Phase, SkipReason, Skipped, Source, TreeOptions, TreeSummary};

@@ -15,7 +15,7 @@ use crate::platform::{
     Applicability, Error, Flip, FlipPlan, Instance, Part, Platform, Release, Result, SecretData,
     SecretName, Target, Volume,
 };
-use crate::storage::Manifest;
+use crate::storage::{DigestList, Phase, Source, TreeOptions, manifest};
 
 #[async_trait]
 impl Platform for LocalPlatform {
@@ -82,9 +82,15 @@ impl Platform for LocalPlatform {
         volume::look(&self.files(member).data())
     }
 
-    async fn tree_manifest(&self, member: &str, _meter: &dyn Meter) -> Result<Manifest> {
-        self.known(member)?;
-        Err(Error::Refused("the manifest is not made yet".to_owned()))
+    async fn tree_manifest(&self, member: &str, phase: Phase, meter: &dyn Meter) -> Result<DigestList> {
+        // Whose tombstone it is, is for the actions to say: here it only does not count as data.
+        let tombstone = self.tree_entry(member, "core/migration").await?;
+        let data = self.files(member).data();
+        relay::blocking(meter, move |relay| {
+            let options = TreeOptions { phase, tombstone };
+            Ok(manifest::manifest(Source::Directory(&data), &options, relay)?.0)
+        })
+        .await
     }
 
     async fn tree_copy(&self, member: &str, to: &Path, meter: &dyn Meter) -> Result<()> {

@@ -1,0 +1,97 @@
+//! How a run can end badly.
+
+use crate::action;
+use crate::event::Tier;
+
+/// The result of a run.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A bad end. What was done before it stands in the journal.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `--from` or `--until` names a step that the runbook does not have.
+    #[error("the runbook has no step `{given}`; it has {}", steps.join(", "))]
+    NoSuchStep {
+        /// What was given.
+        given: String,
+        /// What there is.
+        steps: Vec<String>,
+    },
+    /// `--from` would leave out steps that are not done.
+    #[error("the step `{missing}` comes before `{from}` and is not done; a run cannot begin behind it")]
+    OutOfOrder {
+        /// The step that is not done.
+        missing: String,
+        /// What `--from` names.
+        from: String,
+    },
+    /// The operator said no.
+    #[error("the step `{step}` was declined")]
+    Declined {
+        /// The step.
+        step: String,
+    },
+    /// Nobody was there to ask.
+    #[error("the step `{step}` needs a confirmation and nobody is there to give it")]
+    Nobody {
+        /// The step.
+        step: String,
+        /// What would have answered it.
+        tier: Tier,
+    },
+    /// A signal stopped the run.
+    #[error("stopped by signal {signal}")]
+    Interrupted {
+        /// The signal's number.
+        signal: i32,
+        /// Whether it stopped an action in the middle.
+        midway: bool,
+    },
+    /// A look found something that must not be touched.
+    #[error("{step}: {kind}: {why}")]
+    Conflict {
+        /// The step.
+        step: String,
+        /// The action's kind.
+        kind: String,
+        /// What was found.
+        why: String,
+    },
+    /// An action failed.
+    #[error("{step}: {kind}: {source}")]
+    Action {
+        /// The step.
+        step: String,
+        /// The action's kind.
+        kind: String,
+        /// Why.
+        source: action::Error,
+    },
+    /// After an action its effect was not there.
+    #[error("{step}: {kind} ended well, but its effect is not there: {found}")]
+    NotThere {
+        /// The step.
+        step: String,
+        /// The action's kind.
+        kind: String,
+        /// What a look found.
+        found: String,
+    },
+    /// The journal could not be written: nothing may go on without it.
+    #[error(transparent)]
+    Journal(#[from] crate::journal::Error),
+}
+
+impl Error {
+    /// The step it happened in.
+    pub fn step(&self) -> Option<&str> {
+        match self {
+            Self::Declined { step }
+            | Self::Nobody { step, .. }
+            | Self::Conflict { step, .. }
+            | Self::Action { step, .. }
+            | Self::NotThere { step, .. } => Some(step),
+            Self::NoSuchStep { .. } | Self::OutOfOrder { .. } | Self::Interrupted { .. } | Self::Journal(_) => None,
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Order, gates, confirmations, retries, resume and dry run, for any actions on any place.
+
+mod error;
+mod interrupt;
+mod meter;
+mod plan;
+mod program;
+mod run;
+
+pub use error::{Error, Result};
+pub use interrupt::Interrupt;
+pub use plan::plan;
+pub use program::{Program, Range, Step, Unit};
+pub use run::{End, Engine, SharedJournal};

@@ -1,0 +1,85 @@
+//! What an engine runs: the steps of a runbook with the actions behind them.
+
+use crate::action::{Action, ActionSpec};
+use crate::event::Effect;
+use crate::runbook::Runbook;
+
+/// The steps in order.
+pub struct Program {
+    /// The runbook's name.
+    pub name: String,
+    /// Its steps.
+    pub steps: Vec<Step>,
+}
+
+/// One step.
+pub struct Step {
+    /// Its id.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+    /// Until when it can be rolled back, in words.
+    pub rollback: String,
+    /// Its actions in order.
+    pub units: Vec<Unit>,
+}
+
+/// One action of a step.
+pub struct Unit {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its effect.
+    pub effect: Effect,
+    /// What acts.
+    pub action: Box<dyn Action>,
+}
+
+impl Program {
+    /// The program behind a runbook.
+    pub fn new(runbook: &Runbook) -> Self {
+        let unit = |spec: &ActionSpec| Unit { kind: spec.kind(), effect: spec.effect(), action: spec.build() };
+        let steps = runbook
+            .steps
+            .iter()
+            .map(|step| Step {
+                id: step.id.clone(),
+                title: step.title.clone(),
+                rollback: step.rollback.clone(),
+                units: step.actions.iter().map(|spec| unit(spec)).collect(),
+            })
+            .collect();
+        Self { name: runbook.name.clone(), steps }
+    }
+
+    /// A step's place, from 0.
+    pub fn position(&self, id: &str) -> Option<usize> {
+        self.steps.iter().position(|step| step.id == id)
+    }
+}
+
+impl Step {
+    /// The strongest effect of the step's actions.
+    pub fn effect(&self) -> Effect {
+        self.units.iter().map(|unit| unit.effect).max().unwrap_or(Effect::Read)
+    }
+}
+
+/// Which steps to run: `--from` and `--until`, both inclusive.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Range {
+    /// The first step; none for the first of the runbook.
+    pub from: Option<String>,
+    /// The last step; none for the last of the runbook.
+    pub until: Option<String>,
+}
+
+impl Range {
+    /// The range as places, or the id that the runbook does not have.
+    pub fn resolve(&self, program: &Program) -> Result<std::ops::RangeInclusive<usize>, String> {
+        let place = |id: &Option<String>, default: usize| match id {
+            None => Ok(default),
+            Some(id) => program.position(id).ok_or_else(|| id.clone()),
+        };
+        Ok(place(&self.from, 0)?..=place(&self.until, program.steps.len().saturating_sub(1))?)
+    }
+}

@@ -1,0 +1,440 @@
+//! The loop: check, confirm, record the intent, apply, look again, record the result.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::meter::ActionMeter;
+use super::program::{Program, Range, Step, Unit};
+use super::{Error, Interrupt, Result};
+use crate::action::{self, Context, Evidence, Observation, Outcome};
+use crate::armed::Armed;
+use crate::event::{ActionStatus, Answer, Effect, Event, Observer, Operator, Question, StepStatus, Tier};
+use crate::journal::{Journal, Record};
+
+/// The journal, shared with the actions' marks.
+pub type SharedJournal = Arc<Mutex<Journal>>;
+
+/// Tries of an action that only looks.
+const TRIES: u32 = 3;
+/// An effect that a second try did not bring about will not come by a fourth.
+const REDOS: u32 = 3;
+
+/// Runs a program.
+pub struct Engine {
+    /// What to run.
+    pub program: Program,
+    /// Which part of it.
+    pub range: Range,
+    /// What the actions see.
+    pub ctx: Context,
+    /// The journal; `None` makes it a dry run, which cannot act as nothing can arm it.
+    pub journal: Option<SharedJournal>,
+    /// Hears everything.
+    pub observer: Arc<dyn Observer>,
+    /// Is asked.
+    pub operator: Arc<dyn Operator>,
+    /// Stops it.
+    pub interrupt: Interrupt,
+    /// The word that confirms an outage.
+    pub outage_word: String,
+}
+
+/// A good end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Every step of the runbook is done.
+    Finished,
+    /// Every step of the range is done; others are left.
+    Reached(String),
+    /// A dry run came to its end.
+    Planned,
+}
+
+/// How an action went.
+enum Went {
+    On,
+    Back(String),
+}
+
+impl Engine {
+    /// Runs the range, from wherever the journal says that it stands.
+    pub async fn run(&mut self) -> Result<End> {
+        let ids = || self.program.steps.iter().map(|step| step.id.clone()).collect();
+        let range = self
+            .range
+            .resolve(&self.program)
+            .map_err(|given| Error::NoSuchStep { given, steps: ids() })?;
+        self.in_order(*range.start())?;
+        let mut place = *range.start();
+        // Whether a dry run still looks: behind the first action that would change something there is nothing to see.
+        let mut looks = true;
+        while place <= *range.end() {
+            let step = &self.program.steps[place];
+            if self.is_done(step) {
+                place += 1;
+                continue;
+            }
+            place = match self.step(step, place, &mut looks).await? {
+                Went::On => place + 1,
+                Went::Back(to) => self
+                    .program
+                    .position(&to)
+                    .ok_or_else(|| Error::NoSuchStep { given: to, steps: ids() })?,
+            };
+        }
+        if self.journal.is_none() {
+            return Ok(End::Planned);
+        }
+        let last = self.program.steps.len().saturating_sub(1);
+        if *range.end() < last {
+            return Ok(End::Reached(self.program.steps[*range.end()].id.clone()));
+        }
+        self.record(Record::Finished)?;
+        Ok(End::Finished)
+    }
+
+    /// A step is never run before the ones that it stands on.
+    fn in_order(&self, start: usize) -> Result<()> {
+        if self.journal.is_none() {
+            return Ok(());
+        }
+        match self.program.steps[..start].iter().find(|step| !self.is_done(step)) {
+            Some(missing) => {
+                Err(Error::OutOfOrder { missing: missing.id.clone(), from: self.program.steps[start].id.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn journal(&self) -> Option<MutexGuard<'_, Journal>> {
+        self.journal.as_ref().map(|journal| journal.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn record(&self, record: Record) -> Result<()> {
+        if let Some(mut journal) = self.journal() {
+            journal.append(record)?;
+        }
+        Ok(())
+    }
+
+    fn is_done(&self, step: &Step) -> bool {
+        self.journal().is_some_and(|journal| {
+            (0..step.units.len()).all(|index| journal.state().is_done(&step.id, index))
+        })
+    }
+
+    async fn step(&self, step: &Step, place: usize, looks: &mut bool) -> Result<Went> {
+        let started = Instant::now();
+        self.stop_if_asked()?;
+        self.observer.observe(&Event::StepStarted {
+            step: step.id.clone(),
+            title: step.title.clone(),
+            effect: step.effect(),
+            index: place + 1,
+            of: self.program.steps.len(),
+        });
+        self.confirm(step, place).await?;
+        for (index, unit) in step.units.iter().enumerate() {
+            if self.journal().is_some_and(|journal| journal.state().is_done(&step.id, index)) {
+                continue;
+            }
+            self.stop_if_asked()?;
+            let ctx = self.context(step, index, unit);
+            self.observer.observe(&Event::ActionStarted {
+                step: step.id.clone(),
+                action: unit.kind.to_owned(),
+                title: unit.action.title(&ctx),
+            });
+            let went = match &self.journal {
+                None => self.look_only(step, unit, &ctx, looks).await?,
+                Some(_) => self.act(step, index, unit, &ctx).await?,
+            };
+            if let Went::Back(to) = went {
+                return Ok(Went::Back(to));
+            }
+        }
+        self.observer.observe(&Event::StepFinished {
+            step: step.id.clone(),
+            status: if self.journal.is_some() { StepStatus::Done } else { StepStatus::Planned },
+            seconds: started.elapsed().as_secs_f64(),
+        });
+        Ok(Went::On)
+    }
+
+    /// What an action sees, as the journal stands now.
+    fn context(&self, step: &Step, index: usize, unit: &Unit) -> Context {
+        let mut ctx = self.ctx.clone();
+        ctx.meter = Arc::new(ActionMeter::new(&step.id, unit.kind, self.observer.clone()));
+        if let Some(journal) = self.journal() {
+            let state = journal.state();
+            ctx.earlier_intents = state.intents(&step.id, index);
+            ctx.restore_sent = state.sent("restore");
+            *ctx.facts.lock().unwrap_or_else(PoisonError::into_inner) = state.facts();
+        }
+        ctx
+    }
+
+    fn stop_if_asked(&self) -> Result<()> {
+        match self.interrupt.raised(1) {
+            Some(signal) => Err(Error::Interrupted { signal, midway: false }),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks before a step, by the strongest effect that is still ahead in it.
+    async fn confirm(&self, step: &Step, place: usize) -> Result<()> {
+        let Some(effect) = self.journal().and_then(|journal| {
+            let ahead = step.units.iter().enumerate().filter(|(index, _)| !journal.state().is_done(&step.id, *index));
+            ahead.map(|(_, unit)| unit.effect).max()
+        }) else {
+            return Ok(());
+        };
+        let tier = match effect {
+            Effect::Read => return Ok(()),
+            Effect::Change => Tier::YesNo,
+            Effect::Outage | Effect::NoBlindRepeat => Tier::TypeName(self.outage_word.clone()),
+        };
+        let ask = format!("step {} of {}, {}: {}", place + 1, self.program.steps.len(), step.id, step.title);
+        let consequences = vec![
+            match effect {
+                Effect::Outage => "clients are not served until the restore is done".to_owned(),
+                Effect::NoBlindRepeat => "it is not repeated without a look at what came of it".to_owned(),
+                Effect::Change | Effect::Read => "clients go on being served as they are now".to_owned(),
+            },
+            format!("way back: {}", step.rollback),
+        ];
+        self.ask(Question { step: step.id.clone(), effect, ask, consequences, tier }).await
+    }
+
+    async fn ask(&self, question: Question) -> Result<()> {
+        let answer = tokio::select! {
+            answer = self.operator.ask(&question) => answer,
+            signal = self.interrupt.wait(1) => return Err(Error::Interrupted { signal, midway: false }),
+        };
+        match answer {
+            Answer::Yes => self.record(Record::Confirmed { step: question.step, asked: question.ask }),
+            Answer::No => Err(Error::Declined { step: question.step }),
+            Answer::Nobody => Err(Error::Nobody { step: question.step, tier: question.tier }),
+        }
+    }
+
+    /// A dry run: the calls, and as long as nothing would have changed, a look.
+    async fn look_only(&self, step: &Step, unit: &Unit, ctx: &Context, looks: &mut bool) -> Result<Went> {
+        let started = Instant::now();
+        let fail = |source| failed(step, unit, source);
+        let calls = unit.action.describe(ctx).await.map_err(fail)?;
+        self.observer.observe(&Event::Calls { step: step.id.clone(), action: unit.kind.to_owned(), calls });
+        let observation = if *looks { unit.action.observe(ctx).await.map_err(fail)? } else { Observation::Pending };
+        let (status, summary) = match observation {
+            Observation::Done(evidence) => {
+                ctx.facts.lock().unwrap_or_else(PoisonError::into_inner).extend(evidence.facts);
+                (ActionStatus::AlreadyDone, evidence.summary)
+            }
+            Observation::NotApplicable(why) => (ActionStatus::NotApplicable, why),
+            Observation::Pending | Observation::Redo(_) => {
+                *looks = false;
+                (ActionStatus::WouldRun, String::new())
+            }
+            Observation::Conflict(why) => {
+                return Err(Error::Conflict { step: step.id.clone(), kind: unit.kind.to_owned(), why });
+            }
+        };
+        self.finished(step, unit, status, started, &summary);
+        Ok(Went::On)
+    }
+
+    /// For real: look, arm, apply, look again.
+    async fn act(&self, step: &Step, index: usize, unit: &Unit, ctx: &Context) -> Result<Went> {
+        let started = Instant::now();
+        let mut ctx = ctx.clone();
+        for redo in 1..=REDOS {
+            match self.looked(step, unit, &ctx).await? {
+                Observation::Done(evidence) => {
+                    let status = if unit.effect == Effect::Read || ctx.earlier_intents > 0 {
+                        ActionStatus::Done
+                    } else {
+                        ActionStatus::AlreadyDone
+                    };
+                    self.result(step, index, unit, status, started, evidence)?;
+                    return Ok(Went::On);
+                }
+                Observation::NotApplicable(why) => {
+                    self.result(step, index, unit, ActionStatus::NotApplicable, started, Evidence::new(why))?;
+                    return Ok(Went::On);
+                }
+                Observation::Conflict(why) => {
+                    return Err(Error::Conflict { step: step.id.clone(), kind: unit.kind.to_owned(), why });
+                }
+                Observation::Redo(why) => self.confirm_redo(step, unit, why).await?,
+                Observation::Pending => {}
+            }
+            let calls = unit.action.describe(&ctx).await.map_err(|source| failed(step, unit, source))?;
+            self.observer.observe(&Event::Calls {
+                step: step.id.clone(),
+                action: unit.kind.to_owned(),
+                calls: calls.clone(),
+            });
+            let armed = self.arm(step, index, unit, calls)?;
+            let applied = tokio::select! {
+                applied = unit.action.apply(&ctx, armed) => applied,
+                signal = self.interrupt.wait(if unit.effect == Effect::Read { 1 } else { 2 }) => {
+                    return Err(Error::Interrupted { signal, midway: true });
+                }
+            };
+            match applied {
+                Ok(Outcome::Done(evidence)) => {
+                    self.confirm_effect(step, unit, &ctx, &evidence).await?;
+                    self.result(step, index, unit, ActionStatus::Done, started, evidence)?;
+                    return Ok(Went::On);
+                }
+                Ok(Outcome::Rewind { to, why }) => return self.rewind(step, to, why),
+                Err(source) => {
+                    self.record(Record::Failed {
+                        step: step.id.clone(),
+                        action: index,
+                        kind: unit.kind.to_owned(),
+                        why: source.to_string(),
+                    })?;
+                    ctx.earlier_intents += 1;
+                    if !self.worth_another(unit, &ctx, &source).await || redo == REDOS {
+                        return Err(failed(step, unit, source));
+                    }
+                    self.observer.observe(&Event::Retry {
+                        step: step.id.clone(),
+                        action: unit.kind.to_owned(),
+                        attempt: redo,
+                        why: source.to_string(),
+                    });
+                }
+            }
+        }
+        Err(Error::NotThere {
+            step: step.id.clone(),
+            kind: unit.kind.to_owned(),
+            found: format!("{REDOS} tries did not bring it about"),
+        })
+    }
+
+    /// Whether a failed action goes round again: one that only looks and met a transient failure, or one whose
+    /// failed try is known to be safe to clear.
+    async fn worth_another(&self, unit: &Unit, ctx: &Context, source: &action::Error) -> bool {
+        match unit.effect {
+            Effect::Read => source.is_transient(),
+            Effect::NoBlindRepeat => matches!(unit.action.observe(ctx).await, Ok(Observation::Redo(_) | Observation::Done(_))),
+            Effect::Change | Effect::Outage => false,
+        }
+    }
+
+    /// A look, repeated while it fails for a transient reason.
+    async fn looked(&self, step: &Step, unit: &Unit, ctx: &Context) -> Result<Observation> {
+        let mut attempt = 1;
+        loop {
+            let observed = tokio::select! {
+                observed = unit.action.observe(ctx) => observed,
+                signal = self.interrupt.wait(1) => return Err(Error::Interrupted { signal, midway: false }),
+            };
+            match observed {
+                Ok(observation) => return Ok(observation),
+                Err(source) if source.is_transient() && attempt < TRIES => {
+                    self.observer.observe(&Event::Retry {
+                        step: step.id.clone(),
+                        action: unit.kind.to_owned(),
+                        attempt,
+                        why: source.to_string(),
+                    });
+                    attempt += 1;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Err(source) => return Err(failed(step, unit, source)),
+            }
+        }
+    }
+
+    async fn confirm_redo(&self, step: &Step, unit: &Unit, why: String) -> Result<()> {
+        self.ask(Question {
+            step: step.id.clone(),
+            effect: unit.effect,
+            ask: format!("{}, {}: clear what the earlier try left and begin it anew?", step.id, unit.kind),
+            consequences: vec![why],
+            tier: Tier::TypeName(self.outage_word.clone()),
+        })
+        .await
+    }
+
+    fn arm(&self, step: &Step, index: usize, unit: &Unit, calls: Vec<String>) -> Result<Armed> {
+        match self.journal() {
+            Some(mut journal) => Ok(journal.intend(&step.id, index, unit.kind, calls)?),
+            None => Err(Error::NotThere {
+                step: step.id.clone(),
+                kind: unit.kind.to_owned(),
+                found: "a dry run cannot act".to_owned(),
+            }),
+        }
+    }
+
+    /// An action that said it is done is looked at with what it found out; a table that is only compared has no effect to see.
+    async fn confirm_effect(&self, step: &Step, unit: &Unit, ctx: &Context, evidence: &Evidence) -> Result<()> {
+        if unit.effect == Effect::Read {
+            return Ok(());
+        }
+        let mut after = ctx.clone();
+        after.earlier_intents += 1;
+        after.facts.lock().unwrap_or_else(PoisonError::into_inner).extend(evidence.facts.clone());
+        match self.looked(step, unit, &after).await? {
+            Observation::Done(_) | Observation::NotApplicable(_) => Ok(()),
+            other => Err(Error::NotThere {
+                step: step.id.clone(),
+                kind: unit.kind.to_owned(),
+                found: match other {
+                    Observation::Conflict(why) | Observation::Redo(why) => why,
+                    _ => "a look says that it is still to be done".to_owned(),
+                },
+            }),
+        }
+    }
+
+    fn result(
+        &self,
+        step: &Step,
+        index: usize,
+        unit: &Unit,
+        status: ActionStatus,
+        started: Instant,
+        evidence: Evidence,
+    ) -> Result<()> {
+        self.finished(step, unit, status, started, &evidence.summary);
+        self.record(Record::Result {
+            step: step.id.clone(),
+            action: index,
+            kind: unit.kind.to_owned(),
+            status,
+            seconds: started.elapsed().as_secs_f64(),
+            summary: evidence.summary,
+            facts: evidence.facts,
+        })
+    }
+
+    fn finished(&self, step: &Step, unit: &Unit, status: ActionStatus, started: Instant, summary: &str) {
+        self.observer.observe(&Event::ActionFinished {
+            step: step.id.clone(),
+            action: unit.kind.to_owned(),
+            status,
+            seconds: started.elapsed().as_secs_f64(),
+            summary: summary.to_owned(),
+        });
+    }
+
+    fn rewind(&self, step: &Step, to: String, why: String) -> Result<Went> {
+        let place = self.program.position(&to).unwrap_or_default();
+        let steps = self.program.steps[place..].iter().map(|step| step.id.clone()).collect();
+        self.record(Record::Rewound { from: step.id.clone(), to: to.clone(), why: why.clone(), steps })?;
+        self.observer.observe(&Event::Rewound { from: step.id.clone(), to: to.clone(), why });
+        Ok(Went::Back(to))
+    }
+}
+
+fn failed(step: &Step, unit: &Unit, source: action::Error) -> Error {
+    Error::Action { step: step.id.clone(), kind: unit.kind.to_owned(), source }
+}
