@@ -1,2 +1,7 @@
-//! The `baoctl` program.
-fn main() {}
+//! The `baoctl` program: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    baoctl::cli::main()
+}

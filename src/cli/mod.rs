@@ -1,0 +1,22 @@
+//! The command line: one file per command, the exit codes, and nothing about how anything is done.
+
+mod args;
+mod check;
+mod command;
+mod completions;
+mod exit;
+mod failure;
+mod lock;
+mod man;
+mod migrate_raft;
+mod rehearse;
+mod replay;
+mod report;
+mod resume;
+mod run;
+mod runbook;
+mod snapshot;
+mod status;
+
+pub use command::{Cli, main};
+pub use exit::Exit;
