@@ -256,3 +256,6 @@ fn put_out(
         .finish()?;
     Ok((written, Some((values, sha256))))
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,8 @@ mod keys;
 pub mod manifest;
 pub mod parity;
 mod spool;
+#[cfg(test)]
+mod testing;
 pub mod tree;
 
 pub use archive::{
@@ -30,4 +32,5 @@ pub use convert::{Conversion, ConvertOptions, Filter, convert};
 pub use digests::{Digest, DigestLines, DigestList, DigestSource};
 pub use error::{StorageError, TreeProblem};
 
+pub use parity::{Parity, ParityOptions, parity};
 pub use tree::{Phase, SkipReason, Skipped, Source, TreeOptions, TreeSummary};

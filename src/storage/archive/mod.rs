@@ -10,6 +10,8 @@ mod meta;
 mod reader;
 mod state;
 mod tarred;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub(crate) use compare::merge;
