@@ -1,6 +1,8 @@
 //! Damaged archives and tree streams: the readers refuse them or give exactly what was in the whole ones, and never
 //! panic or allocate by what a damaged length claims. Seeded, so each run tries the same damage.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
