@@ -6,7 +6,6 @@
 #![allow(clippy::print_stdout, clippy::expect_used, missing_docs)]
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -136,11 +135,12 @@ fn theirs(bao: &Path, tree: &Path, place: &Path) -> Measured {
     fs::create_dir_all(&destination).expect("a directory for raft");
     let config = place.join("migrate.hcl");
     let text = format!(
-        "storage_source \"file\" {{\n  path = {tree:?}\n}}\nstorage_destination \"raft\" {{\n  path = {destination:?}\n  node_id = \"bench\"\n}}\ncluster_addr = \"http://127.0.0.1:42901\"\n"
+        "storage_source \"file\" {{\n  path = \"{}\"\n}}\nstorage_destination \"raft\" {{\n  path = \"{}\"\n  node_id = \"bench\"\n}}\ncluster_addr = \"http://127.0.0.1:42901\"\n",
+        tree.display(),
+        destination.display()
     );
     fs::write(&config, text).expect("the configuration is written");
-    let mut log = fs::File::create(place.join("migrate.log")).expect("a log");
-    log.flush().expect("a log");
+    let log = fs::File::create(place.join("migrate.log")).expect("a log");
     let begin = Instant::now();
     let mut migrating = Command::new(bao)
         .args(["operator", "migrate", "-config"])

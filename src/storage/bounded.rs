@@ -45,11 +45,11 @@ impl<T> Bounded<T> {
 
 /// The largest few of many named sizes, largest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Largest(pub Vec<Sized>);
+pub struct Largest(pub Vec<KeySize>);
 
 /// A key and the length of its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Sized {
+pub struct KeySize {
     /// The storage key.
     pub key: String,
     /// Length of the value in bytes.
@@ -65,7 +65,7 @@ impl Largest {
         }
         let place = self.0.partition_point(|held| held.bytes >= bytes);
         let key = key.to_owned();
-        self.0.insert(place, Sized { key, bytes });
+        self.0.insert(place, KeySize { key, bytes });
         self.0.truncate(Self::KEPT);
     }
 }

@@ -232,17 +232,19 @@ fn put_out(
         )));
     }
     let mut key = String::new();
-    let written = write(out, meta, &mut |put| {
+    let graft = options.raft_tls.is_some();
+    let (values_file, lines_now) = (&values, &mut lines);
+    let written = write(out, meta, move |put| {
         let Some((digest, value)) = sorted.next(&mut key)? else {
             return Ok(false);
         };
         put(&key, value);
-        let grafted = options.raft_tls.is_some() && key == RAFT_TLS;
-        match &mut lines {
-            Some(lines) if !grafted => lines
+        if let Some(lines) = lines_now
+            && !(graft && key == RAFT_TLS)
+        {
+            lines
                 .line(&key, digest)
-                .map_err(StorageError::io("write", &values))?,
-            _ => {}
+                .map_err(StorageError::io("write", values_file))?;
         }
         Ok(true)
     })?;
@@ -256,3 +258,6 @@ fn put_out(
         .finish()?;
     Ok((written, Some((values, sha256))))
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,7 +155,7 @@ impl DigestList {
                         found.push(format!("{key} had {} bytes, has {}", was.bytes, is.bytes));
                     }
                     (Some(was), Some(is)) if was != is => {
-                        found.push(format!("{key} has other contents"))
+                        found.push(format!("{key} has other contents"));
                     }
                     _ => {}
                 }
@@ -342,67 +342,4 @@ fn parse(line: &str, key: &mut String) -> Option<Digest> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn list(keys: &[&str]) -> DigestList {
-        let mut list = DigestList::default();
-        for key in keys {
-            list.push(key, Digest::of(key.as_bytes())).unwrap();
-        }
-        list.sort().unwrap();
-        list
-    }
-
-    fn text(list: &DigestList) -> Vec<u8> {
-        let mut text = Vec::new();
-        list.write_to(&mut text).unwrap();
-        text
-    }
-
-    #[test]
-    fn the_text_is_as_documented() {
-        let expected = format!("{}  1  a\n# 1 entries\n", hex::encode(Sha256::digest(b"a")));
-        assert_eq!(String::from_utf8(text(&list(&["a"]))).unwrap(), expected);
-        assert_eq!(list(&["a"]).sha256(), hex::encode(Sha256::digest(expected)));
-    }
-
-    #[test]
-    fn a_cut_text_is_refused_at_every_byte() {
-        let whole = text(&list(&["a/b", "a/c", "b"]));
-        for cut in 0..whole.len() {
-            assert!(
-                DigestList::read_from(&whole[..cut]).is_err(),
-                "cut at {cut}"
-            );
-        }
-        let unsorted = [&whole[71..142], &whole[..71], b"# 2 entries\n"].concat();
-        let error = DigestList::read_from(&unsorted[..]).unwrap_err();
-        assert!(error.to_string().starts_with("line 2"), "{error}");
-    }
-
-    #[test]
-    fn differences_are_phrases() {
-        let (mut was, mut is) = (list(&["a", "b"]), list(&["a", "c"]));
-        was.push("d", Digest::of(b"1")).unwrap();
-        is.push("d", Digest::of(b"2")).unwrap();
-        assert_eq!(
-            was.differences(&is, 9).unwrap(),
-            ["b is gone", "c is new", "d has other contents"]
-        );
-        assert_eq!(was.differences(&was, 9).unwrap(), Vec::<String>::new());
-        assert_ne!(was, is);
-    }
-
-    proptest! {
-        #[test]
-        fn text_round_trips(keys in proptest::collection::btree_set("[a-c/\\\\\n\r ]{1,6}", 0..20)) {
-            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-            let before = list(&keys);
-            let after = DigestList::read_from(&text(&before)[..]).unwrap();
-            prop_assert_eq!(before, after);
-        }
-    }
-}
+mod tests;

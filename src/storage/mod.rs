@@ -20,6 +20,8 @@ mod keys;
 pub mod manifest;
 pub mod parity;
 mod spool;
+#[cfg(test)]
+mod testing;
 pub mod tree;
 
 pub use archive::{
@@ -31,4 +33,5 @@ pub use digests::{Digest, DigestLines, DigestList, DigestSource};
 pub use durable::sha256_of;
 pub use error::{StorageError, StorageError as Error, TreeProblem};
 
+pub use parity::{Parity, ParityOptions, parity};
 pub use tree::{Phase, SkipReason, Skipped, Source, TreeOptions, TreeSummary};

@@ -77,6 +77,7 @@ pub fn parity(
         options,
         found: Parity::default(),
         gone: Vec::new(),
+        changed_ids: Vec::new(),
         tables: BTreeMap::new(),
     };
     merge(reference, snapshot, &mut |key, was, is| match (was, is) {
@@ -93,6 +94,8 @@ struct Judge<'a> {
     found: Parity,
     /// Token, lease and cubbyhole entries that are gone: whether for a reason shows only at the end.
     gone: Vec<String>,
+    /// Salted ids of tokens that changed: one being revoked is marked before it goes, and its lease goes first.
+    changed_ids: Vec<String>,
     /// Mount tables that are gone, and those whose entries appeared: `(gone, entries)`.
     tables: BTreeMap<&'static str, (bool, u64)>,
 }
@@ -123,6 +126,8 @@ impl Judge<'_> {
         if key == RAFT_TLS {
             self.found.new.push(key.to_owned());
         } else if self.is_volatile(key) {
+            self.changed_ids
+                .extend(key.strip_prefix(TOKEN_ID).map(str::to_owned));
             self.volatile(key);
         } else {
             self.found.unexplained.push(key.to_owned());
@@ -153,13 +158,15 @@ impl Judge<'_> {
         self.found
     }
 
-    /// A lease may run out. A token may go with its lease, and one accessor per token; the rest of the token's
-    /// entries with any of them. Whole prefixes that vanished on the way are no such thing.
+    /// A lease may run out. A token may go, or be marked for it, with its lease, and one accessor per token; the rest
+    /// of the token's entries with any of them. Whole prefixes that vanished on the way are no such thing.
     fn expired(&mut self) {
         let gone = std::mem::take(&mut self.gone);
+        let changed = std::mem::take(&mut self.changed_ids);
         let ids: HashSet<&str> = gone
             .iter()
             .filter_map(|key| key.strip_prefix(TOKEN_ID))
+            .chain(changed.iter().map(String::as_str))
             .collect();
         let leases: HashSet<&str> = gone
             .iter()
@@ -245,154 +252,4 @@ fn is_row(key: &str, table: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::storage::digests::{Digest, DigestList};
-
-    const ROW: &str = "5b1f9d0c-5f0e-4c8e-9c55-8c4c3f4f6a10";
-
-    fn list(keys: &[String]) -> DigestList {
-        let mut list = DigestList::default();
-        for key in keys {
-            let (key, value) = key.split_once('=').unwrap_or((key, ""));
-            list.push(key, Digest::of(value.as_bytes())).unwrap();
-        }
-        list.sort().unwrap();
-        list
-    }
-
-    fn compare(was: &[&str], is: &[&str], options: &ParityOptions) -> Parity {
-        let token = format!("h{}", "a".repeat(64));
-        let full = |keys: &[&str]| -> Vec<String> {
-            keys.iter()
-                .map(|key| key.replace("ROW", ROW).replace("TOKEN", &token))
-                .collect()
-        };
-        let (was, is) = (list(&full(was)), list(&full(is)));
-        parity(&mut was.digests(), &mut is.digests(), options).unwrap()
-    }
-
-    fn plain(was: &[&str], is: &[&str]) -> Parity {
-        compare(was, is, &ParityOptions::default())
-    }
-
-    #[test]
-    fn a_migration_passes() {
-        let was = [
-            "core/auth",
-            "core/local-auth",
-            "core/local-mounts",
-            "core/mounts",
-            "core/keyring",
-        ];
-        let is = [
-            "core/auth/ROW",
-            "core/local-mounts/ROW",
-            "core/mounts/ROW",
-            "core/keyring",
-            "core/leader/ROW",
-            "core/lock",
-            "core/raft/tls",
-        ];
-        let found = plain(&was, &is);
-        assert!(found.passed(), "{found:?}");
-        assert_eq!(
-            (found.identical, found.rewritten.total, found.new.total),
-            (1, 7, 3)
-        );
-    }
-
-    #[test]
-    fn a_table_without_its_entries_is_missing() {
-        assert_eq!(plain(&["core/mounts"], &[]).missing.first, ["core/mounts"]);
-        assert_eq!(
-            plain(&[], &["core/mounts/x"]).unexplained.first,
-            ["core/mounts/x"]
-        );
-    }
-
-    #[test]
-    fn data_is_never_silently_volatile() {
-        let found = plain(
-            &["logical/ROW/a=1", "logical/ROW/b"],
-            &["logical/ROW/a=2", "logical/ROW/c"],
-        );
-        assert_eq!(
-            (
-                found.unexplained.total,
-                found.missing.total,
-                found.volatile.total
-            ),
-            (2, 1, 0)
-        );
-        for prefix in [
-            "sys/policy/",
-            "auth/ROW/",
-            "core/",
-            "sys/token/salt",
-            "namespaces/",
-        ] {
-            assert_eq!(
-                plain(&[&format!("{prefix}x")], &[]).missing.total,
-                1,
-                "{prefix}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_the_caller_names_is_volatile() {
-        let mut options = ParityOptions {
-            served: true,
-            ..ParityOptions::default()
-        };
-        let was = ["logical/ROW/a=1", "logical/ROW/b"];
-        let is = ["logical/ROW/a=2", "logical/ROW/c"];
-        let found = compare(&was, &is, &options);
-        assert_eq!(
-            (
-                found.unexplained.total,
-                found.missing.total,
-                found.volatile.total
-            ),
-            (1, 1, 1)
-        );
-        options.volatile_prefixes = vec![format!("logical/{ROW}/"), String::new()];
-        let found = compare(&was, &is, &options);
-        assert!(found.passed(), "{found:?}");
-        assert_eq!(found.volatile_by_prefix[&format!("logical/{ROW}/")], 3);
-    }
-
-    #[test]
-    fn a_token_goes_with_its_lease() {
-        let token = [
-            "sys/expire/id/auth/token/create/TOKEN",
-            "sys/expire/token/x/y",
-            "sys/token/accessor/z",
-            "sys/token/id/TOKEN",
-            "sys/token/parent/x/TOKEN",
-            "logical/ROW/hole/x",
-        ];
-        let cubbyhole = Some(format!("logical/{ROW}/"));
-        let options = ParityOptions {
-            cubbyhole,
-            ..ParityOptions::default()
-        };
-        let found = compare(&token, &[], &options);
-        assert_eq!(
-            (found.expired.total, found.passed()),
-            (6, true),
-            "{found:?}"
-        );
-        for alone in token {
-            assert!(!compare(&[alone], &[], &options).passed(), "{alone}");
-        }
-        assert!(plain(&["sys/expire/id/pki/issue/r/serial"], &[]).passed());
-        assert_eq!(
-            plain(&["sys/token/id/TOKEN=1"], &["sys/token/id/TOKEN=2"])
-                .volatile
-                .total,
-            1
-        );
-    }
-}
+mod tests;

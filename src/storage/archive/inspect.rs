@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::meta::Meta;
 use super::reader::ArchiveReader;
 use crate::meter::{Meter, Unit};
-use crate::storage::bounded::{Bounded, Largest, Sized};
+use crate::storage::bounded::{Bounded, KeySize, Largest};
 use crate::storage::error::StorageError;
 use crate::storage::key::MAX_ENTRY_BYTES;
 use crate::storage::tree::child_namespace;
@@ -54,7 +54,7 @@ pub struct Inspection {
     /// The largest values.
     pub largest: Largest,
     /// Values above raft's default `max_entry_size`.
-    pub oversized: Bounded<Sized>,
+    pub oversized: Bounded<KeySize>,
     /// Identifiers of child namespaces.
     pub child_namespaces: Vec<String>,
 }
@@ -91,7 +91,7 @@ pub fn inspect<R: Read>(
         }
         largest.offer(key, bytes);
         if bytes > MAX_ENTRY_BYTES {
-            oversized.push_with(|| Sized {
+            oversized.push_with(|| KeySize {
                 key: key.to_owned(),
                 bytes,
             });

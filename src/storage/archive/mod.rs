@@ -10,6 +10,8 @@ mod meta;
 mod reader;
 mod state;
 mod tarred;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub(crate) use compare::merge;
@@ -18,5 +20,5 @@ pub(crate) use inspect::prefix_of;
 pub use inspect::{Inspection, PrefixCount, RAFT_TLS, Verified, inspect, raft_tls_of, verify};
 pub use meta::{Meta, Server};
 pub use reader::ArchiveReader;
-pub(crate) use writer::state_bytes;
-pub use writer::{Written, write};
+pub use writer::Written;
+pub(crate) use writer::{state_bytes, write};

@@ -149,7 +149,11 @@ impl State {
                 VALUE => {}
                 KEY => return Err(self.bad("two keys")),
                 tag => {
-                    return Err(self.bad(format!("unknown field {} of type {}", tag >> 3, tag & 7)));
+                    return Err(self.bad(format!(
+                        "unknown field {} of type {}",
+                        tag >> 3,
+                        tag & 7
+                    )));
                 }
             }
             let value_end = self.length(from, end, "value")?;

@@ -32,17 +32,17 @@ pub(crate) fn state_bytes(key: &str, value: usize) -> u64 {
     put_length(key.len(), value) as u64
 }
 
-/// The next of the sorted entries, appended by the callback to whatever it gets; false at the end.
-type NextEntry<'a> =
-    dyn FnMut(&mut dyn FnMut(&str, &[u8])) -> Result<bool, StorageError> + Send + 'a;
+/// Takes one entry.
+pub(crate) type Put<'a> = dyn FnMut(&str, &[u8]) + 'a;
 
 /// Writes an archive to `out`, which appears whole or not at all, with mode 0600. `entries` calls its argument once
 /// for each entry in ascending order of the keys and returns false when there are no more; `meta.size` must be the
-/// sum of their [`state_bytes`]. The gzip has stored blocks: ciphertext does not compress.
-pub fn write(
+/// sum of their [`state_bytes`]. The gzip has stored blocks: ciphertext does not compress. `entries` is dropped
+/// before the archive is synced, so that a temporary file behind it need not reach the disk with it.
+pub(crate) fn write(
     out: &Path,
     meta: &Meta,
-    entries: &mut NextEntry<'_>,
+    entries: impl FnMut(&mut Put<'_>) -> Result<bool, StorageError> + Send,
 ) -> Result<Written, StorageError> {
     let mut file = Partial::create(out)?;
     let path = file.path().to_owned();
@@ -68,7 +68,10 @@ pub fn write(
     })
 }
 
-fn make(entries: &mut NextEntry<'_>, full: &SyncSender<Vec<u8>>) -> Result<(), StorageError> {
+fn make(
+    mut entries: impl FnMut(&mut Put<'_>) -> Result<bool, StorageError>,
+    full: &SyncSender<Vec<u8>>,
+) -> Result<(), StorageError> {
     let mut piece = Vec::with_capacity(PIECE + PIECE / 4);
     while entries(&mut |key, value| put(key, value, &mut piece))? {
         if piece.len() >= PIECE {

@@ -4,6 +4,8 @@ mod chunk;
 mod entry;
 mod read;
 mod tarball;
+#[cfg(test)]
+mod tests;
 mod types;
 mod walk;
 

@@ -5,7 +5,7 @@ use super::tarball::tarball;
 use super::types::{Entry, Skipped, Source, TreeOptions, TreeSummary};
 use super::walk::directory;
 use crate::meter::{Meter, Unit};
-use crate::storage::bounded::Sized;
+use crate::storage::bounded::KeySize;
 use crate::storage::digests::{Digest, DigestList};
 use crate::storage::error::StorageError;
 use crate::storage::key::MAX_ENTRY_BYTES;
@@ -92,7 +92,7 @@ fn tally(summary: &mut TreeSummary, key: &str, bytes: u64) {
     summary.value_bytes += bytes;
     summary.largest.offer(key, bytes);
     if bytes > MAX_ENTRY_BYTES {
-        summary.oversized.push_with(|| Sized {
+        summary.oversized.push_with(|| KeySize {
             key: key.to_owned(),
             bytes,
         });

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::storage::bounded::{Bounded, Largest, Sized};
+use crate::storage::bounded::{Bounded, KeySize, Largest};
 
 /// Where a tree is read from.
 pub enum Source<'a> {
@@ -108,7 +108,7 @@ pub struct TreeSummary {
     pub child_namespaces: Vec<String>,
     /// Entries whose value is above raft's default `max_entry_size`
     /// ([`MAX_ENTRY_BYTES`](crate::storage::key::MAX_ENTRY_BYTES)).
-    pub oversized: Bounded<Sized>,
+    pub oversized: Bounded<KeySize>,
     /// The largest values.
     pub largest: Largest,
 }
