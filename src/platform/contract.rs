@@ -12,7 +12,7 @@ use super::Result;
 use crate::armed::Armed;
 use crate::bao::{AuditDevice, Node};
 use crate::meter::Meter;
-use crate::storage::Manifest;
+use crate::storage::DigestList;
 
 /// What a run is about. A journal is bound to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,7 +169,7 @@ pub trait Platform: Send + Sync {
     /// What stands on the member's data volume.
     async fn volume(&self, member: &str) -> Result<Volume>;
     /// The manifest of the file tree, made beside the data.
-    async fn tree_manifest(&self, member: &str, meter: &dyn Meter) -> Result<Manifest>;
+    async fn tree_manifest(&self, member: &str, meter: &dyn Meter) -> Result<DigestList>;
     /// Copies the file tree as one tar file to `to` (0600, synced, replaced whole), stopping at a cut stream.
     async fn tree_copy(&self, member: &str, to: &Path, meter: &dyn Meter) -> Result<()>;
     /// The file of one entry as it stands in the tree, `None` when absent.

@@ -1,9 +1,33 @@
 //! OpenBao's storage formats, streaming and without any policy on where the bytes come from or go to.
+//!
+//! - [`tree`]: the file backend's tree, from a directory or a tar stream of it
+//! - [`digests`] and [`manifest`]: lists of key, length and SHA-256, in memory or streamed
+//! - [`archive`]: the raft snapshot archive, read with full verification, written, inspected, compared
+//! - [`convert`]: tree to archive
+//! - [`parity`]: the reference of a conversion against a native snapshot of the new cluster
+//!
+//! Everything here blocks; callers run it on a thread of its own. A stream is cancelled by letting its
+//! [`std::io::Read`] return an error.
 
-/// PLACEHOLDER until the storage branch lands.
-#[derive(Debug, thiserror::Error)]
-#[error("storage")]
-pub struct Error;
-/// PLACEHOLDER until the storage branch lands.
-#[derive(Debug, Clone)]
-pub struct Manifest;
+pub mod archive;
+pub mod bounded;
+pub mod convert;
+pub mod digests;
+mod durable;
+mod error;
+pub mod key;
+mod keys;
+pub mod manifest;
+pub mod parity;
+mod spool;
+pub mod tree;
+
+pub use archive::{
+    ArchiveDigests, ArchiveReader, Diff, Inspection, Verified, diff, inspect, raft_tls_of, verify,
+};
+pub use bounded::Bounded;
+pub use convert::{Conversion, ConvertOptions, Filter, convert};
+pub use digests::{Digest, DigestLines, DigestList, DigestSource};
+pub use error::{StorageError, StorageError as Error, TreeProblem};
+
+pub use tree::{Phase, SkipReason, Skipped, Source, TreeOptions, TreeSummary};

@@ -15,7 +15,7 @@ use crate::platform::{
     Applicability, Error, Flip, FlipPlan, Instance, Part, Platform, Release, Result, SecretData,
     SecretName, Target, Volume,
 };
-use crate::storage::Manifest;
+use crate::storage::{DigestList, Phase};
 
 #[async_trait]
 impl Platform for LocalPlatform {
@@ -82,9 +82,10 @@ impl Platform for LocalPlatform {
         volume::look(&self.files(member).data())
     }
 
-    async fn tree_manifest(&self, member: &str, _meter: &dyn Meter) -> Result<Manifest> {
-        self.known(member)?;
-        Err(Error::Refused("the manifest is not made yet".to_owned()))
+    async fn tree_manifest(&self, member: &str, meter: &dyn Meter) -> Result<DigestList> {
+        let phase = self.phase(member).await?;
+        let data = self.files(member).data();
+        relay::blocking(meter, move |relay| tree::manifest(&data, phase, relay)).await
     }
 
     async fn tree_copy(&self, member: &str, to: &Path, meter: &dyn Meter) -> Result<()> {
@@ -183,5 +184,17 @@ impl Platform for LocalPlatform {
             ));
         }
         files::remove(&secrets::file(&self.layout.secrets(), name))
+    }
+}
+
+impl LocalPlatform {
+    /// Whether the member's tree may be changing. Only an unsealed server on file storage writes to it.
+    async fn phase(&self, member: &str) -> Result<Phase> {
+        if self.running(member)?.is_none() {
+            return Ok(Phase::Sealed);
+        }
+        let status = self.http_node(member)?.seal_status().await?;
+        let frozen = status.sealed || status.storage_type != "file";
+        Ok(if frozen { Phase::Sealed } else { Phase::Live })
     }
 }

@@ -1,0 +1,13 @@
+//! The file backend's tree: one JSON file per entry, from a directory or a tar stream.
+
+mod chunk;
+mod entry;
+mod read;
+mod tarball;
+mod types;
+mod walk;
+
+pub use entry::encode;
+pub(crate) use read::child_namespace;
+pub use read::{entries, read};
+pub use types::{Entry, Phase, SkipReason, Skipped, Source, TreeOptions, TreeSummary};
