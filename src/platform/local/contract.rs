@@ -191,3 +191,15 @@ impl Platform for LocalPlatform {
         files::remove(&secrets::file(&self.layout.secrets(), name))
     }
 }
+
+impl LocalPlatform {
+    /// Whether the member's tree may be changing. Only an unsealed server on file storage writes to it.
+    async fn phase(&self, member: &str) -> Result<Phase> {
+        if self.running(member)?.is_none() {
+            return Ok(Phase::Sealed);
+        }
+        let status = self.http_node(member)?.seal_status().await?;
+        let frozen = status.sealed || status.storage_type != "file";
+        Ok(if frozen { Phase::Sealed } else { Phase::Live })
+    }
+}

@@ -9,6 +9,7 @@ mod layout;
 mod platform;
 mod process;
 mod relay;
+mod sample;
 mod secrets;
 mod servers;
 mod topology;
@@ -20,3 +21,7 @@ mod tests;
 
 pub use binary::find_bao;
 pub use platform::{CreateOptions, LocalPlatform, MemberStatus};
+pub use sample::{
+    AppRole, Entity, Golden, KvSample, PolicySample, SampleOptions, TokenSample, TransitSample,
+    from_tree, make_source, verify,
+};

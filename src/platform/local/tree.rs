@@ -9,6 +9,10 @@ use super::relay::Relay;
 use super::volume;
 use crate::meter::{Meter, Unit};
 use crate::platform::{Error, Result};
+use crate::storage::{self, DigestList, Phase, Source, StorageError, TreeOptions, TreeProblem};
+
+/// The key that keeps a server on file storage from starting.
+const MIGRATION: &str = "core/migration";
 
 /// The file of an entry: key `a/b/c` is the file `a/b/_c`.
 pub(super) fn entry_file(data: &Path, key: &str) -> Result<PathBuf> {
@@ -35,6 +39,26 @@ pub(super) fn write_entry(data: &Path, key: &str, file: &[u8]) -> Result<()> {
         files::make_folder(folder)?;
     }
     files::replace(&path, file)
+}
+
+/// The manifest of the tree. A `core/migration` is left out whoever wrote it: its maker is for the caller to judge.
+pub(super) fn manifest(data: &Path, phase: Phase, relay: &Relay) -> Result<DigestList> {
+    let options = TreeOptions {
+        phase,
+        tombstone: files::read(&entry_file(data, MIGRATION)?)?,
+    };
+    let mut tries = 0;
+    loop {
+        let made = storage::manifest::manifest(Source::Directory(data), &options, relay);
+        match made {
+            // A server that has just been sealed may still be draining.
+            Err(StorageError::Tree {
+                problem: TreeProblem::Vanished,
+                ..
+            }) if tries < 3 => tries += 1,
+            made => return Ok(made?.0),
+        }
+    }
 }
 
 /// Copies the tree to `to` as a tar file that is there whole or not at all.

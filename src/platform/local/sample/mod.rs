@@ -1,0 +1,14 @@
+//! A source server for rehearsals: sample data of every kind that matters, or a copy of the operator's own tree.
+
+mod fill;
+mod golden;
+mod server;
+mod source;
+mod special;
+mod tree;
+mod verify;
+
+pub use golden::{AppRole, Entity, Golden, KvSample, PolicySample, TokenSample, TransitSample};
+pub use source::{SampleOptions, make_source};
+pub use tree::from_tree;
+pub use verify::verify;
