@@ -15,4 +15,5 @@ pub mod event;
 pub mod journal;
 pub mod meter;
 pub mod platform;
+pub mod runbook;
 pub mod storage;
