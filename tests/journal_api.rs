@@ -1,54 +1,12 @@
 //! The journal as its users see it.
 
-use std::collections::BTreeMap;
+mod journal_common;
+
 use std::fs;
-use std::path::PathBuf;
 
-use baoctl::event::{ActionStatus, Mode};
-use baoctl::journal::{self, Error, FORMAT, Header, Journal, Mark, Record, RunbookText};
-use baoctl::platform::Target;
-use serde_json::json;
-
-fn header() -> Header {
-    Header {
-        format: FORMAT,
-        baoctl: "0.1.0".into(),
-        run: uuid::Uuid::nil(),
-        mode: Mode::Live,
-        runbook: RunbookText {
-            name: "r".into(),
-            file: None,
-            sha256: "00".into(),
-            text: "version: 1\nname: \"r\" # ä\n".into(),
-        },
-        target: Target {
-            platform: "local".into(),
-            context: "c".into(),
-            namespace: "n".into(),
-            release: "openbao".into(),
-            uid: "u".into(),
-        },
-        inputs: BTreeMap::from([("archive-to".into(), "local".into())]),
-    }
-}
-
-fn result(step: &str, action: usize, kind: &str, status: ActionStatus) -> Record {
-    Record::Result {
-        step: step.into(),
-        action,
-        kind: kind.into(),
-        status,
-        seconds: 0.5,
-        summary: "ok".into(),
-        facts: BTreeMap::from([(format!("{kind}-fact"), json!({"of": [step, action]}))]),
-    }
-}
-
-fn folder() -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("run.jsonl");
-    (folder, path)
-}
+use baoctl::event::ActionStatus;
+use baoctl::journal::{self, Error, Journal, Mark, Record};
+use journal_common::{folder, header, result};
 
 #[test]
 fn a_run_reads_back_as_it_was_written() {

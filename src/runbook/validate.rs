@@ -142,7 +142,7 @@ fn counts(
         findings.push((park.at, message));
     }
     let mut odd = |at: Place, what: &str, number: u32| {
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             let message =
                 format!("`{what}: {number}` is even: a majority needs an odd number of voters");
             findings.push((at, message));

@@ -6,3 +6,6 @@ mod state;
 
 pub use apply::FoldError;
 pub use state::{ActionKey, ActionState, Done, Fact, Span, State};
+
+#[cfg(test)]
+mod tests;
