@@ -1,4 +1,5 @@
 //! Every refusal of a runbook says where and why.
+#![allow(clippy::unwrap_used)]
 
 use baoctl::runbook::{EMBEDDED, Runbook};
 

@@ -59,8 +59,8 @@ pub enum Error {
     },
     /// A line is not as it was written.
     #[error(
-        "the journal {} is damaged in line {line}: {why}; restore the file from a copy (the mirror has one). \
-         It cannot be repaired by hand, and a new run must not start before the target was looked at",
+        "the journal {} is damaged in line {line}: {why}; restore the file from a copy. \
+         Without one, look at where the target stands before beginning a new run in another file",
         path.display()
     )]
     Damaged {
@@ -73,9 +73,10 @@ pub enum Error {
     },
     /// A later version of this tool wrote it.
     #[error(
-        "the journal {} has {what} in line {line}, which baoctl {} does not know; use baoctl {written_by} or later",
+        "the journal {} has {what} in line {line}, which baoctl {} does not know; use {}",
         path.display(),
-        env!("CARGO_PKG_VERSION")
+        env!("CARGO_PKG_VERSION"),
+        written_by.as_ref().map_or_else(|| "a later one".to_owned(), |by| format!("baoctl {by} or later"))
     )]
     Newer {
         /// The journal.
@@ -84,8 +85,8 @@ pub enum Error {
         line: u64,
         /// What is unknown.
         what: String,
-        /// The version that wrote it.
-        written_by: String,
+        /// The version that wrote it, when the journal says.
+        written_by: Option<String>,
     },
     /// A record does not fit those before it.
     #[error("line {line} of the journal {} does not fit those before it: {source}", path.display())]

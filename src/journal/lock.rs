@@ -103,6 +103,8 @@ pub fn is_locked(path: &Path) -> Result<bool> {
 pub(super) struct Lock {
     file: File,
     path: PathBuf,
+    /// The note beside the path is this lock's own.
+    noted: bool,
 }
 
 impl Lock {
@@ -123,9 +125,10 @@ impl Lock {
                 }
             }
         }
-        let lock = Self {
+        let mut lock = Self {
             file,
             path: path.to_owned(),
+            noted: false,
         };
         if !lock.is_still_there()? {
             return Err(Error::Replaced {
@@ -135,6 +138,7 @@ impl Lock {
         Holder::this_process()
             .write(path)
             .map_err(Error::io("noting who writes to", path))?;
+        lock.noted = true;
         Ok(lock)
     }
 
@@ -153,7 +157,9 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         // Neither matters if it fails: a note without a lock is ignored, and closing the file unlocks it.
-        let _ = std::fs::remove_file(note(&self.path));
+        if self.noted {
+            let _ = std::fs::remove_file(note(&self.path));
+        }
         let _ = self.file.unlock();
     }
 }

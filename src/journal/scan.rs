@@ -61,9 +61,7 @@ pub(super) fn scan(path: &Path, bytes: &[u8]) -> Result<Scan> {
                     path: path.to_owned(),
                     line: seq,
                     what,
-                    written_by: by
-                        .or(written_by)
-                        .unwrap_or_else(|| "a later version".to_owned()),
+                    written_by: by.or(written_by),
                 });
             }
         };

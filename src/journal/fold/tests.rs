@@ -189,6 +189,8 @@ fn the_outage_is_told_by_the_parts_that_lie_in_it() {
     assert_eq!(fold(&[]).unwrap().outage_seconds(), None);
 }
 
+type Is = fn(&FoldError) -> bool;
+
 #[test]
 fn what_does_not_follow_is_refused() {
     let mut none = State::default();
@@ -197,7 +199,6 @@ fn what_does_not_follow_is_refused() {
     assert_eq!(refused, Err(FoldError::NotStarted));
     let refused = none.apply(2, time, &started());
     assert_eq!(refused, Err(FoldError::Number { last: 0, found: 2 }));
-    type Is = fn(&FoldError) -> bool;
     let cases: Vec<(Vec<Record>, Is)> = vec![
         (vec![started()], |it| matches!(it, FoldError::StartedTwice)),
         (vec![done("a", "init", 1)], |it| {
