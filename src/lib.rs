@@ -16,5 +16,6 @@ pub mod event;
 pub mod journal;
 pub mod meter;
 pub mod platform;
+pub mod runbook;
 pub mod storage;
 pub mod ui;

@@ -1,5 +1,17 @@
 //! The append-only record of a run: intent before effect, result after it, and the fold that is the checkpoint.
+//!
+//! `docs/journal-format.md` describes the file.
 
+mod error;
+mod file;
+mod fold;
+mod line;
+mod lock;
 mod record;
+mod scan;
 
-pub use record::{Header, Mark, Record, RunbookText};
+pub use error::{Error, Result};
+pub use file::{Journal, read, records};
+pub use fold::{ActionKey, ActionState, Done, Fact, FoldError, Span, State};
+pub use lock::{Holder, is_locked};
+pub use record::{FORMAT, Header, Mark, Record, RunbookText};

@@ -10,6 +10,9 @@ use uuid::Uuid;
 use crate::event::{ActionStatus, Mode};
 use crate::platform::Target;
 
+/// The version of the format that this tool writes, and the newest that it reads.
+pub const FORMAT: u32 = 1;
+
 /// The first record: what the run is, and against what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
@@ -52,7 +55,7 @@ pub enum Mark {
     OutageEnded,
 }
 
-/// One line of a journal.
+/// What one line of a journal says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "kebab-case")]
 pub enum Record {
@@ -118,15 +121,32 @@ pub enum Record {
         /// Which.
         mark: Mark,
     },
-    /// All that came of the actions from step `to` on no longer holds.
+    /// What came of the actions of `steps` no longer holds.
     Rewound {
         /// The step that found it out.
         from: String,
         /// The step to go on with.
         to: String,
+        /// The steps that no longer hold: `to` and all that follow it in the runbook.
+        steps: Vec<String>,
         /// Why.
         why: String,
     },
     /// The last step ended well.
     Finished,
+}
+
+impl Record {
+    /// Every kind by the name it has in the file.
+    pub const KINDS: [&str; 9] = [
+        "started",
+        "resumed",
+        "confirmed",
+        "intent",
+        "result",
+        "failed",
+        "mark",
+        "rewound",
+        "finished",
+    ];
 }

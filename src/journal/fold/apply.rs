@@ -1,0 +1,286 @@
+//! The one transition function.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::outage::seconds;
+use super::state::{ActionKey, ActionState, Done, Fact, Span, State};
+use crate::event::ActionStatus;
+use crate::journal::record::{Mark, Record};
+
+/// Why a record does not follow from those before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FoldError {
+    /// The records are not numbered one after another.
+    #[error("record {found} follows record {last}")]
+    Number {
+        /// The last number.
+        last: u64,
+        /// The number of this one.
+        found: u64,
+    },
+    /// Something comes before the first record.
+    #[error("the run has not started")]
+    NotStarted,
+    /// A run starts once.
+    #[error("the run has started already")]
+    StartedTwice,
+    /// Only a resumed run goes on after its end.
+    #[error("the run has finished")]
+    Finished,
+    /// A place in the runbook was another action before.
+    #[error("action {action} of step `{step}` is `{found}` here and was `{known}` before")]
+    Kind {
+        /// The step's id.
+        step: String,
+        /// The action's place, from 0.
+        action: usize,
+        /// What it was.
+        known: String,
+        /// What it is.
+        found: String,
+    },
+    /// An action that is done acts again only after a rewind.
+    #[error("action {action} (`{kind}`) of step `{step}` is done already")]
+    DoneAlready {
+        /// The step's id.
+        step: String,
+        /// The action's place, from 0.
+        action: usize,
+        /// Its kind.
+        kind: String,
+    },
+    /// It says that it acted, and never said that it would.
+    #[error("action {action} (`{kind}`) of step `{step}` has a result without an intent")]
+    NoIntent {
+        /// The step's id.
+        step: String,
+        /// The action's place, from 0.
+        action: usize,
+        /// Its kind.
+        kind: String,
+    },
+    /// A dry run keeps no journal.
+    #[error("it is the result of a dry run")]
+    DryRun,
+    /// The outage ends without having begun.
+    #[error("the outage has not started")]
+    NoOutage,
+    /// A rewind does not say that its own destination is to be done again.
+    #[error("a rewind to step `{to}` does not list that step")]
+    Rewind {
+        /// The step to go on with.
+        to: String,
+    },
+}
+
+impl State {
+    /// Takes in the next record. On an error nothing has changed.
+    pub fn apply(&mut self, seq: u64, time: Timestamp, record: &Record) -> Result<(), FoldError> {
+        if seq != self.records + 1 {
+            return Err(FoldError::Number {
+                last: self.records,
+                found: seq,
+            });
+        }
+        if self.header.is_none() && !matches!(record, Record::Started(_)) {
+            return Err(FoldError::NotStarted);
+        }
+        if self.finished.is_some() && !matches!(record, Record::Resumed { .. }) {
+            return Err(FoldError::Finished);
+        }
+        self.take(time, record)?;
+        self.records = seq;
+        self.last_at = Some(time);
+        Ok(())
+    }
+
+    fn take(&mut self, time: Timestamp, record: &Record) -> Result<(), FoldError> {
+        match record {
+            Record::Started(header) => {
+                if self.header.is_some() {
+                    return Err(FoldError::StartedTwice);
+                }
+                self.runbook = Some(header.runbook.clone());
+                self.header = Some(header.clone());
+                self.started_at = Some(time);
+            }
+            Record::Resumed { runbook, .. } => {
+                self.finished = None;
+                if let Some(runbook) = runbook {
+                    self.runbook = Some(runbook.clone());
+                }
+            }
+            Record::Confirmed { step, .. } => {
+                self.confirmed.insert(step.clone(), time);
+            }
+            Record::Intent {
+                step, action, kind, ..
+            } => {
+                self.check_undone(step, *action, kind)?;
+                let state = self.entry(step, *action, kind);
+                state.intents = state.intents.saturating_add(1);
+                state.open_intent = true;
+                state.intended_at = Some(time);
+            }
+            Record::Result {
+                step,
+                action,
+                kind,
+                status,
+                seconds,
+                summary,
+                facts,
+            } => {
+                self.check_result(step, *action, kind, *status)?;
+                let done = Done {
+                    status: *status,
+                    seconds: *seconds,
+                    summary: summary.clone(),
+                    at: time,
+                };
+                self.result((step.clone(), *action), kind, done, facts);
+            }
+            Record::Failed {
+                step,
+                action,
+                kind,
+                why,
+            } => {
+                self.check_kind(step, *action, kind)?;
+                let state = self.entry(step, *action, kind);
+                state.last_failure = Some(why.clone());
+                let began = state.intended_at.filter(|_| state.open_intent);
+                self.spans.push(Span {
+                    action: (step.clone(), *action),
+                    kind: kind.clone(),
+                    began: began.unwrap_or(time),
+                    ended: time,
+                    seconds: began.map_or(0.0, |began| seconds(began, time)),
+                    ok: false,
+                });
+            }
+            Record::Mark {
+                mark: Mark::OutageStarted,
+            } => {
+                self.outage_started.get_or_insert(time);
+            }
+            Record::Mark {
+                mark: Mark::OutageEnded,
+            } => {
+                if self.outage_started.is_none() {
+                    return Err(FoldError::NoOutage);
+                }
+                self.outage_ended.get_or_insert(time);
+            }
+            Record::Rewound { to, steps, .. } => self.rewind(to, steps)?,
+            Record::Finished => self.finished = Some(time),
+        }
+        Ok(())
+    }
+
+    fn result(
+        &mut self,
+        action: ActionKey,
+        kind: &str,
+        done: Done,
+        facts: &BTreeMap<String, Value>,
+    ) {
+        for (name, value) in facts {
+            self.facts.entry(name.clone()).or_default().push(Fact {
+                value: value.clone(),
+                from: action.clone(),
+            });
+        }
+        let state = self.entry(&action.0, action.1, kind);
+        let began = state.intended_at.filter(|_| state.open_intent);
+        let span = Span {
+            kind: kind.to_owned(),
+            began: began.unwrap_or(done.at),
+            ended: done.at,
+            seconds: done.seconds,
+            ok: true,
+            action,
+        };
+        state.open_intent = false;
+        state.last_failure = None;
+        state.done = Some(done);
+        self.spans.push(span);
+    }
+
+    /// Only an action that never acted may have become another kind, by a changed runbook.
+    fn check_kind(&self, step: &str, action: usize, kind: &str) -> Result<(), FoldError> {
+        match self.action(step, action) {
+            Some(state) if state.kind != kind && (state.intents > 0 || state.done.is_some()) => {
+                Err(FoldError::Kind {
+                    step: step.to_owned(),
+                    action,
+                    known: state.kind.clone(),
+                    found: kind.to_owned(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_undone(&self, step: &str, action: usize, kind: &str) -> Result<(), FoldError> {
+        self.check_kind(step, action, kind)?;
+        if self.done(step, action).is_some() {
+            return Err(FoldError::DoneAlready {
+                step: step.to_owned(),
+                action,
+                kind: kind.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    fn check_result(
+        &self,
+        step: &str,
+        action: usize,
+        kind: &str,
+        status: ActionStatus,
+    ) -> Result<(), FoldError> {
+        self.check_undone(step, action, kind)?;
+        let intended = || self.action(step, action).is_some_and(|it| it.open_intent);
+        match status {
+            ActionStatus::WouldRun => Err(FoldError::DryRun),
+            ActionStatus::Done if !intended() => Err(FoldError::NoIntent {
+                step: step.to_owned(),
+                action,
+                kind: kind.to_owned(),
+            }),
+            ActionStatus::Done | ActionStatus::AlreadyDone | ActionStatus::NotApplicable => Ok(()),
+        }
+    }
+
+    fn entry(&mut self, step: &str, action: usize, kind: &str) -> &mut ActionState {
+        let state = self.actions.entry((step.to_owned(), action)).or_default();
+        kind.clone_into(&mut state.kind);
+        state
+    }
+
+    fn rewind(&mut self, to: &str, steps: &[String]) -> Result<(), FoldError> {
+        if !steps.iter().any(|step| step == to) {
+            return Err(FoldError::Rewind { to: to.to_owned() });
+        }
+        for ((step, _), state) in &mut self.actions {
+            if steps.contains(step) {
+                state.done = None;
+                state.open_intent = false;
+                state.last_failure = None;
+            }
+        }
+        for found in self.facts.values_mut() {
+            found.retain(|fact| !steps.contains(&fact.from.0));
+        }
+        self.facts.retain(|_, found| !found.is_empty());
+        self.confirmed.retain(|step, _| !steps.contains(step));
+        self.outage_ended = None;
+        self.rewinds = self.rewinds.saturating_add(1);
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! What the records add up to.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::event::ActionStatus;
+use crate::journal::record::{Header, RunbookText};
+
+/// An action by its step's id and its place in the step, from 0.
+pub type ActionKey = (String, usize);
+
+/// Where a run stands.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct State {
+    pub(super) header: Option<Header>,
+    pub(super) runbook: Option<RunbookText>,
+    pub(super) records: u64,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) last_at: Option<Timestamp>,
+    pub(super) actions: BTreeMap<ActionKey, ActionState>,
+    pub(super) facts: BTreeMap<String, Vec<Fact>>,
+    pub(super) confirmed: BTreeMap<String, Timestamp>,
+    pub(super) outage_started: Option<Timestamp>,
+    pub(super) outage_ended: Option<Timestamp>,
+    pub(super) spans: Vec<Span>,
+    pub(super) rewinds: u32,
+    pub(super) finished: Option<Timestamp>,
+}
+
+/// Where an action stands.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ActionState {
+    /// Its kind.
+    pub kind: String,
+    /// Intents ever recorded, also before a rewind: 0 means that it never acted.
+    pub intents: u32,
+    /// An intent has no result yet: whether the action took effect is not known.
+    pub open_intent: bool,
+    /// When the last intent was recorded.
+    pub intended_at: Option<Timestamp>,
+    /// How it ended well; `None` again after a rewind.
+    pub done: Option<Done>,
+    /// Why it last failed, until it ends well.
+    pub last_failure: Option<String>,
+}
+
+/// A good end of an action.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Done {
+    /// How it ended.
+    pub status: ActionStatus,
+    /// Time it took.
+    pub seconds: f64,
+    /// What came of it, in words.
+    pub summary: String,
+    /// When it was recorded.
+    pub at: Timestamp,
+}
+
+/// Something an action found out for those after it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fact {
+    /// What it found.
+    pub value: Value,
+    /// The action it holds with.
+    pub from: ActionKey,
+}
+
+/// One carrying out of an action, from its intent to its end. Rewinds keep these: the time was spent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Span {
+    /// The action.
+    pub action: ActionKey,
+    /// Its kind.
+    pub kind: String,
+    /// When its intent was recorded, or its end when it had none.
+    pub began: Timestamp,
+    /// When its end was recorded.
+    pub ended: Timestamp,
+    /// Time it took, by its own clock where it ended well.
+    pub seconds: f64,
+    /// True when it ended well.
+    pub ok: bool,
+}
+
+impl State {
+    /// The first record; `None` only before it.
+    pub const fn header(&self) -> Option<&Header> {
+        self.header.as_ref()
+    }
+
+    /// The runbook that holds now: the first one, or the changed one that was accepted last.
+    pub const fn runbook(&self) -> Option<&RunbookText> {
+        self.runbook.as_ref()
+    }
+
+    /// Records so far, which is the number of the last one.
+    pub const fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// When the run began.
+    pub const fn started_at(&self) -> Option<Timestamp> {
+        self.started_at
+    }
+
+    /// When the last record was made.
+    pub const fn last_at(&self) -> Option<Timestamp> {
+        self.last_at
+    }
+
+    /// When the last step ended well.
+    pub const fn finished(&self) -> Option<Timestamp> {
+        self.finished
+    }
+
+    /// How often the run went back to an earlier step.
+    pub const fn rewinds(&self) -> u32 {
+        self.rewinds
+    }
+
+    /// Every action that the journal knows of.
+    pub const fn actions(&self) -> &BTreeMap<ActionKey, ActionState> {
+        &self.actions
+    }
+
+    /// Where one action stands; `None` when the journal does not know of it.
+    pub fn action(&self, step: &str, action: usize) -> Option<&ActionState> {
+        self.actions.get(&(step.to_owned(), action))
+    }
+
+    /// How an action ended well, if it did and still holds.
+    pub fn done(&self, step: &str, action: usize) -> Option<&Done> {
+        self.action(step, action)?.done.as_ref()
+    }
+
+    /// Actions whose effect is not known: an intent without a result.
+    pub fn open_intents(&self) -> impl Iterator<Item = (&ActionKey, &ActionState)> {
+        self.actions.iter().filter(|(_, state)| state.open_intent)
+    }
+
+    /// Intents ever recorded for actions of this kind, whatever their place.
+    pub fn intents_of(&self, kind: &str) -> u32 {
+        self.actions
+            .values()
+            .filter(|state| state.kind == kind)
+            .map(|state| state.intents)
+            .sum()
+    }
+
+    /// What is known under this name: of the actions that found it, the last one's.
+    pub fn fact(&self, name: &str) -> Option<&Value> {
+        self.facts.get(name)?.last().map(|fact| &fact.value)
+    }
+
+    /// All that is known, by name.
+    pub fn facts(&self) -> impl Iterator<Item = (&str, &Fact)> {
+        self.facts
+            .iter()
+            .filter_map(|(name, found)| Some((name.as_str(), found.last()?)))
+    }
+
+    /// Whether the operator agreed to the step, and it was not rewound since.
+    pub fn confirmed(&self, step: &str) -> bool {
+        self.confirmed.contains_key(step)
+    }
+
+    /// When the first outage mark was made. A rewind keeps it.
+    pub const fn outage_started(&self) -> Option<Timestamp> {
+        self.outage_started
+    }
+
+    /// When the outage ended; a rewind clears it.
+    pub const fn outage_ended(&self) -> Option<Timestamp> {
+        self.outage_ended
+    }
+
+    /// Every carrying out of an action that came to an end, in order.
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+}

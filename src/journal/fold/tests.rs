@@ -1,0 +1,259 @@
+//! Which records follow which, and what they add up to.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::*;
+use crate::event::{ActionStatus, Mode};
+use crate::journal::{FORMAT, Header, Mark, Record, RunbookText};
+use crate::platform::Target;
+
+fn started() -> Record {
+    Record::Started(Header {
+        format: FORMAT,
+        baoctl: "0.1.0".into(),
+        run: uuid::Uuid::nil(),
+        mode: Mode::Live,
+        runbook: text("first"),
+        target: Target {
+            platform: "local".into(),
+            context: String::new(),
+            namespace: "n".into(),
+            release: "r".into(),
+            uid: "u".into(),
+        },
+        inputs: BTreeMap::new(),
+    })
+}
+
+fn text(name: &str) -> RunbookText {
+    RunbookText {
+        name: name.into(),
+        file: None,
+        sha256: String::new(),
+        text: String::new(),
+    }
+}
+
+fn intent(step: &str, kind: &str) -> Record {
+    Record::Intent {
+        step: step.into(),
+        action: 0,
+        kind: kind.into(),
+        calls: Vec::new(),
+    }
+}
+
+fn ended(step: &str, kind: &str, status: ActionStatus, fact: i64) -> Record {
+    Record::Result {
+        step: step.into(),
+        action: 0,
+        kind: kind.into(),
+        status,
+        seconds: 2.0,
+        summary: String::new(),
+        facts: BTreeMap::from([("found".into(), json!(fact))]),
+    }
+}
+
+fn done(step: &str, kind: &str, fact: i64) -> Record {
+    ended(step, kind, ActionStatus::Done, fact)
+}
+
+fn failed(step: &str, kind: &str) -> Record {
+    Record::Failed {
+        step: step.into(),
+        action: 0,
+        kind: kind.into(),
+        why: "why".into(),
+    }
+}
+
+fn mark(mark: Mark) -> Record {
+    Record::Mark { mark }
+}
+
+fn rewound(to: &str, steps: &[&str]) -> Record {
+    Record::Rewound {
+        from: "c".into(),
+        to: to.into(),
+        steps: steps.iter().map(ToString::to_string).collect(),
+        why: String::new(),
+    }
+}
+
+fn resumed(runbook: Option<RunbookText>) -> Record {
+    Record::Resumed {
+        baoctl: "0.1.0".into(),
+        pid: 1,
+        runbook,
+    }
+}
+
+/// One record per second, after the first.
+fn fold(records: &[Record]) -> Result<State, FoldError> {
+    let mut state = State::default();
+    for (seq, record) in (1..).zip(std::iter::once(&started()).chain(records)) {
+        let time = Timestamp::from_second(1000 + i64::try_from(seq).unwrap()).unwrap();
+        let before = state.clone();
+        if let Err(error) = state.apply(seq, time, record) {
+            assert_eq!(state, before, "a refused record changed something");
+            return Err(error);
+        }
+    }
+    Ok(state)
+}
+
+#[test]
+fn an_open_intent_lasts_until_a_result() {
+    let state = fold(&[intent("a", "init")]).unwrap();
+    assert!(state.action("a", 0).unwrap().open_intent);
+    let state = fold(&[intent("a", "init"), failed("a", "init")]).unwrap();
+    let action = state.action("a", 0).unwrap();
+    assert!(action.open_intent);
+    assert_eq!(action.last_failure.as_deref(), Some("why"));
+    assert_eq!(state.open_intents().count(), 1);
+    let again = [
+        intent("a", "init"),
+        intent("a", "init"),
+        done("a", "init", 1),
+    ];
+    let state = fold(&again).unwrap();
+    let action = state.action("a", 0).unwrap();
+    assert!(!action.open_intent);
+    assert_eq!(action.intents, 2);
+    assert_eq!(state.done("a", 0).unwrap().status, ActionStatus::Done);
+    assert_eq!(state.open_intents().count(), 0);
+}
+
+#[test]
+fn a_rewind_drops_results_and_facts_but_not_the_count_of_intents() {
+    let state = fold(&[
+        intent("a", "prove"),
+        done("a", "prove", 1),
+        Record::Confirmed {
+            step: "b".into(),
+            asked: String::new(),
+        },
+        intent("b", "init"),
+        done("b", "init", 2),
+        mark(Mark::OutageStarted),
+        mark(Mark::OutageEnded),
+        intent("c", "restore"),
+        rewound("b", &["b", "c"]),
+    ])
+    .unwrap();
+    assert!(state.done("a", 0).is_some());
+    assert!(state.done("b", 0).is_none());
+    assert!(!state.action("c", 0).unwrap().open_intent);
+    assert_eq!(state.intents_of("init"), 1);
+    // The earlier action's finding holds again.
+    assert_eq!(state.fact("found"), Some(&json!(1)));
+    assert!(!state.confirmed("b"));
+    assert!(state.outage_started().is_some());
+    assert_eq!(state.outage_ended(), None);
+    assert_eq!(state.rewinds(), 1);
+}
+
+#[test]
+fn the_outage_is_told_by_the_parts_that_lie_in_it() {
+    let records = [
+        intent("a", "seal-source"),
+        mark(Mark::OutageStarted),
+        done("a", "seal-source", 1),
+        intent("b", "restore"),
+        mark(Mark::OutageStarted),
+        failed("b", "restore"),
+        intent("b", "restore"),
+        done("b", "restore", 1),
+        intent("c", "unseal"),
+        mark(Mark::OutageEnded),
+        done("c", "unseal", 1),
+        ended("d", "join", ActionStatus::AlreadyDone, 1),
+    ];
+    let state = fold(&records).unwrap();
+    assert_eq!(state.outage_seconds(), Some(8.0));
+    let parts = [
+        ("seal-source", 1.0),
+        ("restore", 2.0),
+        ("restore", 1.0),
+        ("unseal", 1.0),
+    ];
+    let parts: Vec<(String, f64)> = parts.map(|(kind, it)| (kind.to_owned(), it)).into();
+    assert_eq!(state.outage_parts(), parts);
+    assert!((state.step_seconds("b") - 4.0).abs() < 1e-9);
+    let going_on = fold(&records[..4]).unwrap();
+    assert_eq!(going_on.outage_seconds(), Some(2.0));
+    assert_eq!(fold(&[]).unwrap().outage_seconds(), None);
+}
+
+type Is = fn(&FoldError) -> bool;
+
+#[test]
+fn what_does_not_follow_is_refused() {
+    let mut none = State::default();
+    let time = Timestamp::UNIX_EPOCH;
+    let refused = none.apply(1, time, &Record::Finished);
+    assert_eq!(refused, Err(FoldError::NotStarted));
+    let refused = none.apply(2, time, &started());
+    assert_eq!(refused, Err(FoldError::Number { last: 0, found: 2 }));
+    let cases: Vec<(Vec<Record>, Is)> = vec![
+        (vec![started()], |it| matches!(it, FoldError::StartedTwice)),
+        (vec![done("a", "init", 1)], |it| {
+            matches!(it, FoldError::NoIntent { .. })
+        }),
+        (
+            vec![
+                intent("a", "init"),
+                done("a", "init", 1),
+                intent("a", "init"),
+            ],
+            |it| matches!(it, FoldError::DoneAlready { .. }),
+        ),
+        (
+            vec![
+                intent("a", "init"),
+                done("a", "init", 1),
+                done("a", "init", 1),
+            ],
+            |it| matches!(it, FoldError::DoneAlready { .. }),
+        ),
+        (vec![intent("a", "init"), done("a", "join", 1)], |it| {
+            matches!(it, FoldError::Kind { .. })
+        }),
+        (vec![ended("a", "init", ActionStatus::WouldRun, 1)], |it| {
+            matches!(it, FoldError::DryRun)
+        }),
+        (vec![mark(Mark::OutageEnded)], |it| {
+            matches!(it, FoldError::NoOutage)
+        }),
+        (vec![rewound("a", &["b"])], |it| {
+            matches!(it, FoldError::Rewind { .. })
+        }),
+        (vec![Record::Finished, intent("a", "init")], |it| {
+            matches!(it, FoldError::Finished)
+        }),
+    ];
+    for (records, is) in cases {
+        let error = fold(&records).unwrap_err();
+        assert!(is(&error), "{error}");
+    }
+}
+
+#[test]
+fn a_changed_runbook_holds_from_its_resumption_on() {
+    let state = fold(&[
+        failed("a", "prove"),
+        Record::Finished,
+        resumed(Some(text("second"))),
+        // It never acted, so another action may stand in its place.
+        intent("a", "init"),
+    ])
+    .unwrap();
+    assert_eq!(state.runbook().unwrap().name, "second");
+    assert_eq!(state.header().unwrap().runbook.name, "first");
+    assert_eq!(state.finished(), None);
+    assert_eq!(state.action("a", 0).unwrap().kind, "init");
+}

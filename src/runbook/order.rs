@@ -1,0 +1,139 @@
+//! Which action must come before which, as a table.
+
+use crate::action::{ActionSpec, Key};
+
+/// What a rule is about: actions of a kind, some with a certain parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// Every action of this kind.
+    Kind(&'static str),
+    /// `unseal` with this key.
+    Unseal(Key),
+    /// The first `flip` alone: later ones only add members.
+    FirstFlip,
+}
+
+use Subject::{FirstFlip, Kind, Unseal};
+
+/// `subject` comes only after one of each of `after`, for the reason `why`.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub subject: Subject,
+    pub after: &'static [Subject],
+    pub why: &'static str,
+}
+
+/// `subject` comes only before the first `before`.
+#[derive(Debug)]
+pub(super) struct Limit {
+    pub subject: Subject,
+    pub before: Subject,
+    pub why: &'static str,
+}
+
+/// What comes after what.
+pub(super) const AFTER: &[Rule] = &[
+    Rule {
+        subject: Kind("seal-source"),
+        after: &[Kind("back-up"), Kind("read-keys"), Kind("prove")],
+        why: "the outage must not begin before a backup exists and the keys are proven",
+    },
+    Rule {
+        subject: Kind("prove"),
+        after: &[Kind("read-keys")],
+        why: "there are no keys to prove before they are read",
+    },
+    Rule {
+        subject: Kind("write-tombstone"),
+        after: &[Kind("seal-source")],
+        why: "a running source must not find it",
+    },
+    Rule {
+        subject: Kind("final-copy"),
+        after: &[Kind("seal-source")],
+        why: "a copy of a tree that still changes is not final",
+    },
+    Rule {
+        subject: FirstFlip,
+        after: &[Kind("final-copy")],
+        why: "the data must be copied before anything else starts on the volume",
+    },
+    Rule {
+        subject: Kind("init"),
+        after: &[Kind("seal-source"), Kind("flip")],
+        why: "only an empty raft node may be initialised",
+    },
+    Rule {
+        subject: Kind("restore"),
+        after: &[Kind("prove"), Kind("final-copy"), Kind("init")],
+        why: "there must be a proven snapshot, and a throwaway cluster to restore it into",
+    },
+    Rule {
+        subject: Unseal(Key::Throwaway),
+        after: &[Kind("init")],
+        why: "the throwaway key comes from init",
+    },
+    Rule {
+        subject: Unseal(Key::Old),
+        after: &[Kind("restore")],
+        why: "the old key opens nothing before the old data is there",
+    },
+    Rule {
+        subject: Kind("return-key"),
+        after: &[Kind("park-key"), Kind("restore")],
+        why: "the old key is parked until the old data is there",
+    },
+    Rule {
+        subject: Kind("destroy-throwaway"),
+        after: &[Kind("restore")],
+        why: "the throwaway keys are needed until the data is restored",
+    },
+    Rule {
+        subject: Kind("compare"),
+        after: &[Kind("restore")],
+        why: "there is nothing to compare before the data is restored",
+    },
+    Rule {
+        subject: Kind("compare-tables"),
+        after: &[Kind("restore")],
+        why: "there is nothing to compare before the data is restored",
+    },
+];
+
+/// What comes before what, where `AFTER` says nothing since the later one may be missing.
+pub(super) const BEFORE: &[Limit] = &[
+    Limit {
+        subject: Unseal(Key::Throwaway),
+        before: Kind("restore"),
+        why: "the throwaway key opens nothing any more once the old data is there",
+    },
+    Limit {
+        subject: Kind("park-key"),
+        before: Kind("seal-source"),
+        why: "the auto-unseal hook would open the source again",
+    },
+];
+
+/// What there must be once, no more and no less.
+pub(super) const ONCE: &[&str] = &["seal-source", "init", "restore"];
+
+impl Subject {
+    /// Whether an action is meant; `earlier_flips` counts the flips before it.
+    pub(super) fn is(self, action: &ActionSpec, earlier_flips: usize) -> bool {
+        match self {
+            Kind(kind) => action.kind() == kind,
+            Unseal(key) => matches!(action, ActionSpec::Unseal { key: its, .. } if *its == key),
+            FirstFlip => action.kind() == "flip" && earlier_flips == 0,
+        }
+    }
+
+    /// As a message names it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Kind(kind) => kind,
+            Unseal(Key::Old) => "unseal` with `key: old",
+            Unseal(Key::Throwaway) => "unseal` with `key: throwaway",
+            FirstFlip => "flip",
+        }
+    }
+}

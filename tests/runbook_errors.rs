@@ -1,0 +1,123 @@
+//! Every refusal of a runbook says where and why.
+#![allow(clippy::unwrap_used)]
+
+use baoctl::runbook::{EMBEDDED, Runbook};
+
+const WHOLE: &str = EMBEDDED[0].1;
+const FAST: &str = EMBEDDED[1].1;
+
+/// Each refused text with one change from the built-in one, and all the findings.
+fn refused(base: &str, changes: &[(&str, &str)]) -> String {
+    let mut text = base.to_owned();
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from:?} is not in the runbook");
+        text = text.replacen(from, to, 1);
+    }
+    Runbook::parse(&text, "r.yaml").unwrap_err().to_string()
+}
+
+#[test]
+fn the_shape() {
+    let cases: &[(&str, &str)] = &[
+        ("version: 1", "version: 2\nlater: true"),
+        ("version: 1\n", ""),
+        ("version: 1", "version: one"),
+        ("replicas: 3", "replicas: many"),
+        ("replicas: 3\n", ""),
+        ("title: Make", "titel: Make"),
+        ("- prove: {}", "- proof: {}"),
+        ("- prove: {}", "- proof"),
+        ("- prove: {}", "- prove: {deep: true}"),
+        ("- prove: {}", "- flip"),
+        ("- prove: {}", "- prove:"),
+        ("- prove: {}", "- 7"),
+        ("- prove: {}", "- [prove]"),
+        ("- prove: {}", "- prove: {}\n        join: {}"),
+        ("graft: true", "graft: perhaps"),
+        ("graft: true", "grafted: true"),
+        ("part: actors", "part: actor"),
+        ("key: old", "key: oldest"),
+        ("name: migrate-raft", "name: [migrate-raft"),
+        ("name: migrate-raft\n", "name: migrate-raft\nname: again\n"),
+        ("name: migrate-raft", "name: Migrate_Raft"),
+        ("title: Make Git say what runs", "title: ''"),
+        ("      - part: {part: git}\n", ""),
+        (
+            "    actions:\n      - part: {part: git}\n",
+            "    actions: []\n",
+        ),
+        ("id: land", "id: verify"),
+        ("id: land", "id: Land"),
+    ];
+    let found: Vec<String> = cases
+        .iter()
+        .map(|(from, to)| format!("{from:?} -> {to:?}\n{}\n", refused(WHOLE, &[(from, to)])))
+        .collect();
+    insta::assert_snapshot!(found.join("\n"));
+}
+
+#[test]
+fn the_meaning() {
+    let cases: &[&[(&str, &str)]] = &[
+        &[("      - back-up: {}\n", "")],
+        &[("      - prove: {}\n", "")],
+        &[("      - read-keys: {}\n", "")],
+        &[("      - seal-source: {}\n", "")],
+        &[
+            ("      - seal-source: {}\n", ""),
+            ("- flip:", "- seal-source: {}\n      - flip:"),
+        ],
+        &[("      - final-copy: {graft: true}\n", "")],
+        &[("graft: true", "graft: false")],
+        &[("      - flip: {replicas: 3}\n", "")],
+        &[("- flip: {replicas: 3}", "- flip: {replicas: 2}")],
+        &[("      - init: {}\n", "")],
+        &[("- init: {}", "- init: {}\n      - init: {}")],
+        &[("rewind-to: init", "rewind-to: innit")],
+        &[("rewind-to: init", "rewind-to: join")],
+        &[("rewind-to: init", "rewind-to: verify")],
+        &[("      - return-key: {}\n", "")],
+        &[("      - park-key: {}\n", "")],
+        &[("- join: {}", "- return-key: {}")],
+        &[("{members: all, key: old}", "{members: all, key: throwaway}")],
+        &[(
+            "{members: followers, key: throwaway}",
+            "{members: followers, key: old}",
+        )],
+        &[("voters: 3", "voters: 4")],
+        &[("replicas: 3", "replicas: 0")],
+        &[("      - restore: {rewind-to: init}\n", "")],
+    ];
+    let found: Vec<String> = cases
+        .iter()
+        .map(|changes| format!("{changes:?}\n{}\n", refused(WHOLE, changes)))
+        .collect();
+    insta::assert_snapshot!(found.join("\n"));
+}
+
+#[test]
+fn an_action_that_needs_nothing_may_be_a_plain_word() {
+    let whole = Runbook::parse(WHOLE, "r.yaml").unwrap();
+    let plain = Runbook::parse(&WHOLE.replace(": {}", ""), "r.yaml").unwrap();
+    assert_eq!(plain, whole);
+}
+
+#[test]
+fn one_replica_needs_no_graft() {
+    let bare = FAST.replace("graft: true", "graft: false");
+    assert!(Runbook::parse(&bare, "r.yaml").is_ok());
+}
+
+#[test]
+fn no_line_can_be_lost_or_doubled_without_a_panic() {
+    let lines: Vec<&str> = WHOLE.lines().collect();
+    for index in 0..lines.len() {
+        let mut without = lines.clone();
+        without.remove(index);
+        let _ = Runbook::parse(&without.join("\n"), "r.yaml");
+        let mut doubled = lines.clone();
+        doubled.insert(index, lines[index]);
+        let _ = Runbook::parse(&doubled.join("\n"), "r.yaml");
+        let _ = Runbook::parse(&lines[..index].join("\n"), "r.yaml");
+    }
+}
