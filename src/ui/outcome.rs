@@ -57,7 +57,7 @@ pub(super) fn summary(summary: &Summary, look: Look, width: usize) -> String {
     let row = |label: &str, value: &str| {
         format!(
             "\n  {}{value}",
-            look.paint(Role::Dim, &format!("{label:<11}"))
+            look.paint(Role::Dim, &format!("{label:<10} "))
         )
     };
     let wrapped = |label: &str, value: &str| text::hang(&row(label, ""), value, 13, width);

@@ -435,4 +435,3 @@ fn escape(text: &str) -> String {
     }
     out
 }
-
