@@ -2,6 +2,7 @@
 //!
 //! [`child`] plays a run in a process of its own, which the other tests start on the far end of a PTY.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "it is all test")]
 
 use std::io::{Read, Write};
 use std::num::NonZeroU16;

@@ -1,5 +1,8 @@
 //! Runs that are played to a real [`Output`].
 
+#![allow(dead_code, reason = "each test binary plays a part of it")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "it is all test")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -75,7 +78,7 @@ fn yes_no() -> Question {
     }
 }
 
-fn banner() -> Event {
+pub fn banner() -> Event {
     Event::Banner(Banner {
         baoctl: "0.1.0".to_owned(),
         run: "2026-03-01-1f0c".to_owned(),
@@ -96,7 +99,7 @@ fn banner() -> Event {
     })
 }
 
-fn plan() -> Event {
+pub fn plan() -> Event {
     let step = |id: &str, title: &str, effect, status, rollback: &str| PlannedStep {
         id: id.to_owned(),
         title: title.to_owned(),
@@ -164,6 +167,7 @@ fn check(id: &str, group: &str, status: CheckStatus, message: &str, hint: &str) 
     }
 }
 
+#[allow(clippy::too_many_lines, reason = "it is read from top to bottom")]
 async fn run(output: &Output) {
     let say = |event: Event| output.observe(&event);
     say(banner());
@@ -316,7 +320,7 @@ async fn run(output: &Output) {
     say(summary());
 }
 
-fn summary() -> Event {
+pub fn summary() -> Event {
     let step = |id: &str, status, seconds| StepSummary {
         id: id.to_owned(),
         status,
