@@ -152,16 +152,16 @@ pub(super) fn outage_clock(screen: &Screen, look: Look, estimate: Option<f64>) -
 
 /// The first columns of a line about an action: a mark and the time.
 pub(super) fn lead(look: Look, mark: (&str, Role), seconds: Option<f64>) -> String {
-    let time = seconds.map_or_else(String::new, text::seconds);
+    let time = seconds.map_or_else(String::new, text::clock);
     format!(
         "  {} {}  ",
         look.paint(mark.1, mark.0),
-        look.paint(Role::Dim, &format!("{time:>11}"))
+        look.paint(Role::Dim, &format!("{time:>7}"))
     )
 }
 
 /// Columns that [`lead`] takes.
-pub(super) const LEAD: usize = 17;
+pub(super) const LEAD: usize = 13;
 
 fn template(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
@@ -179,7 +179,7 @@ fn with_clock(style: ProgressStyle, look: Look) -> ProgressStyle {
         .with_key(
             "clock",
             move |state: &ProgressState, out: &mut dyn Write| {
-                let time = format!("{:>11}", text::seconds(state.elapsed().as_secs_f64()));
+                let time = format!("{:>7}", text::clock(state.elapsed().as_secs_f64()));
                 let _ = out.write_str(&look.paint(Role::Dim, &time));
             },
         )

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::blocks::MEASURE;
 use super::look::{self, Look, Role};
 use super::text;
-use crate::event::{Failure, StepStatus, Summary};
+use crate::event::{Failure, ParityCounts, StepStatus, Summary};
 
 /// What happened, what was changed, and what to type next.
 pub(super) fn failure(failure: &Failure, look: Look, width: usize) -> String {
@@ -38,13 +38,36 @@ pub(super) fn failure(failure: &Failure, look: Look, width: usize) -> String {
     out
 }
 
+/// Whether the data was compared at all: zeros of a run that did not look prove nothing.
+pub(super) fn was_compared(summary: &Summary) -> bool {
+    !summary.compared.is_empty() || summary.parity != ParityCounts::default()
+}
+
+/// A labelled line of the summary.
+#[derive(Clone, Copy)]
+struct Rows {
+    look: Look,
+    width: usize,
+}
+
+impl Rows {
+    /// A value that is not wrapped, for paths and painted text.
+    fn whole(self, label: &str, value: &str) -> String {
+        let label = self.look.paint(Role::Dim, &format!("{label:<10} "));
+        format!("\n  {label}{value}")
+    }
+
+    fn wrapped(self, label: &str, value: &str) -> String {
+        text::hang(&self.whole(label, ""), value, 13, self.width)
+    }
+}
+
 /// What came of the run.
 pub(super) fn summary(summary: &Summary, look: Look, width: usize) -> String {
     let width = width.min(MEASURE);
-    let parity = &summary.parity;
+    let rows = Rows { look, width };
     let dot = format!(" {} ", look.dot());
-    let clean = parity.missing == 0 && parity.unexplained == 0;
-    let (mark, role) = if clean {
+    let (mark, role) = if summary.parity.missing == 0 && summary.parity.unexplained == 0 {
         (look.tick(), Role::Good)
     } else {
         (look.cross(), Role::Bad)
@@ -54,55 +77,19 @@ pub(super) fn summary(summary: &Summary, look: Look, width: usize) -> String {
         look.paint(role, mark),
         look.paint(Role::Strong, "Summary")
     );
-    let row = |label: &str, value: &str| {
-        format!(
-            "\n  {}{value}",
-            look.paint(Role::Dim, &format!("{label:<11}"))
-        )
-    };
-    let wrapped = |label: &str, value: &str| text::hang(&row(label, ""), value, 13, width);
-
-    out.push_str(&row(
+    out.push_str(&rows.whole(
         "entries",
         &format!("{} in the source", text::count(summary.entries)),
     ));
-    let classes = [
-        ("identical", parity.identical),
-        ("rewritten", parity.rewritten),
-        ("new", parity.new),
-        ("volatile", parity.volatile),
-        ("expired", parity.expired),
-    ]
-    .map(|(class, number)| format!("{} {class}", text::count(number)))
-    .join(&dot);
-    out.push_str(&wrapped("parity", &classes));
-    let must_be_zero = [
-        ("missing", parity.missing),
-        ("unexplained", parity.unexplained),
-    ]
-    .map(|(class, number)| {
-        let role = if number == 0 { Role::Good } else { Role::Alarm };
-        look.paint(role, &format!("{} {class}", text::count(number)))
-    })
-    .join(&dot);
-    out.push_str(&row("", &must_be_zero));
-    if summary.compared.is_empty() {
-        out.push_str(&row("voters", &look.paint(Role::Warn, "none compared")));
+    if was_compared(summary) {
+        out.push_str(&parity(summary, rows, &dot));
     } else {
-        let names = format!(
-            "{} compared, each while it led: {}",
-            summary.compared.len(),
-            text::one_line(&summary.compared.join(", "))
-        );
-        out.push_str(&wrapped("voters", &names));
+        out.push_str(&rows.whole("parity", "not compared in this run"));
     }
     match summary.outage_seconds {
-        None => out.push_str(&row("outage", "none")),
+        None => out.push_str(&rows.whole("outage", "none")),
         Some(seconds) => {
-            out.push_str(&row(
-                "outage",
-                &look.paint(Role::Strong, &text::seconds(seconds)),
-            ));
+            out.push_str(&rows.whole("outage", &look.paint(Role::Strong, &text::seconds(seconds))));
             out.push_str(&parts(summary, seconds, look, width));
         }
     }
@@ -120,15 +107,51 @@ pub(super) fn summary(summary: &Summary, look: Look, width: usize) -> String {
         .collect::<Vec<_>>()
         .join(&dot);
     if !steps.is_empty() {
-        out.push_str(&wrapped("steps", &steps));
+        out.push_str(&rows.wrapped("steps", &steps));
     }
     for (name, value) in &summary.facts {
-        out.push_str(&wrapped(&text::one_line(name), value));
+        out.push_str(&rows.wrapped(&text::one_line(name), value));
     }
     for (label, path) in [("report", &summary.report), ("journal", &summary.journal)] {
         if let Some(path) = path {
-            out.push_str(&row(label, &text::one_line(path)));
+            out.push_str(&rows.whole(label, &text::one_line(path)));
         }
+    }
+    out
+}
+
+fn parity(summary: &Summary, rows: Rows, dot: &str) -> String {
+    let look = rows.look;
+    let parity = &summary.parity;
+    let classes = [
+        ("identical", parity.identical),
+        ("rewritten", parity.rewritten),
+        ("new", parity.new),
+        ("volatile", parity.volatile),
+        ("expired", parity.expired),
+    ]
+    .map(|(class, number)| format!("{} {class}", text::count(number)))
+    .join(dot);
+    let mut out = rows.wrapped("parity", &classes);
+    let must_be_zero = [
+        ("missing", parity.missing),
+        ("unexplained", parity.unexplained),
+    ]
+    .map(|(class, number)| {
+        let role = if number == 0 { Role::Good } else { Role::Alarm };
+        look.paint(role, &format!("{} {class}", text::count(number)))
+    })
+    .join(dot);
+    out.push_str(&rows.whole("", &must_be_zero));
+    if summary.compared.is_empty() {
+        out.push_str(&rows.whole("voters", &look.paint(Role::Warn, "none compared")));
+    } else {
+        let names = format!(
+            "{} compared, each while it led: {}",
+            summary.compared.len(),
+            text::one_line(&summary.compared.join(", "))
+        );
+        out.push_str(&rows.wrapped("voters", &names));
     }
     out
 }
@@ -166,12 +189,18 @@ fn parts(summary: &Summary, total: f64, look: Look, width: usize) -> String {
 
 /// The summary in one line, for `--quiet`.
 pub(super) fn brief(summary: &Summary) -> String {
+    let parity = if was_compared(summary) {
+        let parity = &summary.parity;
+        format!(
+            "missing {}, unexplained {}",
+            parity.missing, parity.unexplained
+        )
+    } else {
+        "not compared".to_owned()
+    };
     let outage = summary.outage_seconds.map_or_else(
         || "no outage".to_owned(),
         |seconds| format!("outage {}", text::seconds(seconds)),
     );
-    format!(
-        "done: {} entries, missing {}, unexplained {}, {outage}",
-        summary.entries, summary.parity.missing, summary.parity.unexplained
-    )
+    format!("done: {} entries, {parity}, {outage}", summary.entries)
 }

@@ -7,12 +7,11 @@ use jiff::Timestamp;
 
 use super::look::{self, Look, Role};
 use super::output::Verbosity;
+use super::plain_blocks::Line;
 use super::sink::{Clock, Sink, seconds_between, time_of_day};
 use super::stall::{self, Stall};
-use super::{outcome, text};
-use crate::event::{
-    ActionStatus, Banner, CheckStatus, Event, Level, Mode, Observer, Plan, StepStatus, Summary,
-};
+use super::{outcome, plain_blocks, text};
+use crate::event::{ActionStatus, CheckStatus, Event, Level, Mode, Observer, StepStatus};
 use crate::meter::Unit;
 
 /// Most time between two progress lines of an action that advances, in seconds.
@@ -79,9 +78,12 @@ impl Inner {
         match event {
             Event::Banner(banner) => {
                 state.dry = banner.mode == Mode::DryRun;
-                self.banner(banner);
+                self.block(plain_blocks::banner(banner));
             }
-            Event::Plan(plan) => self.plan(plan),
+            Event::Plan(plan) => {
+                let actions = self.verbosity >= Verbosity::Verbose;
+                self.block(plain_blocks::plan(plan, actions));
+            }
             Event::StepStarted {
                 step,
                 title,
@@ -151,7 +153,10 @@ impl Inner {
                 self.errors
                     .line(&outcome::failure(failure, self.look, usize::MAX));
             }
-            Event::Summary(summary) => self.summary(summary),
+            Event::Summary(summary) if self.verbosity == Verbosity::Quiet => {
+                self.out.line(&outcome::brief(summary));
+            }
+            Event::Summary(summary) => self.block(plain_blocks::summary(summary)),
             Event::ActionStarted { .. }
             | Event::Calls { .. }
             | Event::Progress { .. }
@@ -219,6 +224,9 @@ impl Inner {
                 attempt,
                 why,
             } => {
+                if let Some(running) = find(state, step, action) {
+                    running.stall.progress(Instant::now());
+                }
                 self.say(&format!(
                     "action {step}/{action}: try {attempt} failed, trying again: {why}"
                 ));
@@ -250,120 +258,9 @@ impl Inner {
         }
     }
 
-    fn banner(&self, banner: &Banner) {
-        let target = &banner.target;
-        let (mode, role) = look::mode(banner.mode);
-        let resumed = if banner.resumed { ", resumed" } else { "" };
-        let line = format!(
-            "run {}: {} with baoctl {} ({mode}{resumed})",
-            banner.run, banner.runbook, banner.baoctl
-        );
-        self.say_marked(&line, role, mode);
-        self.say(&format!(
-            "target: platform={} context={} server={} namespace={} release={} cluster={}",
-            target.platform,
-            target.context,
-            banner.server,
-            target.namespace,
-            target.release,
-            target.uid
-        ));
-        if let Some(journal) = &banner.journal {
-            self.say(&format!("journal: {journal}"));
-        }
-    }
-
-    fn plan(&self, plan: &Plan) {
-        let of = plan.steps.len();
-        for (index, step) in plan.steps.iter().enumerate() {
-            let (word, role) = look::effect(step.effect);
-            let status = look::step_status(step.status);
-            let mark = if plan.no_blind_repeat_from.as_ref() == Some(&step.id) {
-                "; from here nothing is repeated blindly"
-            } else {
-                ""
-            };
-            let line = format!(
-                "plan {}/{of} {}: {status} ({word}) {}; rollback: {}{mark}",
-                index + 1,
-                step.id,
-                step.title,
-                step.rollback
-            );
-            self.say_marked(&line, role, word);
-            if self.verbosity >= Verbosity::Verbose {
-                for action in &step.actions {
-                    let done = if action.done { "done" } else { "pending" };
-                    let (word, role) = look::effect(action.effect);
-                    let line = format!(
-                        "plan {}/{}: {done} ({word}) {}",
-                        step.id, action.kind, action.title
-                    );
-                    self.say_marked(&line, role, word);
-                }
-            }
-        }
-        let outage = plan.outage_seconds.map_or_else(
-            || "unknown".to_owned(),
-            |s| format!("about {}", text::seconds(s)),
-        );
-        self.say(&format!("plan: estimated outage {outage}"));
-        for note in &plan.notes {
-            self.say(&format!("plan: {note}"));
-        }
-    }
-
-    fn summary(&self, summary: &Summary) {
-        if self.verbosity == Verbosity::Quiet {
-            self.out.line(&outcome::brief(summary));
-            return;
-        }
-        let p = &summary.parity;
-        let role = if p.missing == 0 && p.unexplained == 0 {
-            Role::Good
-        } else {
-            Role::Alarm
-        };
-        let zero = format!("missing={} unexplained={}", p.missing, p.unexplained);
-        self.say(&format!("summary: entries={}", summary.entries));
-        let line = format!(
-            "summary: parity identical={} rewritten={} new={} volatile={} expired={} {zero}",
-            p.identical, p.rewritten, p.new, p.volatile, p.expired
-        );
-        self.say_marked(&line, role, &zero);
-        self.say(&format!(
-            "summary: voters compared: {}",
-            if summary.compared.is_empty() {
-                "none".to_owned()
-            } else {
-                summary.compared.join(" ")
-            }
-        ));
-        let outage = summary
-            .outage_seconds
-            .map_or_else(|| "none".to_owned(), text::seconds);
-        self.say(&format!("summary: outage {outage}"));
-        for (part, seconds) in &summary.outage_parts {
-            self.say(&format!(
-                "summary: outage in {part}: {}",
-                text::seconds(*seconds)
-            ));
-        }
-        for step in &summary.steps {
-            let status = look::step_status(step.status);
-            self.say(&format!(
-                "summary: step {}: {status} in {}",
-                step.id,
-                text::seconds(step.seconds)
-            ));
-        }
-        for (name, value) in &summary.facts {
-            self.say(&format!("summary: {name}: {value}"));
-        }
-        for (name, path) in [("report", &summary.report), ("journal", &summary.journal)] {
-            if let Some(path) = path {
-                self.say(&format!("summary: {name}: {path}"));
-            }
+    fn block(&self, lines: Vec<Line>) {
+        for line in lines {
+            self.say_marked(&line.text, line.role, line.word);
         }
     }
 

@@ -3,9 +3,10 @@
 use std::fmt::Write;
 
 use async_trait::async_trait;
-use console::{Key, Term};
+use console::Term;
 use secrecy::SecretString;
 
+use super::keys;
 use super::look::{self, Look, Role};
 use super::screen::Screen;
 use super::sink::Sink;
@@ -96,9 +97,7 @@ impl Prompt {
                 }
                 Some(given) => {
                     let message = format!(
-                        "--confirm-outage says `{}`, but this run is about `{}`: not confirmed",
-                        text::one_line(given),
-                        text::one_line(name)
+                        "--confirm-outage says {given:?}, but this run is about {name:?}: not confirmed"
                     );
                     self.out.line(&format!(
                         "  {} {message}",
@@ -189,8 +188,7 @@ impl Prompt {
                 "  Go on? {} ",
                 self.look.paint(Role::Dim, "[y/N]")
             ));
-            match self
-                .read_line()
+            match keys::read_line(&self.out)
                 .as_deref()
                 .map(|line| line.trim().to_ascii_lowercase())
             {
@@ -210,7 +208,7 @@ impl Prompt {
                 "  Type {} to go on: ",
                 self.look.paint(Role::Strong, &shown)
             ));
-            match self.read_line() {
+            match keys::read_line(&self.out) {
                 Some(line) if line.trim() == name => return Answer::Yes,
                 Some(line) if line.trim().is_empty() => return Answer::No,
                 Some(_) if left > 0 => {
@@ -229,43 +227,6 @@ impl Prompt {
             }
         }
         Answer::No
-    }
-
-    /// A line from the terminal; `None` for Ctrl-C, Ctrl-D on an empty line, Escape, or a terminal that is gone.
-    ///
-    /// Read key by key: a blocked line read would outlive a Ctrl-C.
-    fn read_line(&self) -> Option<String> {
-        let term = Term::stderr();
-        let mut line = String::new();
-        loop {
-            match term.read_key_raw() {
-                Ok(Key::Enter) => {
-                    self.out.line("");
-                    return Some(line);
-                }
-                Ok(Key::Backspace) => {
-                    if let Some(c) = line.pop() {
-                        let columns = console::measure_text_width(c.encode_utf8(&mut [0; 4]));
-                        self.out.write(&"\u{8} \u{8}".repeat(columns));
-                    }
-                }
-                // Ctrl-U starts the line anew.
-                Ok(Key::Char('\u{15}')) => {
-                    let columns = console::measure_text_width(&line);
-                    self.out.write(&"\u{8} \u{8}".repeat(columns));
-                    line.clear();
-                }
-                Ok(Key::Char('\u{4}')) if line.is_empty() => break,
-                Ok(Key::Char(c)) if !c.is_control() => {
-                    line.push(c);
-                    self.out.write(c.encode_utf8(&mut [0; 4]));
-                }
-                Ok(Key::CtrlC | Key::Escape) | Err(_) => break,
-                Ok(_) => {}
-            }
-        }
-        self.out.line("");
-        None
     }
 }
 

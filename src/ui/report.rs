@@ -1,15 +1,12 @@
 //! The report of a run in Markdown, for those who were not there.
 
-use std::fmt::Write;
-
-use jiff::Timestamp;
-
+use super::outcome::was_compared;
 use super::recorder::Timed;
-use super::sink::{date_and_time, time_of_day};
+use super::report_markdown::{code, escape, line, row};
+use super::report_steps::{actions, checks, remarks, steps};
+use super::sink::date_and_time;
 use super::{look, text};
-use crate::event::{
-    ActionStatus, Banner, Event, Failure, Level, ParityCounts, PlannedStep, StepStatus, Summary,
-};
+use crate::event::{Banner, Event, Failure, ParityCounts, Summary};
 
 /// Sets the events of a run as Markdown. What is not among the events is left out, so a run that was cut short has a
 /// report too.
@@ -110,27 +107,11 @@ fn failure_part(out: &mut String, failure: &Failure) {
 }
 
 fn summary_part(out: &mut String, summary: &Summary) {
-    let parity = &summary.parity;
-    let verdict = if parity.missing == 0 && parity.unexplained == 0 {
-        "**Done.** Nothing is missing and every difference is explained."
+    if was_compared(summary) {
+        compared_part(out, summary);
     } else {
-        "**Done, but the data differs:** see the parity table."
-    };
-    line(
-        out,
-        &format!("{verdict} Entries in the source: {}.\n", summary.entries),
-    );
-    let compared = if summary.compared.is_empty() {
-        "none".to_owned()
-    } else {
-        escape(&summary.compared.join(", "))
-    };
-    line(
-        out,
-        &format!("Voters compared, each while it led: {compared}.\n"),
-    );
-    line(out, "### Parity\n");
-    parity_table(out, parity);
+        line(out, "**Done.** The data was not compared in this run.");
+    }
     line(out, "\n### Outage\n");
     match summary.outage_seconds {
         None => line(out, "None."),
@@ -148,6 +129,30 @@ fn summary_part(out: &mut String, summary: &Summary) {
             row(out, &[&escape(name), &escape(value)]);
         }
     }
+}
+
+fn compared_part(out: &mut String, summary: &Summary) {
+    let verdict = if summary.parity.missing == 0 && summary.parity.unexplained == 0 {
+        "**Done.** Nothing is missing and every difference is explained."
+    } else {
+        "**Done, but the data differs:** see the parity table."
+    };
+    let entries = summary.entries;
+    line(
+        out,
+        &format!("{verdict} Entries in the source: {entries}.\n"),
+    );
+    let compared = if summary.compared.is_empty() {
+        "none".to_owned()
+    } else {
+        escape(&summary.compared.join(", "))
+    };
+    line(
+        out,
+        &format!("Voters compared, each while it led: {compared}.\n"),
+    );
+    line(out, "### Parity\n");
+    parity_table(out, &summary.parity);
 }
 
 fn parity_table(out: &mut String, parity: &ParityCounts) {
@@ -196,243 +201,3 @@ fn parity_table(out: &mut String, parity: &ParityCounts) {
         row(out, &[class, &number, meaning]);
     }
 }
-
-fn steps(out: &mut String, events: &[Timed]) {
-    let planned: &[PlannedStep] = events
-        .iter()
-        .rev()
-        .find_map(|timed| match &timed.event {
-            Event::Plan(plan) => Some(plan.steps.as_slice()),
-            _ => None,
-        })
-        .unwrap_or_default();
-    if planned.is_empty() {
-        return;
-    }
-    line(
-        out,
-        "\n## Steps\n\n| # | Step | Effect | Status | Began (UTC) | Ended (UTC) | Time |\n|---:|---|---|---|---|---|---:|",
-    );
-    for (index, step) in planned.iter().enumerate() {
-        let mut status = step.status;
-        let (mut began, mut ended, mut time) = (None::<Timestamp>, None::<Timestamp>, None);
-        for timed in events {
-            match &timed.event {
-                Event::StepStarted { step: id, .. } if *id == step.id => {
-                    began = began.or(Some(timed.at));
-                    ended = None;
-                    status = StepStatus::Running;
-                }
-                Event::StepFinished {
-                    step: id,
-                    status: how,
-                    seconds,
-                } if *id == step.id => {
-                    ended = Some(timed.at);
-                    status = *how;
-                    time = Some(time.unwrap_or(0.0) + seconds);
-                }
-                _ => {}
-            }
-        }
-        let at = |time: Option<Timestamp>| time.map_or_else(String::new, time_of_day);
-        row(
-            out,
-            &[
-                &(index + 1).to_string(),
-                &format!("{}: {}", escape(&step.id), escape(&step.title)),
-                look::effect(step.effect).0,
-                look::step_status(status),
-                &at(began),
-                &at(ended),
-                &time.map_or_else(String::new, text::seconds),
-            ],
-        );
-    }
-}
-
-fn checks(out: &mut String, events: &[Timed]) {
-    let mut any = false;
-    for timed in events {
-        if let Event::Check {
-            id,
-            group,
-            status,
-            message,
-            hint,
-        } = &timed.event
-        {
-            if !any {
-                line(
-                    out,
-                    "\n## Checks\n\n| Check | Group | Result | Found | To do |\n|---|---|---|---|---|",
-                );
-                any = true;
-            }
-            let status = look::check_status(*status);
-            row(
-                out,
-                &[
-                    &escape(id),
-                    &escape(group),
-                    status,
-                    &escape(message),
-                    &escape(hint),
-                ],
-            );
-        }
-    }
-}
-
-fn actions(out: &mut String, events: &[Timed]) {
-    line(out, "\n## What was done\n");
-    let mut titles: Vec<(&str, &str, &str)> = Vec::new();
-    for timed in events {
-        let at = time_of_day(timed.at);
-        match &timed.event {
-            Event::StepStarted { step, title, .. } => {
-                line(out, &format!("\n### {}: {}\n", escape(step), escape(title)));
-            }
-            Event::ActionStarted {
-                step,
-                action,
-                title,
-            } => titles.push((step, action, title)),
-            Event::Calls { action, calls, .. } => {
-                line(out, &format!("- {at} {}: calls\n", escape(action)));
-                code(out, calls, "  ");
-            }
-            Event::ActionFinished {
-                step,
-                action,
-                status,
-                seconds,
-                summary,
-            } => {
-                let title = titles
-                    .iter()
-                    .rev()
-                    .find(|(s, a, _)| s == step && a == action)
-                    .map_or(action.as_str(), |(.., title)| title);
-                let how = match status {
-                    ActionStatus::Done => format!("done in {}", text::seconds(*seconds)),
-                    ActionStatus::AlreadyDone => "already done".to_owned(),
-                    ActionStatus::NotApplicable => "does not apply here".to_owned(),
-                    ActionStatus::WouldRun => "would run".to_owned(),
-                };
-                let colon = if summary.is_empty() { "" } else { ": " };
-                line(
-                    out,
-                    &format!("- {at} {}: {how}{colon}{}", escape(title), escape(summary)),
-                );
-            }
-            Event::Retry {
-                action,
-                attempt,
-                why,
-                ..
-            } => {
-                line(
-                    out,
-                    &format!(
-                        "- {at} {}: try {attempt} failed, tried again: {}",
-                        escape(action),
-                        escape(why)
-                    ),
-                );
-            }
-            Event::Rewound { from, to, why } => {
-                line(
-                    out,
-                    &format!(
-                        "- {at} went back from {} to {}: {}",
-                        escape(from),
-                        escape(to),
-                        escape(why)
-                    ),
-                );
-            }
-            Event::OutageStarted => line(out, &format!("- {at} **the outage began**")),
-            Event::OutageEnded { seconds } => {
-                line(
-                    out,
-                    &format!(
-                        "- {at} **the outage was over** after {}",
-                        text::seconds(*seconds)
-                    ),
-                );
-            }
-            _ => {}
-        }
-    }
-}
-
-fn remarks(out: &mut String, events: &[Timed]) {
-    let mut any = false;
-    for timed in events {
-        if let Event::Note { level, message } = &timed.event {
-            if *level == Level::Detail {
-                continue;
-            }
-            if !any {
-                line(out, "\n## Notes and warnings\n");
-                any = true;
-            }
-            let loud = if *level == Level::Warn {
-                "**Warning:** "
-            } else {
-                ""
-            };
-            line(
-                out,
-                &format!("- {} {loud}{}", time_of_day(timed.at), escape(message)),
-            );
-        }
-    }
-}
-
-fn line(out: &mut String, text: &str) {
-    // Writing to a `String` cannot fail.
-    let _ = writeln!(out, "{text}");
-}
-
-fn row(out: &mut String, cells: &[&str]) {
-    line(out, &format!("| {} |", cells.join(" | ")));
-}
-
-/// A code block whose fence is longer than any run of backticks within it.
-fn code(out: &mut String, lines: &[String], indent: &str) {
-    let lines: Vec<_> = lines.iter().map(|text| text::clean(text)).collect();
-    let longest = lines
-        .iter()
-        .flat_map(|text| text.split(|c| c != '`').map(str::len))
-        .max()
-        .unwrap_or(0);
-    let fence = "`".repeat(longest.max(2) + 1);
-    line(out, &format!("{indent}{fence}text"));
-    for text in &lines {
-        for part in text.lines() {
-            line(out, &format!("{indent}{part}"));
-        }
-    }
-    line(out, &format!("{indent}{fence}\n"));
-}
-
-/// Text from elsewhere, on one line, with everything that means something in Markdown or HTML taken literally.
-fn escape(text: &str) -> String {
-    let text = text::one_line(text);
-    let mut out = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '&' => out.push_str("&amp;"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '!' | '$' | '>' => {
-                out.push('\\');
-                out.push(c);
-            }
-            c => out.push(c),
-        }
-    }
-    out
-}
-

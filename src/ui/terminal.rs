@@ -1,7 +1,5 @@
 //! A run at a terminal: lines that stay, bars that go.
 
-use std::fmt::Write;
-
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -9,12 +7,13 @@ use indicatif::ProgressBar;
 
 use super::bars::{LEAD, Running, lead, outage_clock};
 use super::blocks::{self, MEASURE};
-use super::look::{self, Look, Role};
+use super::lines::Setting;
+use super::look::{Look, Role};
 use super::output::Verbosity;
 use super::screen::Screen;
 use super::sink::{Sink, time_of_day};
 use super::{outcome, stall, text};
-use crate::event::{ActionStatus, CheckStatus, Event, Level, Mode, Observer, StepStatus};
+use crate::event::{CheckStatus, Event, Level, Mode, Observer};
 
 /// Shows a run at a terminal. Dropping it takes the bars away.
 pub struct Terminal {
@@ -111,26 +110,11 @@ impl Inner {
                 effect,
                 index,
                 of,
-            } => {
-                let (word, role) = look::effect(*effect);
-                let head = format!(
-                    "\n{} {}  {}  ",
-                    self.look.paint(Role::Dim, &format!("[{index}/{of}]")),
-                    self.look.paint(Role::Strong, &text::one_line(step)),
-                    self.look.paint(role, word),
-                );
-                let indent = console::measure_text_width(&head);
-                if indent + 24 <= self.width() {
-                    self.say(&text::hang(&head, title, indent, self.width()));
-                } else {
-                    self.say(&text::hang(
-                        &format!("{}\n      ", head.trim_end_matches(' ')),
-                        title,
-                        6,
-                        self.width(),
-                    ));
-                }
-            }
+            } => self.say(
+                &self
+                    .lines()
+                    .step_started((*index, *of), step, *effect, title),
+            ),
             Event::Check {
                 id,
                 group,
@@ -141,7 +125,11 @@ impl Inner {
             Event::Note { level, message } => self.note(*level, message),
             Event::Rewound { from, to, why } => {
                 let line = format!("going back from {from} to {to}: {why}");
-                self.say(&self.remark(self.look.either("↩", "<"), Role::Warn, &line));
+                self.say(
+                    &self
+                        .lines()
+                        .remark(self.look.either("↩", "<"), Role::Warn, &line),
+                );
             }
             Event::OutageStarted => self.outage_started(state),
             Event::OutageEnded { seconds } => {
@@ -156,7 +144,7 @@ impl Inner {
                 step,
                 status,
                 seconds,
-            } => self.step_finished(step, *status, *seconds),
+            } => self.say(&self.lines().step_finished(step, *status, *seconds)),
             Event::Failed(failure) => {
                 self.clear(state);
                 self.errors.line(&format!(
@@ -199,12 +187,7 @@ impl Inner {
             }
             Event::Calls { calls, .. } if state.dry || self.verbosity >= Verbosity::Verbose => {
                 for call in calls {
-                    let first = format!(
-                        "{}{} ",
-                        " ".repeat(LEAD),
-                        self.look.paint(Role::Accent, self.look.either("→", ">"))
-                    );
-                    self.say(&text::hang(&first, call, LEAD + 2, self.width()));
+                    self.say(&self.lines().call(call));
                 }
             }
             Event::Progress {
@@ -237,7 +220,11 @@ impl Inner {
                     "try {attempt} failed, trying again: {}",
                     text::one_line(why)
                 );
-                self.say(&self.remark(self.look.either("↻", "~"), Role::Warn, &line));
+                self.say(
+                    &self
+                        .lines()
+                        .remark(self.look.either("↻", "~"), Role::Warn, &line),
+                );
             }
             Event::ActionFinished {
                 step,
@@ -258,54 +245,14 @@ impl Inner {
                         running.title
                     },
                 );
-                self.say(&self.finished(&title, *status, *seconds, summary));
+                self.say(
+                    &self
+                        .lines()
+                        .action_finished(&title, *status, *seconds, summary),
+                );
             }
             _ => {}
         }
-    }
-
-    fn finished(&self, title: &str, status: ActionStatus, seconds: f64, summary: &str) -> String {
-        let (mark, words) = match status {
-            ActionStatus::Done => ((self.look.tick(), Role::Good), ""),
-            ActionStatus::AlreadyDone => ((self.look.tick(), Role::Dim), "already done"),
-            ActionStatus::NotApplicable => ((self.look.dash(), Role::Dim), "does not apply here"),
-            ActionStatus::WouldRun => ((self.look.either("○", "o"), Role::Accent), "would run"),
-        };
-        let time = (status == ActionStatus::Done).then_some(seconds);
-        let title_role = if status == ActionStatus::Done {
-            Role::None
-        } else {
-            Role::Dim
-        };
-        let title = text::wrap(title, self.width().saturating_sub(LEAD));
-        let summary = text::one_line(summary);
-        let tail = [words, summary.as_str()]
-            .into_iter()
-            .filter(|part| !part.is_empty())
-            .collect::<Vec<_>>()
-            .join(": ");
-        let mut out = lead(self.look, mark, time);
-        let last = title
-            .last()
-            .map_or(0, |line| console::measure_text_width(line));
-        let painted: Vec<_> = title
-            .iter()
-            .map(|line| self.look.paint(title_role, line))
-            .collect();
-        let next = format!("\n{}", " ".repeat(LEAD));
-        out.push_str(&painted.join(&next));
-        if !tail.is_empty() {
-            let joined = format!(" {} {tail}", self.look.dot());
-            if LEAD + last + console::measure_text_width(&joined) <= self.width() {
-                out.push_str(&self.look.paint(Role::Dim, &joined));
-            } else {
-                for line in text::wrap(&tail, self.width().saturating_sub(LEAD)) {
-                    out.push_str(&next);
-                    out.push_str(&self.look.paint(Role::Dim, &line));
-                }
-            }
-        }
-        out
     }
 
     fn check(
@@ -328,31 +275,7 @@ impl Inner {
                 self.look.paint(Role::Strong, &text::one_line(group))
             );
         }
-        let (glyph, role) = self.look.check(status);
-        let body = match status {
-            CheckStatus::Skip if message.is_empty() => format!("{id} does not apply here"),
-            _ if message.is_empty() => id.to_owned(),
-            _ => message.to_owned(),
-        };
-        out.push_str(&text::hang(
-            &format!("    {} ", self.look.paint(role, glyph)),
-            &body,
-            6,
-            self.width(),
-        ));
-        if !hint.is_empty() {
-            for (index, line) in text::wrap(hint, self.width().saturating_sub(12))
-                .iter()
-                .enumerate()
-            {
-                let label = if index == 0 { "hint: " } else { "      " };
-                let _ = write!(
-                    out,
-                    "\n      {}",
-                    self.look.paint(Role::Dim, &format!("{label}{line}"))
-                );
-            }
-        }
+        out.push_str(&self.lines().check(id, status, message, hint));
         self.screen.print(&out);
     }
 
@@ -360,27 +283,20 @@ impl Inner {
         match level {
             Level::Detail if self.verbosity >= Verbosity::Verbose => {
                 self.screen
-                    .print(&self.remark(self.look.dot(), Role::Dim, message));
+                    .print(&self.lines().remark(self.look.dot(), Role::Dim, message));
             }
             Level::Info => {
-                self.say(&self.remark(self.look.either("›", ">"), Role::Accent, message));
+                self.say(
+                    &self
+                        .lines()
+                        .remark(self.look.either("›", ">"), Role::Accent, message),
+                );
             }
-            Level::Warn => self.screen.print(&self.remark("!", Role::Warn, message)),
+            Level::Warn => self
+                .screen
+                .print(&self.lines().remark("!", Role::Warn, message)),
             Level::Detail => {}
         }
-    }
-
-    fn step_finished(&self, step: &str, status: StepStatus, seconds: f64) {
-        let line = match status {
-            StepStatus::Skipped => format!("{} skipped", text::one_line(step)),
-            StepStatus::Planned => format!("{} looked at", text::one_line(step)),
-            _ => format!(
-                "{} done in {}",
-                text::one_line(step),
-                text::seconds(seconds)
-            ),
-        };
-        self.say(&format!("  {}", self.look.paint(Role::Dim, &line)));
     }
 
     fn outage_started(&self, state: &mut State) {
@@ -410,7 +326,12 @@ impl Inner {
             running.hide(&self.screen);
             let seconds = running.started.elapsed().as_secs_f64();
             let first = lead(self.look, (self.look.cross(), Role::Bad), Some(seconds));
-            self.say(&text::hang(&first, &running.title, LEAD, self.width()));
+            self.say(&text::hang(
+                &first,
+                &running.title,
+                LEAD,
+                self.lines().width,
+            ));
         }
         self.stop_clock(state);
     }
@@ -424,21 +345,19 @@ impl Inner {
             .filter_map(|running| running.stall.hint(&running.title, now))
             .collect();
         for hint in hints {
-            self.say(&self.remark(self.look.either("⋯", "."), Role::Warn, &hint));
+            self.say(
+                &self
+                    .lines()
+                    .remark(self.look.either("⋯", "."), Role::Warn, &hint),
+            );
         }
     }
 
-    fn remark(&self, glyph: &str, role: Role, message: &str) -> String {
-        text::hang(
-            &format!("  {} ", self.look.paint(role, glyph)),
-            message,
-            4,
-            self.width(),
-        )
-    }
-
-    fn width(&self) -> usize {
-        self.screen.width().min(MEASURE)
+    fn lines(&self) -> Setting {
+        Setting {
+            look: self.look,
+            width: self.screen.width().min(MEASURE),
+        }
     }
 
     fn say(&self, text: &str) {

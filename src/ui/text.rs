@@ -22,6 +22,17 @@ pub(super) fn seconds(seconds: f64) -> String {
     }
 }
 
+/// A length of time in at most seven columns, for a column of times.
+pub(super) fn clock(seconds: f64) -> String {
+    let long = self::seconds(seconds);
+    if long.len() <= 7 {
+        return long;
+    }
+    long.replace(" min", "m")
+        .replace(" s", "s")
+        .replace(" h", "h")
+}
+
 /// A count with thousands apart, for people.
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -169,6 +180,9 @@ mod tests {
         assert_eq!(seconds(59.97), "1 min 00 s");
         assert_eq!(seconds(3725.0), "1 h 02 min");
         assert_eq!(seconds(f64::NAN), "?");
+        assert_eq!(clock(7.0), "7.0 s");
+        assert_eq!(clock(3599.0), "59m 59s");
+        assert_eq!(clock(3725.0), "1h 02m");
         assert_eq!(count(0), "0");
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(bytes(1023), "1023 B");
