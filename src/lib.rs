@@ -12,6 +12,8 @@ pub mod action;
 pub mod armed;
 pub mod bao;
 pub mod check;
+pub mod cli;
+pub mod engine;
 pub mod event;
 pub mod journal;
 pub mod meter;

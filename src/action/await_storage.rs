@@ -33,7 +33,11 @@ impl AwaitStorage {
         if members.is_empty() {
             return Ok(Look::NotYet("no member runs".to_owned()));
         }
-        Ok(Look::Ready(Evidence::new(format!("{} on {}", members.join(", "), self.word()))))
+        Ok(Look::Ready(Evidence::new(format!(
+            "{} on {}",
+            members.join(", "),
+            self.word()
+        ))))
     }
 }
 
@@ -44,7 +48,12 @@ impl Action for AwaitStorage {
     }
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
-        Ok(ctx.platform.members().iter().map(|member| format!("{member}: GET sys/seal-status")).collect())
+        Ok(ctx
+            .platform
+            .members()
+            .iter()
+            .map(|member| format!("{member}: GET sys/seal-status"))
+            .collect())
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
@@ -58,8 +67,14 @@ impl Action for AwaitStorage {
 
     async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
         let what = format!("every member to report {} storage", self.word());
-        let evidence =
-            ctx.until(&what, Duration::from_mins(5), Duration::from_millis(200), async || self.look(ctx).await).await?;
+        let evidence = ctx
+            .until(
+                &what,
+                Duration::from_mins(5),
+                Duration::from_millis(200),
+                async || self.look(ctx).await,
+            )
+            .await?;
         Ok(evidence.into())
     }
 }

@@ -16,22 +16,38 @@ pub struct AwaitVoters {
 
 impl AwaitVoters {
     async fn look(&self, ctx: &Context) -> Result<Look<Evidence>> {
-        let Some(leader) = active(ctx).await? else { return Ok(Look::NotYet("no member leads".to_owned())) };
+        let Some(leader) = active(ctx).await? else {
+            return Ok(Look::NotYet("no member leads".to_owned()));
+        };
         let token = current_token(ctx).await?;
         let node = ctx.node(&leader)?;
         let servers = node.raft_configuration(&token).await?.servers;
-        let voters: Vec<&str> = servers.iter().filter(|server| server.voter).map(|server| server.node_id.as_str()).collect();
+        let voters: Vec<&str> = servers
+            .iter()
+            .filter(|server| server.voter)
+            .map(|server| server.node_id.as_str())
+            .collect();
         let states = node.autopilot(&token).await?;
-        let unhealthy: Vec<&str> = states.values().filter(|state| !state.healthy).map(|state| state.id.as_str()).collect();
-        if voters.len() == self.voters as usize && servers.len() == voters.len() && unhealthy.is_empty() {
+        let unhealthy: Vec<&str> = states
+            .values()
+            .filter(|state| !state.healthy)
+            .map(|state| state.id.as_str())
+            .collect();
+        if voters.len() == self.voters as usize
+            && servers.len() == voters.len()
+            && unhealthy.is_empty()
+        {
             let mut evidence = Evidence::new(format!("{} voters, {leader} leads", voters.len()));
             if !ctx.restore_sent {
                 evidence = evidence.with(&instances(ctx).await?);
             }
             return Ok(Look::Ready(evidence));
         }
-        let stabilising: Vec<&str> =
-            servers.iter().filter(|server| !server.voter).map(|server| server.node_id.as_str()).collect();
+        let stabilising: Vec<&str> = servers
+            .iter()
+            .filter(|server| !server.voter)
+            .map(|server| server.node_id.as_str())
+            .collect();
         let mut seen = format!("{} of {} voters", voters.len(), self.voters);
         if !stabilising.is_empty() {
             seen = format!("{seen}, {} in stabilisation", stabilising.join(", "));
@@ -50,7 +66,10 @@ impl Action for AwaitVoters {
     }
 
     async fn describe(&self, _: &Context) -> Result<Vec<String>> {
-        Ok(vec!["leader: GET sys/storage/raft/configuration".to_owned(), "leader: GET sys/storage/raft/autopilot/state".to_owned()])
+        Ok(vec![
+            "leader: GET sys/storage/raft/configuration".to_owned(),
+            "leader: GET sys/storage/raft/autopilot/state".to_owned(),
+        ])
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
@@ -64,8 +83,14 @@ impl Action for AwaitVoters {
 
     async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
         let what = format!("{} voters", self.voters);
-        let evidence =
-            ctx.until(&what, Duration::from_mins(3), Duration::from_millis(250), async || self.look(ctx).await).await?;
+        let evidence = ctx
+            .until(
+                &what,
+                Duration::from_mins(3),
+                Duration::from_millis(250),
+                async || self.look(ctx).await,
+            )
+            .await?;
         Ok(evidence.into())
     }
 }

@@ -20,25 +20,41 @@ impl Action for BackUp {
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
         Ok(vec![
-            format!("{}: copy the file tree to {}", ctx.first()?, ctx.file("backup.tar").display()),
+            format!(
+                "{}: copy the file tree to {}",
+                ctx.first()?,
+                ctx.file("backup.tar").display()
+            ),
             "read the copy back, every entry, and note its SHA-256".to_owned(),
         ])
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
-        let Some(backup) = ctx.find::<Backup>() else { return Ok(Observation::Pending) };
+        let Some(backup) = ctx.find::<Backup>() else {
+            return Ok(Observation::Pending);
+        };
         let (path, expected) = (backup.tree.clone(), backup.sha256.clone());
         let whole = blocking(move || -> Result<bool> {
             Ok(path.is_file() && storage::sha256_of(&path)? == expected)
         })
         .await?;
-        Ok(if whole { Observation::Done(evidence(&backup)) } else { Observation::Pending })
+        Ok(if whole {
+            Observation::Done(evidence(&backup))
+        } else {
+            Observation::Pending
+        })
     }
 
     async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
         let tar = ctx.file("backup.tar");
-        ctx.platform.tree_copy(&ctx.first()?, &tar, ctx.meter.as_ref()).await?;
-        let (path, scratch, meter) = (tar.clone(), ctx.platform.run_dir().to_owned(), ctx.meter.clone());
+        ctx.platform
+            .tree_copy(&ctx.first()?, &tar, ctx.meter.as_ref())
+            .await?;
+        let (path, scratch, meter) = (
+            tar.clone(),
+            ctx.platform.run_dir().to_owned(),
+            ctx.meter.clone(),
+        );
         let backup = blocking(move || -> Result<Backup> {
             // Converting it is the strictest way to read it: each entry is decoded, and counted once.
             let converted = storage::convert(
@@ -56,17 +72,25 @@ impl Action for BackUp {
         })
         .await?;
         if backup.entries == 0 {
-            return Err(Error::refused("the backup holds no entry; it proves nothing"));
+            return Err(Error::refused(
+                "the backup holds no entry; it proves nothing",
+            ));
         }
         Ok(evidence(&backup).into())
     }
 }
 
 fn evidence(backup: &Backup) -> Evidence {
-    Evidence::new(format!("{} entries in {}, read back whole", backup.entries, backup.tree.display())).with(backup)
+    Evidence::new(format!(
+        "{} entries in {}, read back whole",
+        backup.entries,
+        backup.tree.display()
+    ))
+    .with(backup)
 }
 
 /// Opens a copy that this run made.
 pub fn open(path: &Path) -> Result<std::fs::File> {
-    std::fs::File::open(path).map_err(|error| Error::refused(format!("cannot read {}: {error}", path.display())))
+    std::fs::File::open(path)
+        .map_err(|error| Error::refused(format!("cannot read {}: {error}", path.display())))
 }

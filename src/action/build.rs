@@ -3,10 +3,11 @@
 use super::{Action, ActionSpec};
 use super::{
     await_storage::AwaitStorage, await_voters::AwaitVoters, back_up::BackUp, compare::Compare,
-    compare_tables::CompareTables, destroy_throwaway::DestroyThrowaway, final_copy::FinalCopy, flip::Flip,
-    flip::RehearseFlip, init::Init, join::Join, park_key::ParkKey, park_key::ReturnKey, part::PartOf,
-    preflight::Preflight, prove::Prove, read_keys::ReadKeys, replace_source::ReplaceSource, restore::Restore,
-    seal_source::SealSource, tombstone::WriteTombstone, unseal::Unseal,
+    compare_tables::CompareTables, destroy_throwaway::DestroyThrowaway, final_copy::FinalCopy,
+    flip::Flip, flip::RehearseFlip, init::Init, join::Join, park_key::ParkKey, park_key::ReturnKey,
+    part::PartOf, preflight::Preflight, prove::Prove, read_keys::ReadKeys,
+    replace_source::ReplaceSource, restore::Restore, seal_source::SealSource,
+    tombstone::WriteTombstone, unseal::Unseal,
 };
 
 impl ActionSpec {

@@ -30,9 +30,16 @@ pub async fn active(ctx: &Context) -> Result<Option<String>> {
 
 /// The member that leads, awaited.
 pub async fn await_active(ctx: &Context, deadline: Duration) -> Result<String> {
-    ctx.until("a member to lead", deadline, Duration::from_millis(100), async || {
-        Ok(active(ctx).await?.map_or_else(|| Look::NotYet("none is active".to_owned()), Look::Ready))
-    })
+    ctx.until(
+        "a member to lead",
+        deadline,
+        Duration::from_millis(100),
+        async || {
+            Ok(active(ctx)
+                .await?
+                .map_or_else(|| Look::NotYet("none is active".to_owned()), Look::Ready))
+        },
+    )
     .await
 }
 
@@ -69,10 +76,17 @@ pub async fn unseal(ctx: &Context, node: &dyn Node, keys: &Keys, armed: &Armed) 
     }
     let needed = status.t.max(1) as usize;
     for (given, share) in keys.shares.iter().take(needed).enumerate() {
-        ctx.meter.waiting(&format!("{} takes share {} of {needed}", node.name(), given + 1));
+        ctx.meter.waiting(&format!(
+            "{} takes share {} of {needed}",
+            node.name(),
+            given + 1
+        ));
         if let Err(error) = node.unseal(share, Duration::from_mins(1), armed).await {
             if let Some(400) = error.status() {
-                return Err(Error::WrongKey { member: node.name().to_owned(), why: error.to_string() });
+                return Err(Error::WrongKey {
+                    member: node.name().to_owned(),
+                    why: error.to_string(),
+                });
             }
             if !error.outcome_unknown() {
                 return Err(error.into());
@@ -87,7 +101,10 @@ pub async fn unseal(ctx: &Context, node: &dyn Node, keys: &Keys, armed: &Armed) 
         async || {
             let status = node.seal_status().await?;
             Ok(if status.sealed {
-                Look::NotYet(format!("sealed, {} of {} shares taken", status.progress, status.t))
+                Look::NotYet(format!(
+                    "sealed, {} of {} shares taken",
+                    status.progress, status.t
+                ))
             } else {
                 Look::Ready(())
             })

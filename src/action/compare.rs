@@ -14,7 +14,10 @@ use super::back_up::open;
 use super::cluster::await_active;
 use super::context::blocking;
 use super::keys::Keys;
-use super::{Action, Compared, Context, Error, Evidence, FinalCopied, Leaders, Observation, Outcome, Result, Source};
+use super::{
+    Action, Compared, Context, Error, Evidence, FinalCopied, Leaders, Observation, Outcome, Result,
+    Source,
+};
 use crate::armed::Armed;
 use crate::event::{Level, ParityCounts};
 use crate::platform::{Applicability, Part};
@@ -28,7 +31,15 @@ pub struct Compare {
 }
 
 /// Engines that write to their storage by themselves: rotation, tidying, periodic work.
-const WRITES_BY_ITSELF: [&str; 7] = ["database", "pki", "ldap", "openldap", "rabbitmq", "kubernetes", "ssh"];
+const WRITES_BY_ITSELF: [&str; 7] = [
+    "database",
+    "pki",
+    "ldap",
+    "openldap",
+    "rabbitmq",
+    "kubernetes",
+    "ssh",
+];
 /// Who leads next is the servers' choice: this many times a voter steps down before that is an error.
 const STEP_DOWNS_EACH: usize = 6;
 
@@ -37,14 +48,19 @@ impl Action for Compare {
     fn title(&self, _: &Context) -> String {
         match self.leaders {
             Leaders::Current => "compare every entry of the leader with the source".to_owned(),
-            Leaders::Each => "compare every entry with the source, each voter leading once".to_owned(),
+            Leaders::Each => {
+                "compare every entry with the source, each voter leading once".to_owned()
+            }
         }
     }
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
         let mut calls = vec![
             "leader: GET sys/storage/raft/snapshot".to_owned(),
-            format!("compare its entries with {}", ctx.file("final.snap.values").display()),
+            format!(
+                "compare its entries with {}",
+                ctx.file("final.snap.values").display()
+            ),
         ];
         if self.leaders == Leaders::Each {
             calls.push("leader: PUT sys/step-down, then the same on the next one, until each voter has led".to_owned());
@@ -53,7 +69,11 @@ impl Action for Compare {
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
-        Ok(ctx.find::<Compared>().map_or(Observation::Pending, |compared| Observation::Done(evidence(&compared))))
+        Ok(ctx
+            .find::<Compared>()
+            .map_or(Observation::Pending, |compared| {
+                Observation::Done(evidence(&compared))
+            }))
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
@@ -82,7 +102,11 @@ impl Action for Compare {
                 step_down(ctx, &leader, &token, &armed).await?;
             }
         }
-        Ok(evidence(&Compared { by_leader, entries: copied.entries }).into())
+        Ok(evidence(&Compared {
+            by_leader,
+            entries: copied.entries,
+        })
+        .into())
     }
 }
 
@@ -108,11 +132,18 @@ async fn step_down(ctx: &Context, leader: &str, token: &SecretString, armed: &Ar
     await_active(ctx, Duration::from_mins(1)).await.map(|_| ())
 }
 
-async fn compare(ctx: &Context, leader: &str, token: &SecretString, copied: &FinalCopied) -> Result<ParityCounts> {
+async fn compare(
+    ctx: &Context,
+    leader: &str,
+    token: &SecretString,
+    copied: &FinalCopied,
+) -> Result<ParityCounts> {
     let source: Source = ctx.fact()?;
     let path = ctx.file(&format!("verify-{leader}.snap"));
     ctx.meter.waiting(&format!("the snapshot of {leader}"));
-    ctx.node(leader)?.snapshot_save(token, &path, ctx.meter.as_ref()).await?;
+    ctx.node(leader)?
+        .snapshot_save(token, &path, ctx.meter.as_ref())
+        .await?;
     let prefix = |uuid: &str| format!("logical/{uuid}/");
     let options = ParityOptions {
         volatile_prefixes: source
@@ -122,7 +153,11 @@ async fn compare(ctx: &Context, leader: &str, token: &SecretString, copied: &Fin
             .filter(|mount| WRITES_BY_ITSELF.contains(&mount.kind.as_str()))
             .map(|mount| prefix(&mount.uuid))
             .collect(),
-        cubbyhole: source.tables.mounts.get("cubbyhole/").map(|mount| prefix(&mount.uuid)),
+        cubbyhole: source
+            .tables
+            .mounts
+            .get("cubbyhole/")
+            .map(|mount| prefix(&mount.uuid)),
         served: ctx.platform.applicability(Part::Clients) == Applicability::Applies,
     };
     let (snapshot, values) = (path.clone(), copied.values.clone());
@@ -134,11 +169,20 @@ async fn compare(ctx: &Context, leader: &str, token: &SecretString, copied: &Fin
     .await?;
     let _ = std::fs::remove_file(&path);
     for (prefix, count) in &parity.volatile_by_prefix {
-        ctx.note(Level::Detail, format!("{leader}: {count} entries under {prefix} changed by the server itself"));
+        ctx.note(
+            Level::Detail,
+            format!("{leader}: {count} entries under {prefix} changed by the server itself"),
+        );
     }
     if !parity.passed() {
-        let names: Vec<&str> =
-            parity.missing.first.iter().chain(&parity.unexplained.first).take(5).map(String::as_str).collect();
+        let names: Vec<&str> = parity
+            .missing
+            .first
+            .iter()
+            .chain(&parity.unexplained.first)
+            .take(5)
+            .map(String::as_str)
+            .collect();
         return Err(Error::refused(format!(
             "with {leader} leading, {} entries are missing and {} differ without a reason, for example {}. The old file \
              tree is whole on its volume; do not let clients write, and compare again or roll back",

@@ -54,14 +54,30 @@ impl Action for CompareTables {
             let mut found_here = Vec::new();
             different("mount", &expected.mounts, &found.mounts, &mut found_here);
             different("auth method", &expected.auth, &found.auth, &mut found_here);
-            different("audit device", &expected.audit, &found.audit, &mut found_here);
-            for policy in expected.policies.iter().filter(|policy| !found.policies.contains(policy)) {
+            different(
+                "audit device",
+                &expected.audit,
+                &found.audit,
+                &mut found_here,
+            );
+            for policy in expected
+                .policies
+                .iter()
+                .filter(|policy| !found.policies.contains(policy))
+            {
                 found_here.push(format!("policy {policy} is missing"));
             }
-            differences.extend(found_here.into_iter().map(|difference| format!("{member}: {difference}")));
+            differences.extend(
+                found_here
+                    .into_iter()
+                    .map(|difference| format!("{member}: {difference}")),
+            );
         }
         if !differences.is_empty() {
-            return Err(Error::refused(format!("the cluster differs from the source: {}", differences.join("; "))));
+            return Err(Error::refused(format!(
+                "the cluster differs from the source: {}",
+                differences.join("; ")
+            )));
         }
         Ok(Evidence::new(format!(
             "{} mounts, {} auth methods, {} policies, {} audit devices as on the source; the old token is known",
@@ -83,9 +99,16 @@ fn different<T: PartialEq + Debug>(
     for (path, row) in expected {
         match found.get(path) {
             None => into.push(format!("{what} {path} is missing")),
-            Some(other) if other != row => into.push(format!("{what} {path} is {other:?}, was {row:?}")),
+            Some(other) if other != row => {
+                into.push(format!("{what} {path} is {other:?}, was {row:?}"))
+            }
             Some(_) => {}
         }
     }
-    into.extend(found.keys().filter(|path| !expected.contains_key(*path)).map(|path| format!("{what} {path} is new")));
+    into.extend(
+        found
+            .keys()
+            .filter(|path| !expected.contains_key(*path))
+            .map(|path| format!("{what} {path} is new")),
+    );
 }

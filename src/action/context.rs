@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,7 +57,10 @@ impl Context {
     /// The first member: the source, later the one that is initialised.
     pub fn first(&self) -> Result<String> {
         let members = self.platform.members();
-        members.into_iter().next().ok_or_else(|| Error::refused("the release has no members"))
+        members
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::refused("the release has no members"))
     }
 
     /// The other members.
@@ -88,18 +91,26 @@ impl Context {
 
     /// A fact, or an error that says which action it comes from.
     pub fn fact<F: Fact>(&self) -> Result<F> {
-        self.find::<F>().ok_or(Error::MissingFact { fact: F::NAME, from: F::FROM })
+        self.find::<F>().ok_or(Error::MissingFact {
+            fact: F::NAME,
+            from: F::FROM,
+        })
     }
 
     /// A fact, where there is one.
     pub fn find<F: Fact>(&self) -> Option<F> {
         let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
-        facts.get(F::NAME).and_then(|value| serde_json::from_value(value.clone()).ok())
+        facts
+            .get(F::NAME)
+            .and_then(|value| serde_json::from_value(value.clone()).ok())
     }
 
     /// A line for the operator.
     pub fn note(&self, level: Level, message: impl Into<String>) {
-        self.observer.observe(&Event::Note { level, message: message.into() });
+        self.observer.observe(&Event::Note {
+            level,
+            message: message.into(),
+        });
     }
 
     /// Records a moment.
@@ -109,7 +120,13 @@ impl Context {
 
     /// Looks every `pause` until the condition has come about, or `deadline` has passed. A look that fails for a
     /// transient reason counts as not yet.
-    pub async fn until<T, F, L>(&self, what: &str, deadline: Duration, pause: Duration, mut look: L) -> Result<T>
+    pub async fn until<T, F, L>(
+        &self,
+        what: &str,
+        deadline: Duration,
+        pause: Duration,
+        mut look: L,
+    ) -> Result<T>
     where
         F: Future<Output = Result<Look<T>>> + Send,
         L: FnMut() -> F + Send,
@@ -123,7 +140,11 @@ impl Context {
                 Err(error) => return Err(error),
             };
             if started.elapsed() >= deadline {
-                return Err(Error::Stuck { what: what.to_owned(), last, after: deadline });
+                return Err(Error::Stuck {
+                    what: what.to_owned(),
+                    last,
+                    after: deadline,
+                });
             }
             self.meter.waiting(&format!("{what}: {last}"));
             tokio::time::sleep(pause).await;
@@ -142,9 +163,4 @@ where
         Ok(result) => result.map_err(Into::into),
         Err(error) => Err(Error::refused(format!("an internal task failed: {error}"))),
     }
-}
-
-/// A path as text for people and facts.
-pub fn shown(path: &Path) -> String {
-    path.display().to_string()
 }

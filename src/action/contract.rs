@@ -68,7 +68,10 @@ pub struct Evidence {
 impl Evidence {
     /// Evidence without facts.
     pub fn new(summary: impl Into<String>) -> Self {
-        Self { summary: summary.into(), facts: BTreeMap::new() }
+        Self {
+            summary: summary.into(),
+            facts: BTreeMap::new(),
+        }
     }
 
     /// Adds a fact.

@@ -16,15 +16,21 @@ impl Action for DestroyThrowaway {
     }
 
     async fn describe(&self, _: &Context) -> Result<Vec<String>> {
-        Ok(vec!["remove the Secret with the throwaway keys".to_owned(), "remove the parked copy".to_owned()])
+        Ok(vec![
+            "remove the Secret with the throwaway keys".to_owned(),
+            "remove the parked copy".to_owned(),
+        ])
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
         let throwaway = ctx.platform.secret(SecretName::Throwaway).await?.is_some();
         let parked = ctx.platform.secret(SecretName::Parked).await?.is_some();
-        if parked && let Observation::Pending | Observation::Conflict(_) = ReturnKey.observe(ctx).await? {
+        if parked
+            && let Observation::Pending | Observation::Conflict(_) = ReturnKey.observe(ctx).await?
+        {
             return Ok(Observation::Conflict(
-                "the unseal Secret does not hold the old key yet: the parked copy is kept".to_owned(),
+                "the unseal Secret does not hold the old key yet: the parked copy is kept"
+                    .to_owned(),
             ));
         }
         Ok(if throwaway || parked {
@@ -35,8 +41,12 @@ impl Action for DestroyThrowaway {
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
-        ctx.platform.remove_secret(SecretName::Throwaway, &armed).await?;
-        ctx.platform.remove_secret(SecretName::Parked, &armed).await?;
+        ctx.platform
+            .remove_secret(SecretName::Throwaway, &armed)
+            .await?;
+        ctx.platform
+            .remove_secret(SecretName::Parked, &armed)
+            .await?;
         Ok(Evidence::new("no throwaway key is left").into())
     }
 }

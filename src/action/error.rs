@@ -50,7 +50,9 @@ pub enum Error {
         after: Duration,
     },
     /// A fact that an earlier action records is missing.
-    #[error("the journal has no `{fact}` yet: it comes from the action `{from}`, which must be run before this one")]
+    #[error(
+        "the journal has no `{fact}` yet: it comes from the action `{from}`, which must be run before this one"
+    )]
     MissingFact {
         /// The fact.
         fact: &'static str,
@@ -83,7 +85,9 @@ impl Error {
     /// The HTTP status a node answered with, if it is that.
     pub const fn status(&self) -> Option<u16> {
         match self {
-            Self::Node(error) | Self::Platform(crate::platform::Error::Node(error)) => error.status(),
+            Self::Node(error) | Self::Platform(crate::platform::Error::Node(error)) => {
+                error.status()
+            }
             _ => None,
         }
     }

@@ -7,10 +7,14 @@ use async_trait::async_trait;
 
 use super::context::blocking;
 use super::tombstone::of_this_run;
-use super::{Action, Context, Error, Evidence, FinalCopied, Frozen, Observation, Outcome, Proof, Result};
+use super::{
+    Action, Context, Error, Evidence, FinalCopied, Frozen, Observation, Outcome, Proof, Result,
+};
 use crate::armed::Armed;
 use crate::meter::SharedMeter;
-use crate::storage::{self, ArchiveReader, Conversion, ConvertOptions, DigestList, Phase, Source, TreeOptions};
+use crate::storage::{
+    self, ArchiveReader, Conversion, ConvertOptions, DigestList, Phase, Source, TreeOptions,
+};
 
 /// See [`super::ActionSpec::FinalCopy`].
 pub struct FinalCopy {
@@ -27,9 +31,17 @@ impl Action for FinalCopy {
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
         let first = ctx.first()?;
         let mut calls = vec![
-            format!("{first}: manifest of the file tree (path, size, SHA-256), made beside the data"),
-            format!("{first}: copy the file tree to {}", ctx.file("final.tar").display()),
-            format!("convert it to {}, file by file against the manifest", ctx.file("final.snap").display()),
+            format!(
+                "{first}: manifest of the file tree (path, size, SHA-256), made beside the data"
+            ),
+            format!(
+                "{first}: copy the file tree to {}",
+                ctx.file("final.tar").display()
+            ),
+            format!(
+                "convert it to {}, file by file against the manifest",
+                ctx.file("final.snap").display()
+            ),
             "compare the entries that bind keys and data with the proven ones".to_owned(),
         ];
         if self.graft {
@@ -39,13 +51,17 @@ impl Action for FinalCopy {
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
-        let Some(copied) = ctx.find::<FinalCopied>() else { return Ok(Observation::Pending) };
-        Ok(if copied.snapshot.is_file() && copied.values.is_file() && copied.manifest.is_file() {
-            Observation::Done(evidence(&copied))
-        } else {
-            // Taken over without the first machine's disk: the tree still stands on the volume.
-            Observation::Pending
-        })
+        let Some(copied) = ctx.find::<FinalCopied>() else {
+            return Ok(Observation::Pending);
+        };
+        Ok(
+            if copied.snapshot.is_file() && copied.values.is_file() && copied.manifest.is_file() {
+                Observation::Done(evidence(&copied))
+            } else {
+                // Taken over without the first machine's disk: the tree still stands on the volume.
+                Observation::Pending
+            },
+        )
     }
 
     async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
@@ -58,9 +74,14 @@ impl Action for FinalCopy {
         }
 
         ctx.meter.waiting("the manifest of the frozen tree");
-        let manifest = ctx.platform.tree_manifest(&first, Phase::Sealed, ctx.meter.as_ref()).await?;
+        let manifest = ctx
+            .platform
+            .tree_manifest(&first, Phase::Sealed, ctx.meter.as_ref())
+            .await?;
         let tar = ctx.file("final.tar");
-        ctx.platform.tree_copy(&first, &tar, ctx.meter.as_ref()).await?;
+        ctx.platform
+            .tree_copy(&first, &tar, ctx.meter.as_ref())
+            .await?;
 
         let work = Work {
             tar,
@@ -74,7 +95,9 @@ impl Action for FinalCopy {
         let (conversion, manifest_digest) = blocking(move || work.run(&manifest)).await?;
 
         if !conversion.tree.child_namespaces.is_empty() {
-            return Err(Error::refused("child namespaces have appeared since preflight; this server version breaks them on the move"));
+            return Err(Error::refused(
+                "child namespaces have appeared since preflight; this server version breaks them on the move",
+            ));
         }
         proof_holds(&proof.seal_material, &conversion.seal_material)?;
         let Some((values, _)) = conversion.values else {
@@ -94,7 +117,11 @@ impl Action for FinalCopy {
 }
 
 fn evidence(copied: &FinalCopied) -> Evidence {
-    Evidence::new(format!("{} entries copied, equal to their manifest, converted", copied.entries)).with(copied)
+    Evidence::new(format!(
+        "{} entries copied, equal to their manifest, converted",
+        copied.entries
+    ))
+    .with(copied)
 }
 
 struct Work {
@@ -113,8 +140,11 @@ impl Work {
         let raft_tls = match &self.graft_from {
             None => None,
             Some(proof) => Some(
-                storage::raft_tls_of(ArchiveReader::open(proof)?)?
-                    .ok_or_else(|| Error::refused("the proof's snapshot has no core/raft/tls to graft; prove again"))?,
+                storage::raft_tls_of(ArchiveReader::open(proof)?)?.ok_or_else(|| {
+                    Error::refused(
+                        "the proof's snapshot has no core/raft/tls to graft; prove again",
+                    )
+                })?,
             ),
         };
         let file = std::fs::File::open(&self.tar).map_err(|error| {
@@ -124,10 +154,20 @@ impl Work {
             raft_tls,
             manifest: Some(manifest),
             write_values: true,
-            ..ConvertOptions::new(TreeOptions { phase: Phase::Sealed, tombstone: self.tombstone }, &self.scratch)
+            ..ConvertOptions::new(
+                TreeOptions {
+                    phase: Phase::Sealed,
+                    tombstone: self.tombstone,
+                },
+                &self.scratch,
+            )
         };
-        let conversion =
-            storage::convert(Source::Tar(Box::new(file)), &self.snapshot, &options, self.meter.as_ref())?;
+        let conversion = storage::convert(
+            Source::Tar(Box::new(file)),
+            &self.snapshot,
+            &options,
+            self.meter.as_ref(),
+        )?;
         Ok((conversion, digest))
     }
 }
@@ -146,7 +186,9 @@ pub async fn still_frozen(ctx: &Context) -> Result<()> {
         )));
     }
     if !ctx.node(&first)?.seal_status().await?.sealed {
-        return Err(Error::refused(format!("{first} was unsealed behind the run; seal it again and begin a new run")));
+        return Err(Error::refused(format!(
+            "{first} was unsealed behind the run; seal it again and begin a new run"
+        )));
     }
     Ok(())
 }

@@ -22,7 +22,9 @@ pub struct Flip {
 fn values(ctx: &Context, replicas: u32) -> platform::Flip {
     platform::Flip {
         replicas,
-        max_entry_size: ctx.find::<Source>().and_then(|source| source.max_entry_size),
+        max_entry_size: ctx
+            .find::<Source>()
+            .and_then(|source| source.max_entry_size),
         // Five is the server's default: slow hardware. One makes init, election and failover some five times faster.
         performance_multiplier: 1,
     }
@@ -35,7 +37,9 @@ impl Action for RehearseFlip {
     }
 
     async fn describe(&self, _: &Context) -> Result<Vec<String>> {
-        Ok(vec!["render the raft configuration, try it and show its difference".to_owned()])
+        Ok(vec![
+            "render the raft configuration, try it and show its difference".to_owned(),
+        ])
     }
 
     async fn observe(&self, _: &Context) -> Result<Observation> {
@@ -43,7 +47,10 @@ impl Action for RehearseFlip {
     }
 
     async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
-        let plan = ctx.platform.rehearse_flip(&values(ctx, self.replicas)).await?;
+        let plan = ctx
+            .platform
+            .rehearse_flip(&values(ctx, self.replicas))
+            .await?;
         ctx.note(Level::Detail, plan.diff);
         Ok(Evidence::new(format!("{} calls would be accepted", plan.calls.len())).into())
     }
@@ -52,24 +59,44 @@ impl Action for RehearseFlip {
 #[async_trait]
 impl Action for Flip {
     fn title(&self, _: &Context) -> String {
-        format!("change the release to raft with {} {}", self.replicas, if self.replicas == 1 { "replica" } else { "replicas" })
+        format!(
+            "change the release to raft with {} {}",
+            self.replicas,
+            if self.replicas == 1 {
+                "replica"
+            } else {
+                "replicas"
+            }
+        )
     }
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
-        Ok(ctx.platform.rehearse_flip(&values(ctx, self.replicas)).await?.calls)
+        Ok(ctx
+            .platform
+            .rehearse_flip(&values(ctx, self.replicas))
+            .await?
+            .calls)
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
         let release = ctx.platform.release().await?;
         let first = ctx.first()?;
         // The first member is not counted: it is replaced by an action of its own.
-        let followers = ctx.running().await?.iter().filter(|member| **member != first).count();
+        let followers = ctx
+            .running()
+            .await?
+            .iter()
+            .filter(|member| **member != first)
+            .count();
         let started = followers + 1 >= self.replicas as usize;
-        Ok(if release.storage == StorageKind::Raft && release.replicas == self.replicas && started {
-            Observation::Done(Evidence::new(format!("revision {}", release.revision)))
-        } else {
-            Observation::Pending
-        })
+        Ok(
+            if release.storage == StorageKind::Raft && release.replicas == self.replicas && started
+            {
+                Observation::Done(Evidence::new(format!("revision {}", release.revision)))
+            } else {
+                Observation::Pending
+            },
+        )
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
@@ -84,7 +111,13 @@ impl Action for Flip {
                 }
             }
         }
-        ctx.platform.flip(&values(ctx, self.replicas), &armed).await?;
-        Ok(Evidence::new(format!("revision {}", ctx.platform.release().await?.revision)).into())
+        ctx.platform
+            .flip(&values(ctx, self.replicas), &armed)
+            .await?;
+        Ok(Evidence::new(format!(
+            "revision {}",
+            ctx.platform.release().await?.revision
+        ))
+        .into())
     }
 }

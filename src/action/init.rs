@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 
 use super::keys::Keys;
-use super::{Action, Context, Error, Evidence, FinalCopied, Observation, Outcome, Proof, Result, Source};
+use super::{
+    Action, Context, Error, Evidence, FinalCopied, Observation, Outcome, Proof, Result, Source,
+};
 use crate::armed::Armed;
 use crate::platform::SecretName;
 
@@ -13,13 +15,19 @@ pub struct Init;
 #[async_trait]
 impl Action for Init {
     fn title(&self, ctx: &Context) -> String {
-        format!("initialise {} as a throwaway cluster", ctx.first().unwrap_or_default())
+        format!(
+            "initialise {} as a throwaway cluster",
+            ctx.first().unwrap_or_default()
+        )
     }
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
-        let shares = ctx
-            .find::<Source>()
-            .map_or_else(String::new, |source| format!(" ({} shares, threshold {})", source.shares, source.threshold));
+        let shares = ctx.find::<Source>().map_or_else(String::new, |source| {
+            format!(
+                " ({} shares, threshold {})",
+                source.shares, source.threshold
+            )
+        });
         Ok(vec![
             format!("{}: PUT sys/init{shares}, as the source has", ctx.first()?),
             "write the throwaway keys to a Secret of the run".to_owned(),
@@ -32,13 +40,15 @@ impl Action for Init {
         let keys = Keys::throwaway(ctx).await?.is_some();
         Ok(match (status.initialized, keys) {
             (false, _) => Observation::Pending,
-            (true, true) if ctx.earlier_intents > 0 => {
-                Observation::Done(Evidence::new(format!("{first} is initialised, its throwaway keys are kept")))
-            }
-            (true, false) if ctx.earlier_intents > 0 && !ctx.restore_sent => Observation::Redo(format!(
-                "the answer of this run's init was lost: {first} is initialised, and nobody has its keys. Nothing was \
+            (true, true) if ctx.earlier_intents > 0 => Observation::Done(Evidence::new(format!(
+                "{first} is initialised, its throwaway keys are kept"
+            ))),
+            (true, false) if ctx.earlier_intents > 0 && !ctx.restore_sent => {
+                Observation::Redo(format!(
+                    "the answer of this run's init was lost: {first} is initialised, and nobody has its keys. Nothing was \
                  restored into it yet. Its empty raft files will be moved aside and it is initialised again"
-            )),
+                ))
+            }
             (true, _) => Observation::Conflict(format!(
                 "{first} is initialised on {}, and this run's journal has no init that did it. Initialising or \
                  restoring over it could destroy data: find out whose it is",
@@ -53,31 +63,57 @@ impl Action for Init {
         ctx.fact::<Proof>()?;
         let copied: FinalCopied = ctx.fact()?;
         if !copied.snapshot.is_file() {
-            return Err(Error::refused(format!("{} is gone; there would be nothing to restore", copied.snapshot.display())));
+            return Err(Error::refused(format!(
+                "{} is gone; there would be nothing to restore",
+                copied.snapshot.display()
+            )));
         }
         if ctx.restore_sent {
-            return Err(Error::refused("a restore was already sent in this run; init is not repeated after that"));
+            return Err(Error::refused(
+                "a restore was already sent in this run; init is not repeated after that",
+            ));
         }
         let node = ctx.node(&first)?;
         if node.seal_status().await?.initialized {
             // Only a lost answer leads here (see observe), and the engine has asked for it.
             ctx.platform.stop(&first, &armed).await?;
-            ctx.platform.set_raft_aside(&first, &format!("lost-init-{}-{}", ctx.run, armed.sequence()), &armed).await?;
+            ctx.platform
+                .set_raft_aside(
+                    &first,
+                    &format!("lost-init-{}-{}", ctx.run, armed.sequence()),
+                    &armed,
+                )
+                .await?;
             ctx.platform.replace(&first, &armed).await?;
         }
         for member in ctx.running().await? {
             let status = ctx.node(&member)?.seal_status().await?;
             if status.storage_type != "raft" {
-                return Err(Error::refused(format!("{member} reports {} storage, not raft", status.storage_type)));
+                return Err(Error::refused(format!(
+                    "{member} reports {} storage, not raft",
+                    status.storage_type
+                )));
             }
             if status.initialized {
-                return Err(Error::refused(format!("{member} is initialised already; init is for an empty cluster only")));
+                return Err(Error::refused(format!(
+                    "{member} is initialised already; init is for an empty cluster only"
+                )));
             }
         }
-        ctx.platform.remove_secret(SecretName::Throwaway, &armed).await?;
+        ctx.platform
+            .remove_secret(SecretName::Throwaway, &armed)
+            .await?;
         let keys = node.init(source.shares, source.threshold, &armed).await?;
-        let keys = Keys { shares: keys.shares, token: keys.root_token };
-        ctx.platform.write_secret(SecretName::Throwaway, &keys.to_secret(), &armed).await?;
-        Ok(Evidence::new(format!("{first} is initialised, its throwaway keys are kept")).into())
+        let keys = Keys {
+            shares: keys.shares,
+            token: keys.root_token,
+        };
+        ctx.platform
+            .write_secret(SecretName::Throwaway, &keys.to_secret(), &armed)
+            .await?;
+        Ok(Evidence::new(format!(
+            "{first} is initialised, its throwaway keys are kept"
+        ))
+        .into())
     }
 }

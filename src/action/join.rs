@@ -22,7 +22,10 @@ async fn look(ctx: &Context) -> Result<Look<Evidence>> {
             return Ok(Look::NotYet(format!("{member} has not found its leader")));
         }
     }
-    Ok(Look::Ready(Evidence::new(format!("{} found their leader", followers.join(", ")))))
+    Ok(Look::Ready(Evidence::new(format!(
+        "{} found their leader",
+        followers.join(", ")
+    ))))
 }
 
 #[async_trait]
@@ -32,7 +35,11 @@ impl Action for Join {
     }
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
-        Ok(ctx.followers().iter().map(|member| format!("{member}: GET sys/seal-status until it is initialized")).collect())
+        Ok(ctx
+            .followers()
+            .iter()
+            .map(|member| format!("{member}: GET sys/seal-status until it is initialized"))
+            .collect())
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
@@ -46,12 +53,26 @@ impl Action for Join {
 
     async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
         let what = "the followers to find their leader";
-        match ctx.until(what, Duration::from_mins(2), Duration::from_millis(200), async || look(ctx).await).await {
+        match ctx
+            .until(
+                what,
+                Duration::from_mins(2),
+                Duration::from_millis(200),
+                async || look(ctx).await,
+            )
+            .await
+        {
             Ok(evidence) => Ok(evidence.into()),
             Err(Error::Stuck { last, after, .. }) => {
                 let mut log = Vec::new();
                 for member in ctx.followers() {
-                    log.extend(ctx.platform.log_tail(&member, 3).await?.into_iter().map(|line| format!("  {member}: {line}")));
+                    log.extend(
+                        ctx.platform
+                            .log_tail(&member, 3)
+                            .await?
+                            .into_iter()
+                            .map(|line| format!("  {member}: {line}")),
+                    );
                 }
                 Err(Error::Stuck {
                     what: format!(

@@ -33,9 +33,14 @@ impl Keys {
     /// The source's keys: the operator's file, else the parked copy, else the release's Secret.
     pub async fn old(ctx: &Context) -> Result<Self> {
         if let Some(path) = &ctx.keys_file {
-            let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|source| {
-                Error::refused(format!("cannot read the keys file {}: {source}", path.display()))
-            })?;
+            let text = std::fs::read_to_string(path)
+                .map(Zeroizing::new)
+                .map_err(|source| {
+                    Error::refused(format!(
+                        "cannot read the keys file {}: {source}",
+                        path.display()
+                    ))
+                })?;
             let output: InitOutput = serde_json::from_str(&text).map_err(|error| {
                 Error::refused(format!(
                     "{}: line {}: this is not the JSON that `bao operator init -format=json` prints \
@@ -44,10 +49,19 @@ impl Keys {
                     error.line(),
                 ))
             })?;
-            return Ok(Self { shares: output.unseal_keys_b64, token: output.root_token });
+            return Ok(Self {
+                shares: output.unseal_keys_b64,
+                token: output.root_token,
+            });
         }
         for name in [SecretName::Parked, SecretName::Unseal] {
-            if let Some(keys) = ctx.platform.secret(name).await?.as_ref().and_then(Self::from_secret) {
+            if let Some(keys) = ctx
+                .platform
+                .secret(name)
+                .await?
+                .as_ref()
+                .and_then(Self::from_secret)
+            {
                 return Ok(keys);
             }
         }
@@ -58,7 +72,12 @@ impl Keys {
 
     /// The throwaway cluster's keys, where there are any.
     pub async fn throwaway(ctx: &Context) -> Result<Option<Self>> {
-        Ok(ctx.platform.secret(SecretName::Throwaway).await?.as_ref().and_then(Self::from_secret))
+        Ok(ctx
+            .platform
+            .secret(SecretName::Throwaway)
+            .await?
+            .as_ref()
+            .and_then(Self::from_secret))
     }
 
     /// Reads the two fields; `None` when either is absent or empty.
@@ -71,13 +90,22 @@ impl Keys {
             .filter(|line| !line.is_empty())
             .map(SecretString::from)
             .collect();
-        let token = data.get(ROOT_TOKEN).filter(|token| !token.expose_secret().is_empty())?;
-        (!shares.is_empty()).then(|| Self { shares, token: token.clone() })
+        let token = data
+            .get(ROOT_TOKEN)
+            .filter(|token| !token.expose_secret().is_empty())?;
+        (!shares.is_empty()).then(|| Self {
+            shares,
+            token: token.clone(),
+        })
     }
 
     /// The two fields.
     pub fn to_secret(&self) -> SecretData {
-        let lines: Vec<&str> = self.shares.iter().map(SecretString::expose_secret).collect();
+        let lines: Vec<&str> = self
+            .shares
+            .iter()
+            .map(SecretString::expose_secret)
+            .collect();
         SecretData::from([
             (UNSEAL_KEY.to_owned(), SecretString::from(lines.join("\n"))),
             (ROOT_TOKEN.to_owned(), self.token.clone()),

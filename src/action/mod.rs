@@ -34,8 +34,9 @@ pub use context::{Context, Look, Marker, blocking};
 pub use contract::{Action, Evidence, Fact, Observation, Outcome};
 pub use error::{Error, Result};
 pub use facts::{
-    Backup, Compared, FinalCopied, Frozen, KeysRead, Proof, Restored, Source, Tables, Throwaway, Voters,
+    Backup, Compared, FinalCopied, Frozen, KeysRead, Proof, Restored, Source, Tables, Throwaway,
+    Voters,
 };
 pub use keys::{Keys, ROOT_TOKEN, UNSEAL_KEY};
-pub use spec::{ActionSpec, Key, Leaders, Members};
 use park_key::ReturnKey;
+pub use spec::{ActionSpec, Key, Leaders, Members};

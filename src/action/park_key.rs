@@ -17,7 +17,9 @@ pub struct ParkKey;
 pub struct ReturnKey;
 
 fn key_of(data: Option<&SecretData>) -> Option<&str> {
-    data.and_then(|data| data.get(UNSEAL_KEY)).map(ExposeSecret::expose_secret).filter(|key| !key.is_empty())
+    data.and_then(|data| data.get(UNSEAL_KEY))
+        .map(ExposeSecret::expose_secret)
+        .filter(|key| !key.is_empty())
 }
 
 #[async_trait]
@@ -56,10 +58,14 @@ impl Action for ParkKey {
             .await?
             .ok_or_else(|| Error::refused("the unseal Secret is gone"))?;
         // write_secret reads back and compares: only then is the original emptied.
-        ctx.platform.write_secret(SecretName::Parked, &live, &armed).await?;
+        ctx.platform
+            .write_secret(SecretName::Parked, &live, &armed)
+            .await?;
         let mut emptied = live;
         emptied.insert(UNSEAL_KEY.to_owned(), SecretString::from(""));
-        ctx.platform.write_secret(SecretName::Unseal, &emptied, &armed).await?;
+        ctx.platform
+            .write_secret(SecretName::Unseal, &emptied, &armed)
+            .await?;
         Ok(Evidence::new("the unseal Secret is empty, its copy is whole").into())
     }
 }
@@ -71,7 +77,9 @@ impl Action for ReturnKey {
     }
 
     async fn describe(&self, _: &Context) -> Result<Vec<String>> {
-        Ok(vec![format!("write `{UNSEAL_KEY}` of the parked copy into the unseal Secret, read it back and compare")])
+        Ok(vec![format!(
+            "write `{UNSEAL_KEY}` of the parked copy into the unseal Secret, read it back and compare"
+        )])
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
@@ -97,7 +105,9 @@ impl Action for ReturnKey {
             .secret(SecretName::Parked)
             .await?
             .ok_or_else(|| Error::refused("the parked copy of the unseal Secret is gone"))?;
-        ctx.platform.write_secret(SecretName::Unseal, &parked, &armed).await?;
+        ctx.platform
+            .write_secret(SecretName::Unseal, &parked, &armed)
+            .await?;
         Ok(Evidence::new("the unseal Secret holds the old key").into())
     }
 }

@@ -19,7 +19,9 @@ impl Action for Preflight {
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
         let first = ctx.first()?;
         Ok(vec![
-            format!("{first}: GET sys/seal-status, sys/mounts, sys/auth, sys/audit, auth/token/lookup-self; LIST sys/policies/acl"),
+            format!(
+                "{first}: GET sys/seal-status, sys/mounts, sys/auth, sys/audit, auth/token/lookup-self; LIST sys/policies/acl"
+            ),
             format!("{first}: manifest of the file tree, made beside the data"),
             "every member: look at its volume and its process".to_owned(),
             "try the change of the release without carrying it out".to_owned(),
@@ -45,7 +47,10 @@ impl Action for Preflight {
                 ))
                 .with(&source),
             )),
-            _ => Err(Error::Preflight { failed, of: checked.findings.len() }),
+            _ => Err(Error::Preflight {
+                failed,
+                of: checked.findings.len(),
+            }),
         }
     }
 

@@ -7,14 +7,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{TryStreamExt, stream};
 use secrecy::SecretString;
 
 use super::back_up::open;
 use super::cluster::unseal;
 use super::context::blocking;
 use super::keys::Keys;
-use super::{Action, Backup, Context, Error, Evidence, Look, Observation, Outcome, Proof, Result, Source};
+use super::{
+    Action, Backup, Context, Error, Evidence, Look, Observation, Outcome, Proof, Result, Source,
+};
 use crate::armed::Armed;
 use crate::bao::{Health, Node};
 use crate::meter::Unit;
@@ -36,9 +38,13 @@ impl Action for Prove {
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
         Ok(vec![
-            format!("convert the live copy to {}, without mounts, auth methods, audit devices and leases", ctx.file("proof-inert.snap").display()),
+            format!(
+                "convert the live copy to {}, without mounts, auth methods, audit devices and leases",
+                ctx.file("proof-inert.snap").display()
+            ),
             "scratch: start, PUT sys/init, PUT sys/unseal".to_owned(),
-            "scratch: POST sys/storage/raft/snapshot-force, then PUT sys/unseal with the old key".to_owned(),
+            "scratch: POST sys/storage/raft/snapshot-force, then PUT sys/unseal with the old key"
+                .to_owned(),
             "scratch: GET sys/raw for every entry".to_owned(),
             "scratch: GET sys/storage/raft/snapshot, for its core/raft/tls".to_owned(),
             "scratch: remove".to_owned(),
@@ -46,8 +52,14 @@ impl Action for Prove {
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
-        let Some(proof) = ctx.find::<Proof>() else { return Ok(Observation::Pending) };
-        Ok(if proof.snapshot.is_file() { Observation::Done(evidence(&proof)) } else { Observation::Pending })
+        let Some(proof) = ctx.find::<Proof>() else {
+            return Ok(Observation::Pending);
+        };
+        Ok(if proof.snapshot.is_file() {
+            Observation::Done(evidence(&proof))
+        } else {
+            Observation::Pending
+        })
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
@@ -61,7 +73,11 @@ impl Action for Prove {
 }
 
 fn evidence(proof: &Proof) -> Evidence {
-    Evidence::new(format!("{} entries decrypted with the old key, cluster id as on the source", proof.decrypted)).with(proof)
+    Evidence::new(format!(
+        "{} entries decrypted with the old key, cluster id as on the source",
+        proof.decrypted
+    ))
+    .with(proof)
 }
 
 async fn prove(ctx: &Context, armed: &Armed) -> Result<Proof> {
@@ -75,13 +91,26 @@ async fn prove(ctx: &Context, armed: &Armed) -> Result<Proof> {
     let node = node.as_ref();
     ctx.meter.waiting("the scratch node to initialise");
     let throwaway = node.init(source.shares, source.threshold, armed).await?;
-    let throwaway = Keys { shares: throwaway.shares, token: throwaway.root_token };
+    let throwaway = Keys {
+        shares: throwaway.shares,
+        token: throwaway.root_token,
+    };
     unseal(ctx, node, &throwaway, armed).await?;
     await_leading(ctx, node).await?;
-    node.snapshot_force(&throwaway.token, &inert, ctx.meter.as_ref(), armed).await?;
-    ctx.until("the scratch node to seal itself after the restore", Duration::from_mins(2), Duration::from_millis(200), async || {
-        Ok(if node.seal_status().await?.sealed { Look::Ready(()) } else { Look::NotYet("restoring".to_owned()) })
-    })
+    node.snapshot_force(&throwaway.token, &inert, ctx.meter.as_ref(), armed)
+        .await?;
+    ctx.until(
+        "the scratch node to seal itself after the restore",
+        Duration::from_mins(2),
+        Duration::from_millis(200),
+        async || {
+            Ok(if node.seal_status().await?.sealed {
+                Look::Ready(())
+            } else {
+                Look::NotYet("restoring".to_owned())
+            })
+        },
+    )
     .await?;
     unseal(ctx, node, &old, armed).await?;
     await_leading(ctx, node).await?;
@@ -95,23 +124,42 @@ async fn prove(ctx: &Context, armed: &Armed) -> Result<Proof> {
     }
     let decrypted = decrypt_all(ctx, node, &old.token, keys).await?;
     let snapshot = ctx.file("proof.snap");
-    node.snapshot_save(&old.token, &snapshot, ctx.meter.as_ref()).await?;
+    node.snapshot_save(&old.token, &snapshot, ctx.meter.as_ref())
+        .await?;
     let path = snapshot.clone();
-    let tls = blocking(move || -> Result<_> { Ok(storage::raft_tls_of(ArchiveReader::open(&path)?)?) }).await?;
+    let tls =
+        blocking(move || -> Result<_> { Ok(storage::raft_tls_of(ArchiveReader::open(&path)?)?) })
+            .await?;
     if tls.is_none() {
-        return Err(Error::refused("the scratch node made no core/raft/tls; three voters cannot be restored without one"));
+        return Err(Error::refused(
+            "the scratch node made no core/raft/tls; three voters cannot be restored without one",
+        ));
     }
-    Ok(Proof { at: jiff::Timestamp::now(), decrypted, seal_material, snapshot })
+    Ok(Proof {
+        at: jiff::Timestamp::now(),
+        decrypted,
+        seal_material,
+        snapshot,
+    })
 }
 
-async fn convert_inert(ctx: &Context, tree: PathBuf, out: PathBuf) -> Result<(BTreeMap<String, String>, Vec<String>)> {
+async fn convert_inert(
+    ctx: &Context,
+    tree: PathBuf,
+    out: PathBuf,
+) -> Result<(BTreeMap<String, String>, Vec<String>)> {
     let (scratch, meter) = (ctx.platform.run_dir().to_owned(), ctx.meter.clone());
     blocking(move || -> Result<_> {
         let options = ConvertOptions {
             filter: Filter::Inert,
             ..ConvertOptions::new(TreeOptions::new(Phase::Live), &scratch)
         };
-        let converted = storage::convert(storage::Source::Tar(Box::new(open(&tree)?)), &out, &options, meter.as_ref())?;
+        let converted = storage::convert(
+            storage::Source::Tar(Box::new(open(&tree)?)),
+            &out,
+            &options,
+            meter.as_ref(),
+        )?;
         let mut keys = Vec::new();
         ArchiveReader::open(&out)?.for_each(|key, _| {
             keys.push(key.to_owned());
@@ -123,32 +171,56 @@ async fn convert_inert(ctx: &Context, tree: PathBuf, out: PathBuf) -> Result<(BT
 }
 
 async fn await_leading(ctx: &Context, node: &dyn Node) -> Result<()> {
-    ctx.until("the scratch node to lead", Duration::from_mins(1), Duration::from_millis(100), async || {
-        Ok(match node.health().await? {
-            Health::Active => Look::Ready(()),
-            other => Look::NotYet(format!("{other:?}").to_lowercase()),
-        })
-    })
+    ctx.until(
+        "the scratch node to lead",
+        Duration::from_mins(1),
+        Duration::from_millis(100),
+        async || {
+            Ok(match node.health().await? {
+                Health::Active => Look::Ready(()),
+                other => Look::NotYet(format!("{other:?}").to_lowercase()),
+            })
+        },
+    )
     .await
 }
 
-async fn decrypt_all(ctx: &Context, node: &dyn Node, token: &SecretString, keys: Vec<String>) -> Result<u64> {
+async fn decrypt_all(
+    ctx: &Context,
+    node: &dyn Node,
+    token: &SecretString,
+    keys: Vec<String>,
+) -> Result<u64> {
     ctx.meter.total(Unit::Entries, keys.len() as u64);
-    stream::iter(keys.into_iter().filter(|key| readable(key)).map(Ok::<_, Error>))
-        .map_ok(|key| async move {
-            let length = node.raw_len(token, &key).await?;
-            ctx.meter.advance(Unit::Entries, 1);
-            match length {
-                Some(_) => Ok(1_u64),
-                None => Err(Error::refused(format!("the entry {key} is in the copy, but the scratch node does not find it"))),
-            }
-        })
-        .try_buffer_unordered(AT_ONCE)
-        .try_fold(0_u64, |sum, one| async move { Ok(sum + one) })
-        .await
+    stream::iter(
+        keys.into_iter()
+            .filter(|key| readable(key))
+            .map(Ok::<_, Error>),
+    )
+    .map_ok(|key| async move {
+        let length = node.raw_len(token, &key).await?;
+        ctx.meter.advance(Unit::Entries, 1);
+        match length {
+            Some(_) => Ok(1_u64),
+            None => Err(Error::refused(format!(
+                "the entry {key} is in the copy, but the scratch node does not find it"
+            ))),
+        }
+    })
+    .try_buffer_unordered(AT_ONCE)
+    .try_fold(0_u64, |sum, one| async move { Ok(sum + one) })
+    .await
 }
 
 /// The few entries that are not behind the barrier, or that the raw endpoint keeps to itself.
 fn readable(key: &str) -> bool {
-    key != PROTECTED && !matches!(key, "core/seal-config" | "core/keyring" | "core/hsm/barrier-unseal-keys" | "core/shamir-kek" | "core/raft/tls")
+    key != PROTECTED
+        && !matches!(
+            key,
+            "core/seal-config"
+                | "core/keyring"
+                | "core/hsm/barrier-unseal-keys"
+                | "core/shamir-kek"
+                | "core/raft/tls"
+        )
 }

@@ -16,19 +16,28 @@ impl Action for ReadKeys {
     }
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
-        let from = ctx
-            .keys_file
-            .as_ref()
-            .map_or_else(|| "the Secret that the auto-unseal hook reads".to_owned(), |path| path.display().to_string());
-        Ok(vec![format!("read {from}"), format!("{}: GET auth/token/lookup-self", ctx.first()?)])
+        let from = ctx.keys_file.as_ref().map_or_else(
+            || "the Secret that the auto-unseal hook reads".to_owned(),
+            |path| path.display().to_string(),
+        );
+        Ok(vec![
+            format!("read {from}"),
+            format!("{}: GET auth/token/lookup-self", ctx.first()?),
+        ])
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
-        let Some(read) = ctx.find::<KeysRead>() else { return Ok(Observation::Pending) };
+        let Some(read) = ctx.find::<KeysRead>() else {
+            return Ok(Observation::Pending);
+        };
         if Keys::old(ctx).await?.fingerprint(ctx.run) != read.fingerprint {
-            return Ok(Observation::Conflict("the keys are not the ones that were read before in this run".to_owned()));
+            return Ok(Observation::Conflict(
+                "the keys are not the ones that were read before in this run".to_owned(),
+            ));
         }
-        Ok(Observation::Done(Evidence::new(format!("fingerprint {}", read.fingerprint)).with(&read)))
+        Ok(Observation::Done(
+            Evidence::new(format!("fingerprint {}", read.fingerprint)).with(&read),
+        ))
     }
 
     async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
@@ -43,7 +52,10 @@ impl Action for ReadKeys {
             )));
         }
         ctx.node(&ctx.first()?)?.lookup_self(&keys.token).await?;
-        let read = KeysRead { fingerprint: keys.fingerprint(ctx.run), shares: keys.shares.len() };
+        let read = KeysRead {
+            fingerprint: keys.fingerprint(ctx.run),
+            shares: keys.shares.len(),
+        };
         Ok(Evidence::new(format!(
             "{} of {} shares at hand, {} needed; fingerprint {}",
             read.shares, source.shares, source.threshold, read.fingerprint

@@ -14,13 +14,18 @@ pub struct ReplaceSource;
 #[async_trait]
 impl Action for ReplaceSource {
     fn title(&self, ctx: &Context) -> String {
-        format!("replace {} by a server on raft, after a last look", ctx.first().unwrap_or_default())
+        format!(
+            "replace {} by a server on raft, after a last look",
+            ctx.first().unwrap_or_default()
+        )
     }
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
         let first = ctx.first()?;
         Ok(vec![
-            format!("{first}: GET sys/seal-status; manifest of the file tree again, compared with the copied one"),
+            format!(
+                "{first}: GET sys/seal-status; manifest of the file tree again, compared with the copied one"
+            ),
             format!("{first}: stop, then start with the changed release"),
         ])
     }
@@ -34,7 +39,9 @@ impl Action for ReplaceSource {
         Ok(match (status.storage_type.as_str(), status.initialized) {
             // Raft on a volume that held only the file tree is empty; anything else did not come from here.
             ("raft", false) => Observation::Done(Evidence::new(format!("{first} reports raft"))),
-            ("raft", true) => Observation::Conflict(format!("{first} is already initialised on raft, and not by this run")),
+            ("raft", true) => Observation::Conflict(format!(
+                "{first} is already initialised on raft, and not by this run"
+            )),
             _ => Observation::Pending,
         })
     }
@@ -43,10 +50,15 @@ impl Action for ReplaceSource {
         let first = ctx.first()?;
         let copied: FinalCopied = ctx.fact()?;
         if ctx.platform.release().await?.storage != StorageKind::Raft {
-            return Err(Error::refused("the release is not configured for raft any more; something changed it back"));
+            return Err(Error::refused(
+                "the release is not configured for raft any more; something changed it back",
+            ));
         }
         still_frozen(ctx).await?;
-        let manifest = ctx.platform.tree_manifest(&first, Phase::Sealed, ctx.meter.as_ref()).await?;
+        let manifest = ctx
+            .platform
+            .tree_manifest(&first, Phase::Sealed, ctx.meter.as_ref())
+            .await?;
         if manifest.sha256() != copied.manifest_digest {
             return Err(Error::refused(format!(
                 "the tree of {first} changed after it was copied; find out what writes to it, then begin a new run"

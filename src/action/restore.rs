@@ -13,7 +13,8 @@ use super::cluster::{active, instances};
 use super::context::blocking;
 use super::keys::Keys;
 use super::{
-    Action, Context, Error, Evidence, FinalCopied, Look, Observation, Outcome, Restored, Result, Source, Throwaway, Voters,
+    Action, Context, Error, Evidence, FinalCopied, Look, Observation, Outcome, Restored, Result,
+    Source, Throwaway, Voters,
 };
 use crate::armed::Armed;
 use crate::bao::SealStatus;
@@ -57,7 +58,9 @@ async fn scene(ctx: &Context) -> Result<Scene> {
         // The server answers late while it swaps its data in: that is no dead member.
         match ctx.node(member)?.seal_status().await {
             Ok(SealStatus { sealed: true, .. }) => sealed.push(member.clone()),
-            Ok(SealStatus { cluster_id, .. }) if cluster_id.as_ref() == Some(&throwaway.cluster_id) => {
+            Ok(SealStatus { cluster_id, .. })
+                if cluster_id.as_ref() == Some(&throwaway.cluster_id) =>
+            {
                 unsealed.push(member.clone());
             }
             Ok(status) => {
@@ -71,21 +74,33 @@ async fn scene(ctx: &Context) -> Result<Scene> {
         }
     }
     let quorum = before.instances.len() / 2 + 1;
-    Ok(match (sealed.is_empty(), unsealed.is_empty(), absent.is_empty()) {
-        (true, false, true) => Scene::Throwaway,
-        (false, true, _) if sealed.len() >= quorum => Scene::Sealed(Restored { sealed, absent }),
-        (false, false, true) => Scene::Sealing(format!("{} sealed, {} not yet", sealed.join(", "), unsealed.join(", "))),
-        _ => Scene::Broken(format!(
-            "{} restarted or gone, {} sealed, {} still on the throwaway data",
-            words(&absent),
-            words(&sealed),
-            words(&unsealed)
-        )),
-    })
+    Ok(
+        match (sealed.is_empty(), unsealed.is_empty(), absent.is_empty()) {
+            (true, false, true) => Scene::Throwaway,
+            (false, true, _) if sealed.len() >= quorum => {
+                Scene::Sealed(Restored { sealed, absent })
+            }
+            (false, false, true) => Scene::Sealing(format!(
+                "{} sealed, {} not yet",
+                sealed.join(", "),
+                unsealed.join(", ")
+            )),
+            _ => Scene::Broken(format!(
+                "{} restarted or gone, {} sealed, {} still on the throwaway data",
+                words(&absent),
+                words(&sealed),
+                words(&unsealed)
+            )),
+        },
+    )
 }
 
 fn words(members: &[String]) -> String {
-    if members.is_empty() { "none".to_owned() } else { members.join(", ") }
+    if members.is_empty() {
+        "none".to_owned()
+    } else {
+        members.join(", ")
+    }
 }
 
 #[async_trait]
@@ -96,7 +111,10 @@ impl Action for Restore {
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
         Ok(vec![
-            format!("verify {} and that the cluster is the throwaway one", ctx.file("final.snap").display()),
+            format!(
+                "verify {} and that the cluster is the throwaway one",
+                ctx.file("final.snap").display()
+            ),
             "leader: POST sys/storage/raft/snapshot-force".to_owned(),
             "each voter: GET sys/seal-status until it says sealed".to_owned(),
         ])
@@ -108,22 +126,29 @@ impl Action for Restore {
         }
         // A restore that a killed process sent may still be under way: it shows within seconds.
         let settled = ctx
-            .until("the restore that was sent to show", Duration::from_secs(30), Duration::from_millis(500), async || {
-                Ok(match scene(ctx).await? {
-                    Scene::Sealing(seen) => Look::NotYet(seen),
-                    scene => Look::Ready(scene),
-                })
-            })
+            .until(
+                "the restore that was sent to show",
+                Duration::from_secs(30),
+                Duration::from_millis(500),
+                async || {
+                    Ok(match scene(ctx).await? {
+                        Scene::Sealing(seen) => Look::NotYet(seen),
+                        scene => Look::Ready(scene),
+                    })
+                },
+            )
             .await;
         Ok(match settled {
             Ok(Scene::Throwaway) => Observation::Pending,
             Ok(Scene::Sealed(restored)) => Observation::Done(evidence(&restored)),
-            Ok(Scene::Broken(seen)) | Err(Error::Stuck { last: seen, .. }) => Observation::Redo(format!(
-                "the restore did not reach every voter ({seen}). Unsealing now would serve an empty cluster: all members \
+            Ok(Scene::Broken(seen)) | Err(Error::Stuck { last: seen, .. }) => {
+                Observation::Redo(format!(
+                    "the restore did not reach every voter ({seen}). Unsealing now would serve an empty cluster: all members \
                  are stopped, their raft files are moved aside, and the run goes back to `{}`. The file tree, the \
                  copies of it and the old key are untouched",
-                self.rewind_to
-            )),
+                    self.rewind_to
+                ))
+            }
             Ok(Scene::Sealing(_)) => Observation::Pending,
             Err(error) => return Err(error),
         })
@@ -134,26 +159,42 @@ impl Action for Restore {
             && let Observation::Redo(why) = self.observe(ctx).await?
         {
             begin_anew(ctx, &armed).await?;
-            return Ok(Outcome::Rewind { to: self.rewind_to.clone(), why });
+            return Ok(Outcome::Rewind {
+                to: self.rewind_to.clone(),
+                why,
+            });
         }
         let (leader, token) = guard(ctx).await?;
         let copied: FinalCopied = ctx.fact()?;
         let node = ctx.node(&leader)?;
-        match node.snapshot_force(&token, &copied.snapshot, ctx.meter.as_ref(), &armed).await {
+        match node
+            .snapshot_force(&token, &copied.snapshot, ctx.meter.as_ref(), &armed)
+            .await
+        {
             Ok(()) => {}
-            Err(error) if error.outcome_unknown() => ctx.note(Level::Warn, format!("{error}; looking at what came of it")),
+            Err(error) if error.outcome_unknown() => {
+                ctx.note(Level::Warn, format!("{error}; looking at what came of it"))
+            }
             // An answer with an error left the node unharmed: the guards hold for another try.
             Err(error) => return Err(error.into()),
         }
         let started = Instant::now();
         loop {
             match scene(ctx).await? {
-                Scene::Sealed(restored) if restored.sealed.contains(&leader) => return Ok(evidence(&restored).into()),
-                Scene::Sealed(_) | Scene::Broken(_) => {
-                    return Err(Error::refused("the leader went away during the restore, or a voter left it"));
+                Scene::Sealed(restored) if restored.sealed.contains(&leader) => {
+                    return Ok(evidence(&restored).into());
                 }
-                Scene::Throwaway => ctx.meter.waiting("every voter to seal itself: none has yet"),
-                Scene::Sealing(seen) => ctx.meter.waiting(&format!("every voter to seal itself: {seen}")),
+                Scene::Sealed(_) | Scene::Broken(_) => {
+                    return Err(Error::refused(
+                        "the leader went away during the restore, or a voter left it",
+                    ));
+                }
+                Scene::Throwaway => ctx
+                    .meter
+                    .waiting("every voter to seal itself: none has yet"),
+                Scene::Sealing(seen) => ctx
+                    .meter
+                    .waiting(&format!("every voter to seal itself: {seen}")),
             }
             if started.elapsed() > SEALING {
                 return Err(Error::Stuck {
@@ -168,9 +209,15 @@ impl Action for Restore {
 }
 
 fn evidence(restored: &Restored) -> Evidence {
-    let mut summary = format!("{} took the data and sealed themselves", restored.sealed.join(", "));
+    let mut summary = format!(
+        "{} took the data and sealed themselves",
+        restored.sealed.join(", ")
+    );
     if !restored.absent.is_empty() {
-        summary = format!("{summary}; {} was absent and will join anew", restored.absent.join(", "));
+        summary = format!(
+            "{summary}; {} was absent and will join anew",
+            restored.absent.join(", ")
+        );
     }
     Evidence::new(summary).with(restored)
 }
@@ -184,7 +231,9 @@ async fn guard(ctx: &Context) -> Result<(String, SecretString)> {
         Error::refused("the throwaway keys are gone: a restore is only ever sent with the throwaway cluster's own token")
     })?;
     if throwaway.cluster_id == source.cluster_id {
-        return Err(Error::refused("the target already is the source's cluster; nothing is restored over live data"));
+        return Err(Error::refused(
+            "the target already is the source's cluster; nothing is restored over live data",
+        ));
     }
     let members = ctx.running().await?;
     let voters = members.len();
@@ -193,7 +242,9 @@ async fn guard(ctx: &Context) -> Result<(String, SecretString)> {
         if status.sealed || status.cluster_id.as_ref() != Some(&throwaway.cluster_id) {
             return Err(Error::refused(format!(
                 "{member} is {}, not an unsealed member of the throwaway cluster {}: nothing was restored",
-                status.cluster_id.map_or_else(|| "sealed".to_owned(), |id| format!("in cluster {id}")),
+                status
+                    .cluster_id
+                    .map_or_else(|| "sealed".to_owned(), |id| format!("in cluster {id}")),
                 throwaway.cluster_id
             )));
         }
@@ -204,13 +255,20 @@ async fn guard(ctx: &Context) -> Result<(String, SecretString)> {
             )));
         }
     }
-    let leader = active(ctx).await?.ok_or_else(|| Error::refused("no member leads; nothing was restored"))?;
+    let leader = active(ctx)
+        .await?
+        .ok_or_else(|| Error::refused("no member leads; nothing was restored"))?;
     let node = ctx.node(&leader)?;
     // The token dies with the first restore, so this also keeps a second one out.
     node.lookup_self(&keys.token).await?;
     let mounts = node.mounts(&keys.token).await?;
-    if let Some(path) = mounts.keys().find(|path| !matches!(path.as_str(), "cubbyhole/" | "identity/" | "sys/")) {
-        return Err(Error::refused(format!("the target has a mount `{path}`: somebody uses it; nothing was restored")));
+    if let Some(path) = mounts
+        .keys()
+        .find(|path| !matches!(path.as_str(), "cubbyhole/" | "identity/" | "sys/"))
+    {
+        return Err(Error::refused(format!(
+            "the target has a mount `{path}`: somebody uses it; nothing was restored"
+        )));
     }
     let servers = node.raft_configuration(&keys.token).await?.servers;
     if servers.len() != voters || servers.iter().any(|server| !server.voter) {
@@ -223,11 +281,17 @@ async fn guard(ctx: &Context) -> Result<(String, SecretString)> {
     let (path, meter): (_, SharedMeter) = (copied.snapshot.clone(), ctx.meter.clone());
     let (found, sum) = blocking(move || -> Result<_> {
         let sum = storage::sha256_of(&path)?;
-        Ok((storage::verify(ArchiveReader::open(&path)?, meter.as_ref())?, sum))
+        Ok((
+            storage::verify(ArchiveReader::open(&path)?, meter.as_ref())?,
+            sum,
+        ))
     })
     .await?;
     if sum != copied.sha256 {
-        return Err(Error::refused(format!("{} is not the file that was converted", copied.snapshot.display())));
+        return Err(Error::refused(format!(
+            "{} is not the file that was converted",
+            copied.snapshot.display()
+        )));
     }
     if voters > 1 && !found.raft_tls {
         return Err(Error::refused(format!(
@@ -242,7 +306,13 @@ async fn guard(ctx: &Context) -> Result<(String, SecretString)> {
 async fn begin_anew(ctx: &Context, armed: &Armed) -> Result<()> {
     let members = ctx.running().await?;
     let before: Voters = ctx.fact()?;
-    let all: Vec<&String> = before.instances.keys().chain(&members).collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+    let all: Vec<&String> = before
+        .instances
+        .keys()
+        .chain(&members)
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
+        .collect();
     for member in &all {
         ctx.platform.stop(member, armed).await?;
     }
@@ -250,7 +320,9 @@ async fn begin_anew(ctx: &Context, armed: &Armed) -> Result<()> {
         let label = format!("broken-restore-{}-{}", ctx.run, armed.sequence());
         ctx.platform.set_raft_aside(member, &label, armed).await?;
     }
-    ctx.platform.remove_secret(SecretName::Throwaway, armed).await?;
+    ctx.platform
+        .remove_secret(SecretName::Throwaway, armed)
+        .await?;
     for member in &all {
         ctx.platform.replace(member, armed).await?;
     }

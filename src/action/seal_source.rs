@@ -21,14 +21,19 @@ pub const PROOF_VALID: Duration = Duration::from_hours(12);
 const QUIET: Duration = Duration::from_secs(5);
 
 async fn evidence(ctx: &Context, first: &str) -> Result<Evidence> {
-    let frozen = Frozen { instance: ctx.platform.instance(first).await? };
+    let frozen = Frozen {
+        instance: ctx.platform.instance(first).await?,
+    };
     Ok(Evidence::new(format!("{first} is sealed")).with(&frozen))
 }
 
 #[async_trait]
 impl Action for SealSource {
     fn title(&self, ctx: &Context) -> String {
-        format!("seal {}: the outage begins", ctx.first().unwrap_or_default())
+        format!(
+            "seal {}: the outage begins",
+            ctx.first().unwrap_or_default()
+        )
     }
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
@@ -42,13 +47,17 @@ impl Action for SealSource {
             return Ok(if ctx.earlier_intents > 0 {
                 Observation::Done(evidence(ctx, &first).await?)
             } else {
-                Observation::Conflict(format!("{first} does not run; start it and unseal it first"))
+                Observation::Conflict(format!(
+                    "{first} does not run; start it and unseal it first"
+                ))
             });
         }
         let status = ctx.node(&first)?.seal_status().await?;
         Ok(match (status.sealed, ctx.earlier_intents > 0) {
             (true, true) => Observation::Done(evidence(ctx, &first).await?),
-            (true, false) => Observation::Conflict(format!("{first} is sealed already, and not by this run; unseal it first")),
+            (true, false) => Observation::Conflict(format!(
+                "{first} is sealed already, and not by this run; unseal it first"
+            )),
             (false, _) => Observation::Pending,
         })
     }
@@ -65,7 +74,9 @@ impl Action for SealSource {
             )));
         }
         if ctx.platform.release().await?.storage != StorageKind::File {
-            return Err(Error::refused("the release is no longer configured for file storage; nothing was sealed"));
+            return Err(Error::refused(
+                "the release is no longer configured for file storage; nothing was sealed",
+            ));
         }
         let node = ctx.node(&first)?;
         let token = Keys::old(ctx).await?.token;
@@ -74,9 +85,18 @@ impl Action for SealSource {
             if !error.outcome_unknown() {
                 return Err(error.into());
             }
-            ctx.until("the source to be sealed", Duration::from_mins(2), Duration::from_millis(500), async || {
-                Ok(if node.seal_status().await?.sealed { Look::Ready(()) } else { Look::NotYet("unsealed".to_owned()) })
-            })
+            ctx.until(
+                "the source to be sealed",
+                Duration::from_mins(2),
+                Duration::from_millis(500),
+                async || {
+                    Ok(if node.seal_status().await?.sealed {
+                        Look::Ready(())
+                    } else {
+                        Look::NotYet("unsealed".to_owned())
+                    })
+                },
+            )
             .await?;
             settle(ctx, &first).await?;
         }
@@ -86,15 +106,23 @@ impl Action for SealSource {
 
 /// After a seal without an answer the drain may still write: two equal manifests say that it has ended.
 async fn settle(ctx: &Context, first: &str) -> Result<()> {
-    let mut before = ctx.platform.tree_manifest(first, Phase::Live, &Silent).await?;
+    let mut before = ctx
+        .platform
+        .tree_manifest(first, Phase::Live, &Silent)
+        .await?;
     for _ in 0..24 {
         ctx.meter.waiting("two equal manifests of the tree");
         tokio::time::sleep(QUIET).await;
-        let now = ctx.platform.tree_manifest(first, Phase::Live, &Silent).await?;
+        let now = ctx
+            .platform
+            .tree_manifest(first, Phase::Live, &Silent)
+            .await?;
         if now == before {
             return Ok(());
         }
         before = now;
     }
-    Err(Error::refused("the tree of the sealed source goes on changing; find out what writes to it"))
+    Err(Error::refused(
+        "the tree of the sealed source goes on changing; find out what writes to it",
+    ))
 }

@@ -17,7 +17,9 @@ pub const KEY: &str = "core/migration";
 
 /// The tombstone's file in the source's tree when this run wrote it, `None` when there is none.
 pub async fn of_this_run(ctx: &Context) -> Result<Option<Vec<u8>>> {
-    let Some(found) = ctx.platform.tree_entry(&ctx.first()?, KEY).await? else { return Ok(None) };
+    let Some(found) = ctx.platform.tree_entry(&ctx.first()?, KEY).await? else {
+        return Ok(None);
+    };
     if ours(ctx, &found) {
         return Ok(Some(found));
     }
@@ -30,8 +32,15 @@ pub async fn of_this_run(ctx: &Context) -> Result<Option<Vec<u8>>> {
 /// The file's bytes are the same each time, whichever process of the run writes them.
 fn file(ctx: &Context) -> Vec<u8> {
     let start = ctx.run.get_timestamp().map_or(0, |time| time.to_unix().0);
-    let start = i64::try_from(start).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()).unwrap_or_default();
-    tree::encode(json!({ "start": start.to_string(), "run": ctx.run }).to_string().as_bytes())
+    let start = i64::try_from(start)
+        .ok()
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+        .unwrap_or_default();
+    tree::encode(
+        json!({ "start": start.to_string(), "run": ctx.run })
+            .to_string()
+            .as_bytes(),
+    )
 }
 
 fn ours(ctx: &Context, found: &[u8]) -> bool {
@@ -45,7 +54,10 @@ impl Action for WriteTombstone {
     }
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
-        Ok(vec![format!("{}: write the entry {KEY} into the file tree", ctx.first()?)])
+        Ok(vec![format!(
+            "{}: write the entry {KEY} into the file tree",
+            ctx.first()?
+        )])
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
@@ -59,7 +71,9 @@ impl Action for WriteTombstone {
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         ctx.fact::<Frozen>()?;
-        ctx.platform.write_tree_entry(&ctx.first()?, KEY, &file(ctx), &armed).await?;
+        ctx.platform
+            .write_tree_entry(&ctx.first()?, KEY, &file(ctx), &armed)
+            .await?;
         Ok(Evidence::new(format!("{KEY} is in the tree")).into())
     }
 }

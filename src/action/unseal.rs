@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use super::cluster::{await_active, instances, unseal};
 use super::keys::Keys;
 use super::{
-    Action, Context, Error, Evidence, Key, Look, Members, Observation, Outcome, Restored, Result, Source, Throwaway,
+    Action, Context, Error, Evidence, Key, Look, Members, Observation, Outcome, Restored, Result,
+    Source, Throwaway,
 };
 use crate::armed::Armed;
 use crate::event::Level;
@@ -41,7 +42,9 @@ impl Unseal {
     fn expected(&self, ctx: &Context) -> Result<Option<String>> {
         Ok(match self.key {
             Key::Old => Some(ctx.fact::<Source>()?.cluster_id),
-            Key::Throwaway => ctx.find::<Throwaway>().map(|throwaway| throwaway.cluster_id),
+            Key::Throwaway => ctx
+                .find::<Throwaway>()
+                .map(|throwaway| throwaway.cluster_id),
         })
     }
 
@@ -49,10 +52,15 @@ impl Unseal {
         let members = self.members(ctx)?;
         let first = ctx.node(&members[0])?.seal_status().await?;
         let cluster_id = first.cluster_id.unwrap_or_default();
-        let evidence = Evidence::new(format!("{} unsealed, cluster {cluster_id}", members.join(", ")));
+        let evidence = Evidence::new(format!(
+            "{} unsealed, cluster {cluster_id}",
+            members.join(", ")
+        ));
         Ok(match self.key {
             Key::Old => evidence,
-            Key::Throwaway => evidence.with(&Throwaway { cluster_id }).with(&instances(ctx).await?),
+            Key::Throwaway => evidence
+                .with(&Throwaway { cluster_id })
+                .with(&instances(ctx).await?),
         })
     }
 }
@@ -60,7 +68,11 @@ impl Unseal {
 #[async_trait]
 impl Action for Unseal {
     fn title(&self, ctx: &Context) -> String {
-        format!("unseal {} with the {} key", self.members(ctx).unwrap_or_default().join(", "), self.word())
+        format!(
+            "unseal {} with the {} key",
+            self.members(ctx).unwrap_or_default().join(", "),
+            self.word()
+        )
     }
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
@@ -68,7 +80,12 @@ impl Action for Unseal {
         Ok(self
             .members(ctx)?
             .iter()
-            .map(|member| format!("{member}: PUT sys/unseal, {shares} of the {} shares", self.word()))
+            .map(|member| {
+                format!(
+                    "{member}: PUT sys/unseal, {shares} of the {} shares",
+                    self.word()
+                )
+            })
             .collect())
     }
 
@@ -88,7 +105,9 @@ impl Action for Unseal {
             }
         }
         if self.key == Key::Old && ctx.find::<Restored>().is_none() {
-            return Ok(Observation::Conflict("the members are unsealed although nothing was restored yet".to_owned()));
+            return Ok(Observation::Conflict(
+                "the members are unsealed although nothing was restored yet".to_owned(),
+            ));
         }
         Ok(Observation::Done(self.evidence(ctx).await?))
     }
@@ -105,11 +124,13 @@ impl Action for Unseal {
 impl Unseal {
     async fn with_throwaway(&self, ctx: &Context, armed: &Armed) -> Result<()> {
         if ctx.restore_sent {
-            return Err(Error::refused("the restore was sent: the throwaway key is never used again after that"));
+            return Err(Error::refused(
+                "the restore was sent: the throwaway key is never used again after that",
+            ));
         }
-        let keys = Keys::throwaway(ctx)
-            .await?
-            .ok_or_else(|| Error::refused("the throwaway keys are gone; begin again from the step `init`"))?;
+        let keys = Keys::throwaway(ctx).await?.ok_or_else(|| {
+            Error::refused("the throwaway keys are gone; begin again from the step `init`")
+        })?;
         for member in self.members(ctx)? {
             let node = ctx.node(&member)?;
             unseal(ctx, node.as_ref(), &keys, armed).await?;
@@ -125,8 +146,9 @@ impl Unseal {
         let source: Source = ctx.fact()?;
         let keys = Keys::old(ctx).await?;
         let members = self.members(ctx)?;
-        let (present, absent): (Vec<String>, Vec<String>) =
-            members.into_iter().partition(|member| !restored.absent.contains(member));
+        let (present, absent): (Vec<String>, Vec<String>) = members
+            .into_iter()
+            .partition(|member| !restored.absent.contains(member));
         for member in &present {
             if ctx.platform.instance(member).await?.is_none() {
                 ctx.platform.replace(member, armed).await?;
@@ -142,18 +164,28 @@ impl Unseal {
         for member in &absent {
             // It missed the restore and would be a zombie voter on the throwaway data: two others serve, so it is
             // emptied and joins them anew.
-            ctx.note(Level::Warn, format!("{member} was absent during the restore: it is emptied and joins again"));
+            ctx.note(
+                Level::Warn,
+                format!("{member} was absent during the restore: it is emptied and joins again"),
+            );
             ctx.platform.stop(member, armed).await?;
-            ctx.platform.set_raft_aside(member, &format!("absent-{}", ctx.run), armed).await?;
+            ctx.platform
+                .set_raft_aside(member, &format!("absent-{}", ctx.run), armed)
+                .await?;
             ctx.platform.replace(member, armed).await?;
             let node = ctx.node(member)?;
-            ctx.until(&format!("{member} to find its leader"), Duration::from_mins(2), Duration::from_millis(200), async || {
-                Ok(if node.seal_status().await?.initialized {
-                    Look::Ready(())
-                } else {
-                    Look::NotYet("not joined".to_owned())
-                })
-            })
+            ctx.until(
+                &format!("{member} to find its leader"),
+                Duration::from_mins(2),
+                Duration::from_millis(200),
+                async || {
+                    Ok(if node.seal_status().await?.initialized {
+                        Look::Ready(())
+                    } else {
+                        Look::NotYet("not joined".to_owned())
+                    })
+                },
+            )
             .await?;
             unseal(ctx, node.as_ref(), &keys, armed).await?;
             self.same_cluster(ctx, member, &source.cluster_id).await?;

@@ -19,9 +19,16 @@ pub(super) struct Data {
 pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<Data> {
     let mut group = Group::new(GROUP, ctx, checked);
     let first = ctx.first()?;
-    let manifest = ctx.platform.tree_manifest(&first, Phase::Live, ctx.meter.as_ref()).await?;
+    let manifest = ctx
+        .platform
+        .tree_manifest(&first, Phase::Live, ctx.meter.as_ref())
+        .await?;
 
-    let mut data = Data { entries: manifest.len() as u64, bytes: 0, max_entry_size: None };
+    let mut data = Data {
+        entries: manifest.len() as u64,
+        bytes: 0,
+        max_entry_size: None,
+    };
     let mut namespaces = BTreeSet::new();
     let (mut oversized, mut largest, mut leases) = (Vec::new(), 0_u64, 0_u64);
     let (mut entries, mut key) = (manifest.digests(), String::new());
@@ -39,9 +46,16 @@ pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<Data> 
         }
     }
     if data.entries == 0 {
-        group.fail("data-entries", "the tree holds no entry", "is this the volume of the server?");
+        group.fail(
+            "data-entries",
+            "the tree holds no entry",
+            "is this the volume of the server?",
+        );
     } else {
-        group.pass("data-entries", format!("{} entries, {} bytes", data.entries, data.bytes));
+        group.pass(
+            "data-entries",
+            format!("{} entries, {} bytes", data.entries, data.bytes),
+        );
     }
     if namespaces.is_empty() {
         group.pass("data-namespaces", "no child namespaces");
@@ -52,7 +66,12 @@ pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<Data> 
             "this server version breaks child namespaces when its storage moves: the second unseal panics. Move or remove them first",
         );
     }
-    if ctx.platform.tree_entry(&first, tombstone::KEY).await?.is_some() {
+    if ctx
+        .platform
+        .tree_entry(&first, tombstone::KEY)
+        .await?
+        .is_some()
+    {
         group.fail(
             "data-migration",
             format!("the tree holds an entry `{}`", tombstone::KEY),
@@ -68,12 +87,22 @@ pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<Data> 
         data.max_entry_size = Some(size);
         group.warn(
             "data-sizes",
-            format!("{} value(s) over 1 MiB, for example {}", oversized.len(), oversized[0]),
-            format!("the raft values will set max_entry_size = {size}, else their next write would fail"),
+            format!(
+                "{} value(s) over 1 MiB, for example {}",
+                oversized.len(),
+                oversized[0]
+            ),
+            format!(
+                "the raft values will set max_entry_size = {size}, else their next write would fail"
+            ),
         );
     }
     if leases > 0 {
-        group.warn("data-leases", format!("{leases} lease(s)"), "those that are due during the outage are revoked at the first unseal");
+        group.warn(
+            "data-leases",
+            format!("{leases} lease(s)"),
+            "those that are due during the outage are revoked at the first unseal",
+        );
     }
     Ok(data)
 }

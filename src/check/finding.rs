@@ -35,7 +35,11 @@ pub(super) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    pub(super) const fn new(name: &'static str, ctx: &'a Context, checked: &'a mut Checked) -> Self {
+    pub(super) const fn new(
+        name: &'static str,
+        ctx: &'a Context,
+        checked: &'a mut Checked,
+    ) -> Self {
         Self { name, ctx, checked }
     }
 
@@ -43,11 +47,21 @@ impl<'a> Group<'a> {
         self.tell(id, CheckStatus::Pass, message.into(), String::new());
     }
 
-    pub(super) fn warn(&mut self, id: &'static str, message: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn warn(
+        &mut self,
+        id: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         self.tell(id, CheckStatus::Warn, message.into(), hint.into());
     }
 
-    pub(super) fn fail(&mut self, id: &'static str, message: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn fail(
+        &mut self,
+        id: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         self.tell(id, CheckStatus::Fail, message.into(), hint.into());
     }
 
@@ -59,7 +73,13 @@ impl<'a> Group<'a> {
             message: message.clone(),
             hint: hint.clone(),
         });
-        self.checked.findings.push(Finding { id, group: self.name, status, message, hint });
+        self.checked.findings.push(Finding {
+            id,
+            group: self.name,
+            status,
+            message,
+            hint,
+        });
     }
 }
 

@@ -10,7 +10,13 @@ pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<()> {
     let mut group = Group::new(GROUP, ctx, checked);
     let release = ctx.platform.release().await?;
     if release.storage == StorageKind::File {
-        group.pass("release-storage", format!("configured for file storage, {} replica(s)", release.replicas));
+        group.pass(
+            "release-storage",
+            format!(
+                "configured for file storage, {} replica(s)",
+                release.replicas
+            ),
+        );
     } else {
         group.fail(
             "release-storage",
@@ -29,7 +35,10 @@ pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<()> {
     }
 
     let mut leftovers = Vec::new();
-    for (name, words) in [(SecretName::Parked, "a parked copy of the unseal Secret"), (SecretName::Throwaway, "throwaway keys")] {
+    for (name, words) in [
+        (SecretName::Parked, "a parked copy of the unseal Secret"),
+        (SecretName::Throwaway, "throwaway keys"),
+    ] {
         if ctx.platform.secret(name).await?.is_some() {
             leftovers.push(words);
         }
@@ -67,7 +76,13 @@ pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<()> {
 pub(super) async fn rehearse(ctx: &Context, flip: &Flip, checked: &mut Checked) -> Result<()> {
     let mut group = Group::new(GROUP, ctx, checked);
     match ctx.platform.rehearse_flip(flip).await {
-        Ok(plan) => group.pass("release-flip", format!("the change to raft would be accepted, {} calls", plan.calls.len())),
+        Ok(plan) => group.pass(
+            "release-flip",
+            format!(
+                "the change to raft would be accepted, {} calls",
+                plan.calls.len()
+            ),
+        ),
         Err(error) => group.fail("release-flip", error.to_string(), "mend that and run again"),
     }
     Ok(())

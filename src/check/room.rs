@@ -17,9 +17,16 @@ pub(super) async fn check(ctx: &Context, bytes: u64, checked: &mut Checked) -> R
     for member in ctx.platform.members() {
         let free = ctx.platform.volume(&member).await?.free_bytes;
         if free < need {
-            group.fail("room-volume", format!("{member} has {free} bytes free, {need} are needed"), "make room on that volume");
+            group.fail(
+                "room-volume",
+                format!("{member} has {free} bytes free, {need} are needed"),
+                "make room on that volume",
+            );
         } else {
-            group.pass("room-volume", format!("{member} has {free} bytes free, {need} are needed"));
+            group.pass(
+                "room-volume",
+                format!("{member} has {free} bytes free, {need} are needed"),
+            );
         }
     }
     let run = ctx.platform.run_dir();
@@ -28,9 +35,16 @@ pub(super) async fn check(ctx: &Context, bytes: u64, checked: &mut Checked) -> R
         .map_err(|error| Error::refused(format!("{}: {error}", run.display())))?;
     let need = bytes * RUN_TIMES + LEAST;
     if free < need {
-        group.fail("room-run", format!("{} has {free} bytes free, {need} are needed", run.display()), "make room there, or choose another folder");
+        group.fail(
+            "room-run",
+            format!("{} has {free} bytes free, {need} are needed", run.display()),
+            "make room there, or choose another folder",
+        );
     } else {
-        group.pass("room-run", format!("{} has {free} bytes free, {need} are needed", run.display()));
+        group.pass(
+            "room-run",
+            format!("{} has {free} bytes free, {need} are needed", run.display()),
+        );
     }
     Ok(())
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::args::{OutputArgs, TargetArgs};
+use super::exit::fail;
 use super::migrate_raft::open;
 use super::{Exit, run};
 use crate::check;
 use crate::event::CheckStatus;
-use crate::ui::{self, Output};
+use crate::ui::Output;
 
 /// Make the checks that a migration begins with, alone; changes nothing
 #[derive(Debug, clap::Args)]
@@ -26,8 +27,15 @@ pub(super) async fn run(args: Args) -> Exit {
     let output = Output::detect(args.output.json, args.output.quiet, args.output.verbose);
     let ctx = run::looking(Arc::new(platform), output.observer());
     match check::all(&ctx).await {
-        Ok(checked) if checked.findings.iter().any(|finding| finding.status == CheckStatus::Fail) => Exit::Preflight,
+        Ok(checked)
+            if checked
+                .findings
+                .iter()
+                .any(|finding| finding.status == CheckStatus::Fail) =>
+        {
+            Exit::Preflight
+        }
         Ok(_) => Exit::Done,
-        Err(error) => ui::error(&error.to_string(), &["baoctl status"], Exit::Failed),
+        Err(error) => fail(error, &["baoctl status"], Exit::Failed),
     }
 }

@@ -4,8 +4,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use super::exit::fail;
 use super::{
-    Exit, check, completions, lock, man, migrate_raft, rehearse, report, resume, runbook, snapshot, status,
+    Exit, check, completions, lock, man, migrate_raft, rehearse, report, resume, runbook, snapshot,
+    status,
 };
 
 const EXIT_CODES: &str = "\
@@ -57,7 +59,11 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version come this way too; a closed pipe is no reason to panic.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+            return if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                Exit::Done.into()
+            };
         }
     };
     let exit = match cli.command {
@@ -79,13 +85,16 @@ pub fn main() -> ExitCode {
 /// Commands that talk to servers get a runtime; the others start without one.
 fn wait_for(command: impl Future<Output = Exit>) -> Exit {
     crate::bao::install_crypto();
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => {
             let exit = runtime.block_on(command);
             // A storage task that was cut off by a signal must not hold the process up.
             runtime.shutdown_background();
             exit
         }
-        Err(error) => crate::ui::error(&format!("cannot start: {error}"), &[], Exit::Failed),
+        Err(error) => fail(format!("cannot start: {error}"), &[], Exit::Failed),
     }
 }

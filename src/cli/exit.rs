@@ -47,3 +47,9 @@ impl From<Exit> for ExitCode {
         Self::from(exit.code())
     }
 }
+
+/// Prints an error with the next commands and hands its exit code on.
+pub(super) fn fail(message: impl std::fmt::Display, next: &[&str], exit: Exit) -> Exit {
+    crate::ui::error(&message.to_string(), next);
+    exit
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Command;
 
 use super::Exit;
-use crate::ui;
+use super::exit::fail;
 
 /// Print the manual page, or write one for each command
 #[derive(Debug, clap::Args)]
@@ -19,12 +19,17 @@ pub(super) fn run(args: &Args, command: &Command) -> Exit {
     // The default version line would make every page of a release differ.
     let command = command.clone().disable_help_subcommand(true);
     let written = match &args.out {
-        Some(folder) => std::fs::create_dir_all(folder)
-            .and_then(|()| clap_mangen::generate_to(command, folder)),
+        Some(folder) => {
+            std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder))
+        }
         None => clap_mangen::Man::new(command).render(&mut std::io::stdout().lock()),
     };
     match written {
         Ok(()) => Exit::Done,
-        Err(error) => ui::error(&format!("cannot write the manual: {error}"), &["baoctl man --out DIR"], Exit::Failed),
+        Err(error) => fail(
+            format!("cannot write the manual: {error}"),
+            &["baoctl man --out DIR"],
+            Exit::Failed,
+        ),
     }
 }

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::args::{ConsentArgs, OutputArgs, PlatformKind, RangeArgs, TargetArgs};
-use super::run::{self, Beginning, Settings};
 use super::Exit;
+use super::args::{ConsentArgs, OutputArgs, PlatformKind, RangeArgs, TargetArgs};
+use super::exit::fail;
+use super::run::{self, Beginning, Settings};
 use crate::event::Mode;
 use crate::platform::local::LocalPlatform;
 use crate::runbook::Loaded;
-use crate::ui;
 
 /// Take a server from one replica on file storage to a three-voter Raft cluster
 ///
@@ -45,7 +45,13 @@ pub struct Args {
 pub(super) async fn run(args: Args) -> Exit {
     let loaded = match Loaded::resolve(&args.runbook) {
         Ok(loaded) => loaded,
-        Err(error) => return ui::error(&error.to_string(), &["baoctl runbook list", "baoctl runbook validate FILE"], Exit::Usage),
+        Err(error) => {
+            return fail(
+                error,
+                &["baoctl runbook list", "baoctl runbook validate FILE"],
+                Exit::Usage,
+            );
+        }
     };
     let platform = match open(&args.target) {
         Ok(platform) => platform,
@@ -57,19 +63,31 @@ pub(super) async fn run(args: Args) -> Exit {
         range: args.range,
         journal: args.target.journal,
         work_dir: args.target.work_dir,
-        operator_is_sure: false,
     };
-    let mode = if args.dry_run { Mode::DryRun } else { Mode::Live };
-    let beginning = Beginning { loaded, mode, keys_file: args.keys_file };
+    let mode = if args.dry_run {
+        Mode::DryRun
+    } else {
+        Mode::Live
+    };
+    let beginning = Beginning {
+        loaded,
+        mode,
+        keys_file: args.keys_file,
+    };
     run::begin(Arc::new(platform), beginning, settings).await
 }
 
 /// Opens the place that the flags name.
 pub(super) fn open(target: &TargetArgs) -> Result<LocalPlatform, Exit> {
     match target.platform {
-        PlatformKind::Local => LocalPlatform::open(&target.work_dir)
-            .map_err(|error| ui::error(&error.to_string(), &["baoctl rehearse --source-only --work-dir DIR"], Exit::Usage)),
-        PlatformKind::Kubernetes => Err(ui::error(
+        PlatformKind::Local => LocalPlatform::open(&target.work_dir).map_err(|error| {
+            fail(
+                error,
+                &["baoctl rehearse --source-only --work-dir DIR"],
+                Exit::Usage,
+            )
+        }),
+        PlatformKind::Kubernetes => Err(fail(
             "this version migrates servers on this machine only",
             &["baoctl migrate-raft --platform local"],
             Exit::Usage,

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use super::Exit;
 use super::args::{ConsentArgs, OutputArgs, RangeArgs, TargetArgs};
 use super::migrate_raft::open;
 use super::run::{self, Settings};
-use super::Exit;
 
 /// Go on with a run that failed, was killed or was stopped
 ///
@@ -36,7 +36,6 @@ pub(super) async fn run(args: Args) -> Exit {
         range: args.range,
         journal: args.target.journal,
         work_dir: args.target.work_dir,
-        operator_is_sure: false,
     };
     run::go_on(Arc::new(platform), args.accept_changed_runbook, settings).await
 }

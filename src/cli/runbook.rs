@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::Exit;
+use super::exit::fail;
 use crate::runbook::{self, Loaded};
 use crate::ui;
 
@@ -39,7 +40,7 @@ pub(super) fn run(args: Args) -> Exit {
             for (name, _) in runbook::EMBEDDED {
                 match Loaded::resolve(name) {
                     Ok(loaded) => ui::line(&format!("{name:<20} {}", loaded.runbook.title)),
-                    Err(error) => return ui::error(&error.to_string(), &[], Exit::Failed),
+                    Err(error) => return fail(error, &[], Exit::Failed),
                 }
             }
             Exit::Done
@@ -49,17 +50,26 @@ pub(super) fn run(args: Args) -> Exit {
                 ui::text(&loaded.text);
                 Exit::Done
             }
-            Err(error) => ui::error(&error.to_string(), &["baoctl runbook list"], Exit::Usage),
+            Err(error) => fail(error, &["baoctl runbook list"], Exit::Usage),
         },
-        Verb::Validate { file } => match Loaded::from_file(&file) {
+        Verb::Validate { file } => match Loaded::file(&file) {
             Ok(loaded) => {
-                ui::line(&format!("{}: `{}` is valid, {} steps", file.display(), loaded.runbook.name, loaded.runbook.steps.len()));
+                ui::line(&format!(
+                    "{}: `{}` is valid, {} steps",
+                    file.display(),
+                    loaded.runbook.name,
+                    loaded.runbook.steps.len()
+                ));
                 Exit::Done
             }
-            Err(error) => ui::error(&error.to_string(), &["baoctl runbook schema", "baoctl runbook show migrate-raft"], Exit::Usage),
+            Err(error) => fail(
+                error,
+                &["baoctl runbook schema", "baoctl runbook show migrate-raft"],
+                Exit::Usage,
+            ),
         },
         Verb::Schema => {
-            ui::text(&runbook::schema_text());
+            ui::text(&format!("{:#}\n", runbook::schema()));
             Exit::Done
         }
     }

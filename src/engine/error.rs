@@ -18,7 +18,9 @@ pub enum Error {
         steps: Vec<String>,
     },
     /// `--from` would leave out steps that are not done.
-    #[error("the step `{missing}` comes before `{from}` and is not done; a run cannot begin behind it")]
+    #[error(
+        "the step `{missing}` comes before `{from}` and is not done; a run cannot begin behind it"
+    )]
     OutOfOrder {
         /// The step that is not done.
         missing: String,
@@ -91,7 +93,10 @@ impl Error {
             | Self::Conflict { step, .. }
             | Self::Action { step, .. }
             | Self::NotThere { step, .. } => Some(step),
-            Self::NoSuchStep { .. } | Self::OutOfOrder { .. } | Self::Interrupted { .. } | Self::Journal(_) => None,
+            Self::NoSuchStep { .. }
+            | Self::OutOfOrder { .. }
+            | Self::Interrupted { .. }
+            | Self::Journal(_) => None,
         }
     }
 }

@@ -12,7 +12,9 @@ pub struct Interrupt {
 
 impl Default for Interrupt {
     fn default() -> Self {
-        Self { state: Arc::new(watch::Sender::new((0, 0))) }
+        Self {
+            state: Arc::new(watch::Sender::new((0, 0))),
+        }
     }
 }
 

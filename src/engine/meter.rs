@@ -35,7 +35,12 @@ pub(super) struct ActionMeter {
 
 impl ActionMeter {
     pub(super) fn new(step: &str, action: &str, observer: Arc<dyn Observer>) -> Self {
-        Self { step: step.to_owned(), action: action.to_owned(), observer, counts: Mutex::default() }
+        Self {
+            step: step.to_owned(),
+            action: action.to_owned(),
+            observer,
+            counts: Mutex::default(),
+        }
     }
 
     fn update(&self, unit: Unit, change: impl FnOnce(&mut Count) -> bool) {
@@ -46,7 +51,12 @@ impl ActionMeter {
         };
         let at_once = change(count);
         let complete = count.total == Some(count.done);
-        if at_once || complete || count.told.is_none_or(|told| told.elapsed() >= AT_MOST_EVERY) {
+        if at_once
+            || complete
+            || count
+                .told
+                .is_none_or(|told| told.elapsed() >= AT_MOST_EVERY)
+        {
             count.told = Some(Instant::now());
             let (done, total) = (count.done, count.total);
             drop(counts);

@@ -6,7 +6,13 @@ use crate::event::{Effect, Plan, PlannedAction, PlannedStep, StepStatus};
 use crate::journal::State;
 
 /// The plan of a program against the state of its journal, where there is one.
-pub fn plan(program: &Program, ctx: &Context, state: Option<&State>, outage_seconds: Option<f64>, notes: Vec<String>) -> Plan {
+pub fn plan(
+    program: &Program,
+    ctx: &Context,
+    state: Option<&State>,
+    outage_seconds: Option<f64>,
+    notes: Vec<String>,
+) -> Plan {
     let steps: Vec<PlannedStep> = program
         .steps
         .iter()
@@ -19,7 +25,7 @@ pub fn plan(program: &Program, ctx: &Context, state: Option<&State>, outage_seco
                     kind: unit.kind.to_owned(),
                     title: unit.action.title(ctx),
                     effect: unit.effect,
-                    done: state.is_some_and(|state| state.is_done(&step.id, index)),
+                    done: state.is_some_and(|state| state.done(&step.id, index).is_some()),
                 })
                 .collect();
             let done = actions.iter().filter(|action| action.done).count();
@@ -38,7 +44,14 @@ pub fn plan(program: &Program, ctx: &Context, state: Option<&State>, outage_seco
             }
         })
         .collect();
-    let no_blind_repeat_from =
-        steps.iter().find(|step| step.effect == Effect::NoBlindRepeat).map(|step| step.id.clone());
-    Plan { steps, outage_seconds, no_blind_repeat_from, notes }
+    let no_blind_repeat_from = steps
+        .iter()
+        .find(|step| step.effect == Effect::NoBlindRepeat)
+        .map(|step| step.id.clone());
+    Plan {
+        steps,
+        outage_seconds,
+        no_blind_repeat_from,
+        notes,
+    }
 }

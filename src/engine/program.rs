@@ -37,7 +37,11 @@ pub struct Unit {
 impl Program {
     /// The program behind a runbook.
     pub fn new(runbook: &Runbook) -> Self {
-        let unit = |spec: &ActionSpec| Unit { kind: spec.kind(), effect: spec.effect(), action: spec.build() };
+        let unit = |spec: &ActionSpec| Unit {
+            kind: spec.kind(),
+            effect: spec.effect(),
+            action: spec.build(),
+        };
         let steps = runbook
             .steps
             .iter()
@@ -48,7 +52,10 @@ impl Program {
                 units: step.actions.iter().map(|spec| unit(spec)).collect(),
             })
             .collect();
-        Self { name: runbook.name.clone(), steps }
+        Self {
+            name: runbook.name.clone(),
+            steps,
+        }
     }
 
     /// A step's place, from 0.
@@ -60,7 +67,11 @@ impl Program {
 impl Step {
     /// The strongest effect of the step's actions.
     pub fn effect(&self) -> Effect {
-        self.units.iter().map(|unit| unit.effect).max().unwrap_or(Effect::Read)
+        self.units
+            .iter()
+            .map(|unit| unit.effect)
+            .max()
+            .unwrap_or(Effect::Read)
     }
 }
 

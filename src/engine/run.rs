@@ -10,12 +10,16 @@ use super::program::{Program, Range, Step, Unit};
 use super::{Error, Interrupt, Result};
 use crate::action::{self, Context, Evidence, Observation, Outcome};
 use crate::armed::Armed;
-use crate::event::{ActionStatus, Answer, Effect, Event, Observer, Operator, Question, StepStatus, Tier};
+use crate::event::{
+    ActionStatus, Answer, Effect, Event, Observer, Operator, Question, StepStatus, Tier,
+};
 use crate::journal::{Journal, Record};
 
 /// The journal, shared with the actions' marks.
 pub type SharedJournal = Arc<Mutex<Journal>>;
 
+/// The kind of action after which the throwaway key is dead.
+const RESTORE: &str = "restore";
 /// Tries of an action that only looks.
 const TRIES: u32 = 3;
 /// An effect that a second try did not bring about will not come by a fourth.
@@ -61,11 +65,20 @@ enum Went {
 impl Engine {
     /// Runs the range, from wherever the journal says that it stands.
     pub async fn run(&mut self) -> Result<End> {
-        let ids = || self.program.steps.iter().map(|step| step.id.clone()).collect();
+        let ids = || {
+            self.program
+                .steps
+                .iter()
+                .map(|step| step.id.clone())
+                .collect()
+        };
         let range = self
             .range
             .resolve(&self.program)
-            .map_err(|given| Error::NoSuchStep { given, steps: ids() })?;
+            .map_err(|given| Error::NoSuchStep {
+                given,
+                steps: ids(),
+            })?;
         self.in_order(*range.start())?;
         let mut place = *range.start();
         // Whether a dry run still looks: behind the first action that would change something there is nothing to see.
@@ -81,7 +94,10 @@ impl Engine {
                 Went::Back(to) => self
                     .program
                     .position(&to)
-                    .ok_or_else(|| Error::NoSuchStep { given: to, steps: ids() })?,
+                    .ok_or_else(|| Error::NoSuchStep {
+                        given: to,
+                        steps: ids(),
+                    })?,
             };
         }
         if self.journal.is_none() {
@@ -100,16 +116,22 @@ impl Engine {
         if self.journal.is_none() {
             return Ok(());
         }
-        match self.program.steps[..start].iter().find(|step| !self.is_done(step)) {
-            Some(missing) => {
-                Err(Error::OutOfOrder { missing: missing.id.clone(), from: self.program.steps[start].id.clone() })
-            }
+        match self.program.steps[..start]
+            .iter()
+            .find(|step| !self.is_done(step))
+        {
+            Some(missing) => Err(Error::OutOfOrder {
+                missing: missing.id.clone(),
+                from: self.program.steps[start].id.clone(),
+            }),
             None => Ok(()),
         }
     }
 
     fn journal(&self) -> Option<MutexGuard<'_, Journal>> {
-        self.journal.as_ref().map(|journal| journal.lock().unwrap_or_else(PoisonError::into_inner))
+        self.journal
+            .as_ref()
+            .map(|journal| journal.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn record(&self, record: Record) -> Result<()> {
@@ -121,7 +143,7 @@ impl Engine {
 
     fn is_done(&self, step: &Step) -> bool {
         self.journal().is_some_and(|journal| {
-            (0..step.units.len()).all(|index| journal.state().is_done(&step.id, index))
+            (0..step.units.len()).all(|index| journal.state().done(&step.id, index).is_some())
         })
     }
 
@@ -137,7 +159,10 @@ impl Engine {
         });
         self.confirm(step, place).await?;
         for (index, unit) in step.units.iter().enumerate() {
-            if self.journal().is_some_and(|journal| journal.state().is_done(&step.id, index)) {
+            if self
+                .journal()
+                .is_some_and(|journal| journal.state().done(&step.id, index).is_some())
+            {
                 continue;
             }
             self.stop_if_asked()?;
@@ -157,7 +182,11 @@ impl Engine {
         }
         self.observer.observe(&Event::StepFinished {
             step: step.id.clone(),
-            status: if self.journal.is_some() { StepStatus::Done } else { StepStatus::Planned },
+            status: if self.journal.is_some() {
+                StepStatus::Done
+            } else {
+                StepStatus::Planned
+            },
             seconds: started.elapsed().as_secs_f64(),
         });
         Ok(Went::On)
@@ -169,16 +198,26 @@ impl Engine {
         ctx.meter = Arc::new(ActionMeter::new(&step.id, unit.kind, self.observer.clone()));
         if let Some(journal) = self.journal() {
             let state = journal.state();
-            ctx.earlier_intents = state.intents(&step.id, index);
-            ctx.restore_sent = state.sent("restore");
-            *ctx.facts.lock().unwrap_or_else(PoisonError::into_inner) = state.facts();
+            ctx.earlier_intents = state
+                .action(&step.id, index)
+                .map_or(0, |action| action.intents);
+            ctx.restore_sent = state.actions().values().any(|action| {
+                action.kind == RESTORE && (action.open_intent || action.done.is_some())
+            });
+            *ctx.facts.lock().unwrap_or_else(PoisonError::into_inner) = state
+                .facts()
+                .map(|(name, fact)| (name.to_owned(), fact.value.clone()))
+                .collect();
         }
         ctx
     }
 
     fn stop_if_asked(&self) -> Result<()> {
         match self.interrupt.raised(1) {
-            Some(signal) => Err(Error::Interrupted { signal, midway: false }),
+            Some(signal) => Err(Error::Interrupted {
+                signal,
+                midway: false,
+            }),
             None => Ok(()),
         }
     }
@@ -186,7 +225,11 @@ impl Engine {
     /// Asks before a step, by the strongest effect that is still ahead in it.
     async fn confirm(&self, step: &Step, place: usize) -> Result<()> {
         let Some(effect) = self.journal().and_then(|journal| {
-            let ahead = step.units.iter().enumerate().filter(|(index, _)| !journal.state().is_done(&step.id, *index));
+            let ahead = step
+                .units
+                .iter()
+                .enumerate()
+                .filter(|(index, _)| !journal.state().done(&step.id, *index).is_some());
             ahead.map(|(_, unit)| unit.effect).max()
         }) else {
             return Ok(());
@@ -196,16 +239,33 @@ impl Engine {
             Effect::Change => Tier::YesNo,
             Effect::Outage | Effect::NoBlindRepeat => Tier::TypeName(self.outage_word.clone()),
         };
-        let ask = format!("step {} of {}, {}: {}", place + 1, self.program.steps.len(), step.id, step.title);
+        let ask = format!(
+            "step {} of {}, {}: {}",
+            place + 1,
+            self.program.steps.len(),
+            step.id,
+            step.title
+        );
         let consequences = vec![
             match effect {
                 Effect::Outage => "clients are not served until the restore is done".to_owned(),
-                Effect::NoBlindRepeat => "it is not repeated without a look at what came of it".to_owned(),
-                Effect::Change | Effect::Read => "clients go on being served as they are now".to_owned(),
+                Effect::NoBlindRepeat => {
+                    "it is not repeated without a look at what came of it".to_owned()
+                }
+                Effect::Change | Effect::Read => {
+                    "clients go on being served as they are now".to_owned()
+                }
             },
             format!("way back: {}", step.rollback),
         ];
-        self.ask(Question { step: step.id.clone(), effect, ask, consequences, tier }).await
+        self.ask(Question {
+            step: step.id.clone(),
+            effect,
+            ask,
+            consequences,
+            tier,
+        })
+        .await
     }
 
     async fn ask(&self, question: Question) -> Result<()> {
@@ -214,22 +274,47 @@ impl Engine {
             signal = self.interrupt.wait(1) => return Err(Error::Interrupted { signal, midway: false }),
         };
         match answer {
-            Answer::Yes => self.record(Record::Confirmed { step: question.step, asked: question.ask }),
-            Answer::No => Err(Error::Declined { step: question.step }),
-            Answer::Nobody => Err(Error::Nobody { step: question.step, tier: question.tier }),
+            Answer::Yes => self.record(Record::Confirmed {
+                step: question.step,
+                asked: question.ask,
+            }),
+            Answer::No => Err(Error::Declined {
+                step: question.step,
+            }),
+            Answer::Nobody => Err(Error::Nobody {
+                step: question.step,
+                tier: question.tier,
+            }),
         }
     }
 
     /// A dry run: the calls, and as long as nothing would have changed, a look.
-    async fn look_only(&self, step: &Step, unit: &Unit, ctx: &Context, looks: &mut bool) -> Result<Went> {
+    async fn look_only(
+        &self,
+        step: &Step,
+        unit: &Unit,
+        ctx: &Context,
+        looks: &mut bool,
+    ) -> Result<Went> {
         let started = Instant::now();
         let fail = |source| failed(step, unit, source);
         let calls = unit.action.describe(ctx).await.map_err(fail)?;
-        self.observer.observe(&Event::Calls { step: step.id.clone(), action: unit.kind.to_owned(), calls });
-        let observation = if *looks { unit.action.observe(ctx).await.map_err(fail)? } else { Observation::Pending };
+        self.observer.observe(&Event::Calls {
+            step: step.id.clone(),
+            action: unit.kind.to_owned(),
+            calls,
+        });
+        let observation = if *looks {
+            unit.action.observe(ctx).await.map_err(fail)?
+        } else {
+            Observation::Pending
+        };
         let (status, summary) = match observation {
             Observation::Done(evidence) => {
-                ctx.facts.lock().unwrap_or_else(PoisonError::into_inner).extend(evidence.facts);
+                ctx.facts
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .extend(evidence.facts);
                 (ActionStatus::AlreadyDone, evidence.summary)
             }
             Observation::NotApplicable(why) => (ActionStatus::NotApplicable, why),
@@ -238,7 +323,11 @@ impl Engine {
                 (ActionStatus::WouldRun, String::new())
             }
             Observation::Conflict(why) => {
-                return Err(Error::Conflict { step: step.id.clone(), kind: unit.kind.to_owned(), why });
+                return Err(Error::Conflict {
+                    step: step.id.clone(),
+                    kind: unit.kind.to_owned(),
+                    why,
+                });
             }
         };
         self.finished(step, unit, status, started, &summary);
@@ -252,7 +341,17 @@ impl Engine {
         for redo in 1..=REDOS {
             match self.looked(step, unit, &ctx).await? {
                 Observation::Done(evidence) => {
-                    let status = if unit.effect == Effect::Read || ctx.earlier_intents > 0 {
+                    let open = self.journal().is_some_and(|journal| {
+                        journal
+                            .state()
+                            .action(&step.id, index)
+                            .is_some_and(|action| action.open_intent)
+                    });
+                    if unit.effect == Effect::Read && !open {
+                        // Looking was all there was to do.
+                        self.arm(step, index, unit, Vec::new())?;
+                    }
+                    let status = if unit.effect == Effect::Read || open {
                         ActionStatus::Done
                     } else {
                         ActionStatus::AlreadyDone
@@ -261,16 +360,31 @@ impl Engine {
                     return Ok(Went::On);
                 }
                 Observation::NotApplicable(why) => {
-                    self.result(step, index, unit, ActionStatus::NotApplicable, started, Evidence::new(why))?;
+                    self.result(
+                        step,
+                        index,
+                        unit,
+                        ActionStatus::NotApplicable,
+                        started,
+                        Evidence::new(why),
+                    )?;
                     return Ok(Went::On);
                 }
                 Observation::Conflict(why) => {
-                    return Err(Error::Conflict { step: step.id.clone(), kind: unit.kind.to_owned(), why });
+                    return Err(Error::Conflict {
+                        step: step.id.clone(),
+                        kind: unit.kind.to_owned(),
+                        why,
+                    });
                 }
                 Observation::Redo(why) => self.confirm_redo(step, unit, why).await?,
                 Observation::Pending => {}
             }
-            let calls = unit.action.describe(&ctx).await.map_err(|source| failed(step, unit, source))?;
+            let calls = unit
+                .action
+                .describe(&ctx)
+                .await
+                .map_err(|source| failed(step, unit, source))?;
             self.observer.observe(&Event::Calls {
                 step: step.id.clone(),
                 action: unit.kind.to_owned(),
@@ -322,7 +436,10 @@ impl Engine {
     async fn worth_another(&self, unit: &Unit, ctx: &Context, source: &action::Error) -> bool {
         match unit.effect {
             Effect::Read => source.is_transient(),
-            Effect::NoBlindRepeat => matches!(unit.action.observe(ctx).await, Ok(Observation::Redo(_) | Observation::Done(_))),
+            Effect::NoBlindRepeat => matches!(
+                unit.action.observe(ctx).await,
+                Ok(Observation::Redo(_) | Observation::Done(_))
+            ),
             Effect::Change | Effect::Outage => false,
         }
     }
@@ -356,7 +473,10 @@ impl Engine {
         self.ask(Question {
             step: step.id.clone(),
             effect: unit.effect,
-            ask: format!("{}, {}: clear what the earlier try left and begin it anew?", step.id, unit.kind),
+            ask: format!(
+                "{}, {}: clear what the earlier try left and begin it anew?",
+                step.id, unit.kind
+            ),
             consequences: vec![why],
             tier: Tier::TypeName(self.outage_word.clone()),
         })
@@ -375,13 +495,23 @@ impl Engine {
     }
 
     /// An action that said it is done is looked at with what it found out; a table that is only compared has no effect to see.
-    async fn confirm_effect(&self, step: &Step, unit: &Unit, ctx: &Context, evidence: &Evidence) -> Result<()> {
+    async fn confirm_effect(
+        &self,
+        step: &Step,
+        unit: &Unit,
+        ctx: &Context,
+        evidence: &Evidence,
+    ) -> Result<()> {
         if unit.effect == Effect::Read {
             return Ok(());
         }
         let mut after = ctx.clone();
         after.earlier_intents += 1;
-        after.facts.lock().unwrap_or_else(PoisonError::into_inner).extend(evidence.facts.clone());
+        after
+            .facts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(evidence.facts.clone());
         match self.looked(step, unit, &after).await? {
             Observation::Done(_) | Observation::NotApplicable(_) => Ok(()),
             other => Err(Error::NotThere {
@@ -416,7 +546,14 @@ impl Engine {
         })
     }
 
-    fn finished(&self, step: &Step, unit: &Unit, status: ActionStatus, started: Instant, summary: &str) {
+    fn finished(
+        &self,
+        step: &Step,
+        unit: &Unit,
+        status: ActionStatus,
+        started: Instant,
+        summary: &str,
+    ) {
         self.observer.observe(&Event::ActionFinished {
             step: step.id.clone(),
             action: unit.kind.to_owned(),
@@ -428,13 +565,29 @@ impl Engine {
 
     fn rewind(&self, step: &Step, to: String, why: String) -> Result<Went> {
         let place = self.program.position(&to).unwrap_or_default();
-        let steps = self.program.steps[place..].iter().map(|step| step.id.clone()).collect();
-        self.record(Record::Rewound { from: step.id.clone(), to: to.clone(), why: why.clone(), steps })?;
-        self.observer.observe(&Event::Rewound { from: step.id.clone(), to: to.clone(), why });
+        let steps = self.program.steps[place..]
+            .iter()
+            .map(|step| step.id.clone())
+            .collect();
+        self.record(Record::Rewound {
+            from: step.id.clone(),
+            to: to.clone(),
+            why: why.clone(),
+            steps,
+        })?;
+        self.observer.observe(&Event::Rewound {
+            from: step.id.clone(),
+            to: to.clone(),
+            why,
+        });
         Ok(Went::Back(to))
     }
 }
 
 fn failed(step: &Step, unit: &Unit, source: action::Error) -> Error {
-    Error::Action { step: step.id.clone(), kind: unit.kind.to_owned(), source }
+    Error::Action {
+        step: step.id.clone(),
+        kind: unit.kind.to_owned(),
+        source,
+    }
 }

@@ -170,7 +170,12 @@ pub trait Platform: Send + Sync {
     /// What stands on the member's data volume.
     async fn volume(&self, member: &str) -> Result<Volume>;
     /// The manifest of the file tree, made beside the data; a tombstone (`core/migration`) is not in it.
-    async fn tree_manifest(&self, member: &str, phase: Phase, meter: &dyn Meter) -> Result<DigestList>;
+    async fn tree_manifest(
+        &self,
+        member: &str,
+        phase: Phase,
+        meter: &dyn Meter,
+    ) -> Result<DigestList>;
     /// Copies the file tree as one tar file to `to` (0600, synced, replaced whole), stopping at a cut stream.
     async fn tree_copy(&self, member: &str, to: &Path, meter: &dyn Meter) -> Result<()>;
     /// The file of one entry as it stands in the tree, `None` when absent.

@@ -15,7 +15,10 @@ pub fn sha256_of(path: &Path) -> Result<String, StorageError> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
     loop {
-        match file.read(&mut buffer).map_err(StorageError::io("read", path))? {
+        match file
+            .read(&mut buffer)
+            .map_err(StorageError::io("read", path))?
+        {
             0 => return Ok(hex::encode(hasher.finalize())),
             read => hasher.update(&buffer[..read]),
         }

@@ -15,7 +15,7 @@ use crate::platform::{
     Applicability, Error, Flip, FlipPlan, Instance, Part, Platform, Release, Result, SecretData,
     SecretName, Target, Volume,
 };
-use crate::storage::{DigestList, Phase, Source, TreeOptions, manifest};
+use crate::storage::{DigestList, Phase};
 
 #[async_trait]
 impl Platform for LocalPlatform {
@@ -82,15 +82,15 @@ impl Platform for LocalPlatform {
         volume::look(&self.files(member).data())
     }
 
-    async fn tree_manifest(&self, member: &str, phase: Phase, meter: &dyn Meter) -> Result<DigestList> {
-        // Whose tombstone it is, is for the actions to say: here it only does not count as data.
-        let tombstone = self.tree_entry(member, "core/migration").await?;
+    async fn tree_manifest(
+        &self,
+        member: &str,
+        phase: Phase,
+        meter: &dyn Meter,
+    ) -> Result<DigestList> {
+        self.known(member)?;
         let data = self.files(member).data();
-        relay::blocking(meter, move |relay| {
-            let options = TreeOptions { phase, tombstone };
-            Ok(manifest::manifest(Source::Directory(&data), &options, relay)?.0)
-        })
-        .await
+        relay::blocking(meter, move |relay| tree::manifest(&data, phase, relay)).await
     }
 
     async fn tree_copy(&self, member: &str, to: &Path, meter: &dyn Meter) -> Result<()> {
@@ -189,17 +189,5 @@ impl Platform for LocalPlatform {
             ));
         }
         files::remove(&secrets::file(&self.layout.secrets(), name))
-    }
-}
-
-impl LocalPlatform {
-    /// Whether the member's tree may be changing. Only an unsealed server on file storage writes to it.
-    async fn phase(&self, member: &str) -> Result<Phase> {
-        if self.running(member)?.is_none() {
-            return Ok(Phase::Sealed);
-        }
-        let status = self.http_node(member)?.seal_status().await?;
-        let frozen = status.sealed || status.storage_type != "file";
-        Ok(if frozen { Phase::Sealed } else { Phase::Live })
     }
 }

@@ -1,0 +1,115 @@
+//! What to tell when a run ends badly: what happened, what was changed, what to type next, and the exit code.
+
+use std::path::Path;
+
+use super::Exit;
+use crate::action;
+use crate::bao;
+use crate::engine::{Error, Program};
+use crate::event::{Effect, Failure, Tier};
+use crate::journal::{self, State};
+
+/// Where a run left things.
+pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
+    let Some(state) = state else {
+        return "nothing was changed".to_owned();
+    };
+    let touched = touched(program, state);
+    match (state.outage_started().is_some(), state.outage_ended().is_some(), touched) {
+        (_, true, _) => "the cluster serves the old data; clients can use it".to_owned(),
+        (true, false, _) => "the source is sealed and clients are not served; its file tree and the old key are untouched, \
+                             and copies of both are kept"
+            .to_owned(),
+        (false, false, true) => "the source serves as before; only the run's own files and scratch node were changed".to_owned(),
+        (false, false, false) => "nothing was changed; the source serves as before".to_owned(),
+    }
+}
+
+/// Whether any action that can change something began.
+pub(super) fn touched(program: &Program, state: &State) -> bool {
+    program.steps.iter().any(|step| {
+        step.units.iter().enumerate().any(|(index, unit)| {
+            unit.effect > Effect::Read
+                && state
+                    .action(&step.id, index)
+                    .is_some_and(|action| action.intents > 0)
+        })
+    })
+}
+
+/// The failure as it is told.
+pub(super) fn failure(
+    error: &Error,
+    program: &Program,
+    state: Option<&State>,
+    work_dir: &Path,
+) -> Failure {
+    let exit = exit_of(error, state.is_some_and(|state| touched(program, state)));
+    let with_dir = |command: &str| format!("baoctl {command} --work-dir {}", work_dir.display());
+    let resume = with_dir("resume");
+    let mut next = match (error, exit) {
+        (Error::NoSuchStep { .. }, _) => vec!["baoctl runbook show NAME".to_owned()],
+        (Error::OutOfOrder { missing, .. }, _) => vec![format!("{resume} --from {missing}")],
+        (
+            Error::Nobody {
+                tier: Tier::YesNo, ..
+            },
+            _,
+        ) => vec![format!("{resume} --yes")],
+        (
+            Error::Nobody {
+                tier: Tier::TypeName(name),
+                ..
+            },
+            _,
+        ) => vec![format!("{resume} --yes --confirm-outage {name}")],
+        (_, Exit::Preflight) => vec![with_dir("check")],
+        (_, Exit::Locked) => vec![with_dir("lock show")],
+        (
+            Error::Action {
+                source: action::Error::WrongKey { .. },
+                ..
+            },
+            _,
+        ) => {
+            vec![format!("{} --keys-file FILE", with_dir("migrate-raft"))]
+        }
+        _ => vec![resume],
+    };
+    if state.is_some() {
+        next.push(with_dir("status"));
+    }
+    Failure {
+        step: error.step().map(str::to_owned),
+        message: error.to_string(),
+        changed: changed(program, state),
+        next,
+        exit_code: exit.code(),
+    }
+}
+
+/// The exit code of an engine's error.
+pub(super) fn exit_of(error: &Error, touched: bool) -> Exit {
+    match error {
+        Error::NoSuchStep { .. } | Error::OutOfOrder { .. } => Exit::Usage,
+        Error::Declined { .. } | Error::Nobody { .. } => Exit::Declined,
+        Error::Interrupted { signal, .. } => Exit::Signal(u8::try_from(*signal).unwrap_or(2)),
+        Error::Journal(journal::Error::Locked { .. }) => Exit::Locked,
+        Error::Action {
+            source: action::Error::Preflight { .. },
+            ..
+        } => Exit::Preflight,
+        Error::Conflict { .. } if !touched => Exit::Preflight,
+        Error::Action { source, .. } if matches!(source.status(), Some(401 | 403)) => {
+            Exit::NotAuthorised
+        }
+        Error::Action {
+            source: action::Error::Node(node),
+            ..
+        } if bao::Error::outcome_unknown(node) => Exit::Unknown,
+        Error::Action { .. }
+        | Error::Conflict { .. }
+        | Error::NotThere { .. }
+        | Error::Journal(_) => Exit::Failed,
+    }
+}

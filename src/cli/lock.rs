@@ -1,0 +1,62 @@
+//! `baoctl lock`.
+
+use clap::Subcommand;
+
+use super::args::TargetArgs;
+use super::exit::fail;
+use super::migrate_raft::open;
+use super::{Exit, run};
+use crate::journal::{self, Holder};
+use crate::ui;
+
+/// Show or break the lock of a run
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Tell who runs the migration of this target
+    Show(TargetArgs),
+    /// Free a lock whose holder is gone; one that is alive keeps it
+    Break(TargetArgs),
+}
+
+pub(super) fn run(args: &Args) -> Exit {
+    let (Verb::Show(target) | Verb::Break(target)) = &args.command;
+    let platform = match open(target) {
+        Ok(platform) => platform,
+        Err(exit) => return exit,
+    };
+    let path = run::journal_path(&platform, target.journal.as_ref());
+    let locked = match journal::is_locked(&path) {
+        Ok(locked) => locked,
+        Err(error) => return fail(error, &["baoctl status"], Exit::Failed),
+    };
+    if !locked {
+        // The lock lives and dies with its process, so what is left is at most a note of it.
+        ui::line("no process holds the lock");
+        return Exit::Done;
+    }
+    let holder = Holder::read(&path).map_or_else(
+        || "a process that left no note".to_owned(),
+        |holder| holder.to_string(),
+    );
+    match args.command {
+        Verb::Show(_) => {
+            ui::line(&format!("held by {holder}"));
+            Exit::Done
+        }
+        Verb::Break(_) => fail(
+            format!(
+                "{holder} is alive and holds the lock; taking it away would let two runs act on one server"
+            ),
+            &[
+                "stop that process (Ctrl-C once lets it finish the running action), then: baoctl resume",
+            ],
+            Exit::Locked,
+        ),
+    }
+}

@@ -1,0 +1,142 @@
+//! From a journal back to events, for the report: it covers every process of a run.
+
+use std::path::{Path, PathBuf};
+
+use crate::event::{ActionStatus, Banner, Event, Level};
+use crate::journal::{self, Mark, Record};
+use crate::runbook::Loaded;
+use crate::ui::{self, Timed};
+
+/// The events of a journal.
+pub(super) fn events(path: &Path) -> journal::Result<Vec<Timed>> {
+    let state = journal::read(path)?;
+    let runbook = state
+        .runbook()
+        .and_then(|text| Loaded::recorded(text).ok())
+        .map(|loaded| loaded.runbook);
+    let mut events = Vec::new();
+    let mut current: Option<String> = None;
+    let mut outage_from = None;
+    for (at, record) in journal::records(path)? {
+        let mut tell = |event| events.push(Timed { at, event });
+        let note = |level, message| Event::Note { level, message };
+        if let Record::Intent { step, .. } | Record::Result { step, .. } = &record
+            && current.as_ref() != Some(step)
+        {
+            if let Some(book) = &runbook
+                && let Some(index) = book.position(step)
+            {
+                tell(Event::StepStarted {
+                    step: step.clone(),
+                    title: book.steps[index].title.clone(),
+                    effect: book.steps[index].effect(),
+                    index: index + 1,
+                    of: book.steps.len(),
+                });
+            }
+            current = Some(step.clone());
+        }
+        match record {
+            Record::Started(header) => tell(Event::Banner(Banner {
+                baoctl: header.baoctl,
+                run: header.run.to_string(),
+                mode: header.mode,
+                runbook: header.runbook.name,
+                target: header.target,
+                server: String::new(),
+                journal: Some(path.display().to_string()),
+                resumed: false,
+            })),
+            Record::Resumed { baoctl, .. } => {
+                tell(note(Level::Info, format!("resumed by baoctl {baoctl}")));
+            }
+            Record::Confirmed { asked, .. } => {
+                tell(note(Level::Info, format!("confirmed: {asked}")))
+            }
+            Record::Intent {
+                step, kind, calls, ..
+            } => {
+                tell(Event::ActionStarted {
+                    step: step.clone(),
+                    action: kind.clone(),
+                    title: kind.clone(),
+                });
+                tell(Event::Calls {
+                    step,
+                    action: kind,
+                    calls,
+                });
+            }
+            Record::Result {
+                step,
+                kind,
+                status,
+                seconds,
+                summary,
+                ..
+            } => {
+                if status == ActionStatus::NotApplicable {
+                    tell(Event::ActionStarted {
+                        step: step.clone(),
+                        action: kind.clone(),
+                        title: kind.clone(),
+                    });
+                }
+                tell(Event::ActionFinished {
+                    step,
+                    action: kind,
+                    status,
+                    seconds,
+                    summary,
+                });
+            }
+            Record::Failed { kind, why, .. } => {
+                tell(note(Level::Warn, format!("{kind} failed: {why}")))
+            }
+            Record::Mark {
+                mark: Mark::OutageStarted,
+            } => {
+                outage_from = Some(at);
+                tell(Event::OutageStarted);
+            }
+            Record::Mark {
+                mark: Mark::OutageEnded,
+            } => {
+                let seconds = outage_from.map_or(0.0, |from| at.duration_since(from).as_secs_f64());
+                tell(Event::OutageEnded { seconds });
+            }
+            Record::Rewound { from, to, why, .. } => tell(Event::Rewound { from, to, why }),
+            Record::Finished => {}
+        }
+    }
+    if let Some(book) = runbook {
+        let program = crate::engine::Program::new(&book);
+        let at = state.last_at().unwrap_or_default();
+        if state.finished().is_some() {
+            let summary = super::run::summary(
+                &program,
+                &state,
+                None,
+                Some(path.to_owned()),
+                std::collections::BTreeMap::new(),
+            );
+            events.push(Timed {
+                at,
+                event: Event::Summary(summary),
+            });
+        }
+    }
+    Ok(events)
+}
+
+/// Writes the report beside the journal; returns where.
+pub(super) fn write_report(path: &Path) -> journal::Result<PathBuf> {
+    let report = path.with_file_name("report.md");
+    let text = ui::markdown(&events(path)?);
+    std::fs::write(&report, text).map_err(|source| journal::Error::Io {
+        doing: "writing the report beside",
+        path: report.clone(),
+        source,
+    })?;
+    Ok(report)
+}

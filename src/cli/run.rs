@@ -1,0 +1,613 @@
+//! What every command that runs a runbook shares: the journal, the engine, signals, the report and the end.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
+
+use super::args::{ConsentArgs, OutputArgs, RangeArgs};
+use super::exit::fail;
+use super::failure::{failure, touched};
+use super::{Exit, rehearse, replay};
+use crate::action::{Compared, Context, Fact};
+use crate::engine::{self, End, Engine, Interrupt, Program, Range, SharedJournal};
+use crate::event::{
+    Banner, Event, Mode, Observer, ParityCounts, Plan, StepStatus, StepSummary, Summary,
+};
+use crate::journal::{self, Header, Journal, Record, RunbookText, State};
+use crate::meter::Silent;
+use crate::platform::Platform;
+use crate::platform::local::LocalPlatform;
+use crate::runbook::{self, Loaded};
+use crate::ui::{self, Output};
+
+/// How a run is shown, answered and bounded.
+pub(super) struct Settings {
+    pub output: OutputArgs,
+    pub consent: ConsentArgs,
+    pub range: RangeArgs,
+    pub journal: Option<PathBuf>,
+    pub work_dir: PathBuf,
+}
+
+/// A run that has no journal yet.
+pub(super) struct Beginning {
+    pub loaded: Loaded,
+    pub mode: Mode,
+    pub keys_file: Option<PathBuf>,
+}
+
+const KEYS_FILE: &str = "keys-file";
+
+/// Where the journal of a target is.
+pub(super) fn journal_path(platform: &dyn Platform, named: Option<&PathBuf>) -> PathBuf {
+    named
+        .cloned()
+        .unwrap_or_else(|| platform.run_dir().join("journal.jsonl"))
+}
+
+/// A context that only looks: for commands beside a run.
+pub(super) fn looking(platform: Arc<dyn Platform>, observer: Arc<dyn Observer>) -> Context {
+    context(platform, observer, Uuid::nil(), 3, None)
+}
+
+fn context(
+    platform: Arc<dyn Platform>,
+    observer: Arc<dyn Observer>,
+    run: Uuid,
+    replicas: u32,
+    keys_file: Option<PathBuf>,
+) -> Context {
+    Context {
+        platform,
+        run,
+        replicas,
+        keys_file,
+        earlier_intents: 0,
+        restore_sent: false,
+        meter: Arc::new(Silent),
+        observer,
+        marker: Arc::new(|_| Ok(())),
+        facts: Arc::default(),
+    }
+}
+
+/// Begins a run: a new journal, or none for a dry run.
+pub(super) async fn begin(
+    platform: Arc<LocalPlatform>,
+    beginning: Beginning,
+    settings: Settings,
+) -> Exit {
+    let Beginning {
+        loaded,
+        mode,
+        keys_file,
+    } = beginning;
+    let program = Program::new(&loaded.runbook);
+    if mode == Mode::DryRun {
+        let run = Running {
+            platform,
+            program,
+            loaded,
+            mode,
+            keys_file,
+            journal: None,
+            resumed: false,
+            run: Uuid::now_v7(),
+        };
+        return run.to_the_end(settings).await;
+    }
+    let path = journal_path(platform.as_ref(), settings.journal.as_ref());
+    if let Err(exit) = put_by(&path, &settings.work_dir) {
+        return exit;
+    }
+    let keys_file = match keys_file.map(std::path::absolute).transpose() {
+        Ok(keys_file) => keys_file,
+        Err(error) => return fail(format!("--keys-file: {error}"), &[], Exit::Usage),
+    };
+    let mut inputs = BTreeMap::new();
+    if let Some(file) = &keys_file {
+        inputs.insert(KEYS_FILE.to_owned(), file.display().to_string());
+    }
+    let run = Uuid::now_v7();
+    let header = Header {
+        format: journal::FORMAT,
+        baoctl: env!("CARGO_PKG_VERSION").to_owned(),
+        run,
+        mode,
+        runbook: RunbookText::from(&loaded),
+        target: platform.target(),
+        inputs,
+    };
+    match Journal::create(&path, header) {
+        Ok(journal) => {
+            let journal = Some(Arc::new(Mutex::new(journal)));
+            let run = Running {
+                platform,
+                program,
+                loaded,
+                mode,
+                keys_file,
+                journal,
+                resumed: false,
+                run,
+            };
+            run.to_the_end(settings).await
+        }
+        Err(error) => refused_by_journal(&error, &settings.work_dir),
+    }
+}
+
+/// Makes room for a new journal: one that is finished, or that changed nothing, is kept under its run's id.
+fn put_by(path: &Path, work_dir: &Path) -> Result<(), Exit> {
+    let work_dir = work_dir.display();
+    let resume = format!("baoctl resume --work-dir {work_dir}");
+    match journal::is_locked(path) {
+        Ok(true) => {
+            return Err(refused_by_journal(
+                &journal::Error::Locked {
+                    path: path.to_owned(),
+                    holder: journal::Holder::read(path),
+                },
+                Path::new(&work_dir.to_string()),
+            ));
+        }
+        Ok(false) | Err(journal::Error::Missing { .. }) => {}
+        Err(error) => return Err(fail(error, &[&resume], Exit::Failed)),
+    }
+    let state = match journal::read(path) {
+        Ok(state) => state,
+        Err(journal::Error::Missing { .. } | journal::Error::Empty { .. }) => return Ok(()),
+        Err(error) => {
+            return Err(fail(
+                error,
+                &[&format!("baoctl status --work-dir {work_dir}")],
+                Exit::Preflight,
+            ));
+        }
+    };
+    let Some(header) = state.header() else {
+        return Ok(());
+    };
+    let changed = Loaded::recorded(state.runbook().unwrap_or(&header.runbook))
+        .map_or(true, |loaded| {
+            touched(&Program::new(&loaded.runbook), &state)
+        });
+    if changed && state.finished().is_none() {
+        return Err(fail(
+            format!(
+                "an unfinished run of `{}` is in {}; a second one beside it could destroy data",
+                header.runbook.name,
+                path.display()
+            ),
+            &[&resume, &format!("baoctl status --work-dir {work_dir}")],
+            Exit::Preflight,
+        ));
+    }
+    let kept = path.with_file_name(format!("journal-{}.jsonl", header.run));
+    std::fs::rename(path, &kept).map_err(|error| {
+        fail(
+            format!("cannot keep {}: {error}", kept.display()),
+            &[],
+            Exit::Failed,
+        )
+    })
+}
+
+fn refused_by_journal(error: &journal::Error, work_dir: &Path) -> Exit {
+    let work_dir = work_dir.display();
+    match error {
+        journal::Error::Locked { .. } => fail(
+            error,
+            &[&format!("baoctl lock show --work-dir {work_dir}")],
+            Exit::Locked,
+        ),
+        journal::Error::Missing { .. } | journal::Error::Empty { .. } => fail(
+            error,
+            &[&format!(
+                "baoctl migrate-raft --platform local --work-dir {work_dir}"
+            )],
+            Exit::Usage,
+        ),
+        _ => fail(
+            error,
+            &[&format!("baoctl status --work-dir {work_dir}")],
+            Exit::Failed,
+        ),
+    }
+}
+
+/// Goes on with the target's run.
+pub(super) async fn go_on(
+    platform: Arc<LocalPlatform>,
+    accept_changed: bool,
+    settings: Settings,
+) -> Exit {
+    let path = journal_path(platform.as_ref(), settings.journal.as_ref());
+    let mut journal = match Journal::open(&path) {
+        Ok(journal) => journal,
+        Err(error) => return refused_by_journal(&error, &settings.work_dir),
+    };
+    let Some(header) = journal.state().header().cloned() else {
+        return fail("the journal has no first record", &[], Exit::Failed);
+    };
+    if header.target != platform.target() {
+        return fail(
+            format!(
+                "the journal is of {} in {}, not of this target",
+                header.target.release, header.target.context
+            ),
+            &["baoctl status"],
+            Exit::Preflight,
+        );
+    }
+    let recorded = journal
+        .state()
+        .runbook()
+        .cloned()
+        .unwrap_or_else(|| header.runbook.clone());
+    let (loaded, changed) = match the_runbook(&recorded, journal.state(), accept_changed) {
+        Ok(found) => found,
+        Err(exit) => return exit,
+    };
+    if journal.state().finished().is_some() {
+        ui::line("this run is finished; nothing is left to do");
+        return Exit::Done;
+    }
+    let resumed = Record::Resumed {
+        baoctl: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        runbook: changed.then(|| RunbookText::from(&loaded)),
+    };
+    if let Err(error) = journal.append(resumed) {
+        return refused_by_journal(&error, &settings.work_dir);
+    }
+    Running {
+        platform,
+        program: Program::new(&loaded.runbook),
+        loaded,
+        mode: header.mode,
+        keys_file: header.inputs.get(KEYS_FILE).map(PathBuf::from),
+        journal: Some(Arc::new(Mutex::new(journal))),
+        resumed: true,
+        run: header.run,
+    }
+    .to_the_end(settings)
+    .await
+}
+
+/// The runbook a resumed run follows: the recorded one, or an edited one that was accepted. True when it is another.
+fn the_runbook(
+    recorded: &RunbookText,
+    state: &State,
+    accept_changed: bool,
+) -> Result<(Loaded, bool), Exit> {
+    let as_recorded = || Loaded::recorded(recorded).map_err(|error| fail(error, &[], Exit::Failed));
+    let now = match &recorded.file {
+        Some(file) => Loaded::file(file),
+        None => Loaded::named(&recorded.name),
+    };
+    let now = match now {
+        Ok(now) if now.sha256 == recorded.sha256 => return Ok((now, false)),
+        Ok(now) => now,
+        // A file that is gone is no edit: the journal has the text.
+        Err(runbook::Error::Read { .. } | runbook::Error::Unknown { .. }) => {
+            return Ok((as_recorded()?, false));
+        }
+        Err(error) => {
+            return Err(fail(
+                error,
+                &["baoctl runbook validate FILE"],
+                Exit::Preflight,
+            ));
+        }
+    };
+    let contradictions = now.runbook.contradictions(state);
+    if accept_changed && contradictions.is_empty() {
+        return Ok((now, true));
+    }
+    let why = if contradictions.is_empty() {
+        String::new()
+    } else {
+        format!("\n{}", contradictions.join("\n"))
+    };
+    Err(fail(
+        format!(
+            "the runbook `{}` was edited since the run began; nothing was changed\n{}{why}",
+            recorded.name,
+            runbook::diff(&recorded.text, &now.text)
+        ),
+        &[
+            "baoctl resume --accept-changed-runbook",
+            "put the runbook back as it was, then: baoctl resume",
+        ],
+        Exit::Preflight,
+    ))
+}
+
+/// A run with all that it needs.
+struct Running {
+    platform: Arc<LocalPlatform>,
+    program: Program,
+    loaded: Loaded,
+    mode: Mode,
+    keys_file: Option<PathBuf>,
+    journal: Option<SharedJournal>,
+    resumed: bool,
+    run: Uuid,
+}
+
+impl Running {
+    async fn to_the_end(self, settings: Settings) -> Exit {
+        let output = Output::detect(
+            settings.output.json,
+            settings.output.quiet,
+            settings.output.verbose,
+        );
+        let observer = output.observer();
+        let target = self.platform.target();
+        let mut ctx = context(
+            self.platform.clone(),
+            observer.clone(),
+            self.run,
+            self.loaded.runbook.replicas,
+            self.keys_file.clone(),
+        );
+        if let Some(journal) = &self.journal {
+            let marks = journal.clone();
+            let listener = observer.clone();
+            ctx.marker = Arc::new(move |mark| {
+                let mut journal = marks.lock().unwrap_or_else(PoisonError::into_inner);
+                journal
+                    .append(Record::Mark { mark })
+                    .map_err(|error| error.to_string())?;
+                listener.observe(&match (mark, journal.state().outage_seconds()) {
+                    (journal::Mark::OutageStarted, _) => Event::OutageStarted,
+                    (journal::Mark::OutageEnded, seconds) => Event::OutageEnded {
+                        seconds: seconds.unwrap_or_default(),
+                    },
+                });
+                Ok(())
+            });
+        }
+        self.introduce(&ctx, observer.as_ref());
+        let platform = self.platform;
+        let rehearsal = self.mode == Mode::Rehearsal;
+        let consent = settings.consent;
+        // A rehearsal's server is its own: there is nobody to ask on whose behalf.
+        let word = consent
+            .confirm_outage
+            .or_else(|| rehearsal.then(|| target.namespace.clone()));
+        let mut engine = Engine {
+            program: self.program,
+            range: Range {
+                from: settings.range.from,
+                until: settings.range.until,
+            },
+            ctx,
+            journal: self.journal.clone(),
+            observer: observer.clone(),
+            operator: Arc::new(output.prompt(consent.yes || rehearsal, word)),
+            interrupt: listen(),
+            outage_word: target.namespace,
+        };
+        let end = engine.run().await;
+        let state = self.journal.as_ref().map(|journal| {
+            journal
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .state()
+                .clone()
+        });
+        let journal_path = self.journal.as_ref().map(|journal| {
+            journal
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .path()
+                .to_owned()
+        });
+        let report = journal_path
+            .as_ref()
+            .and_then(|path| replay::write_report(path).ok());
+        let exit = match end {
+            Err(error) => tell_failure(
+                &error,
+                &engine,
+                state.as_ref(),
+                &settings.work_dir,
+                observer.as_ref(),
+            ),
+            Ok(End::Planned) => {
+                ui_note(observer.as_ref(), "dry run: nothing was changed");
+                Exit::Done
+            }
+            Ok(End::Reached(step)) => {
+                ui_note(
+                    observer.as_ref(),
+                    &format!(
+                        "stopped after the step `{step}`, as asked; `baoctl resume --work-dir {}` goes on",
+                        settings.work_dir.display()
+                    ),
+                );
+                Exit::Done
+            }
+            Ok(End::Finished) => match checked(&platform, rehearsal).await {
+                Err(why) => fail(why, &["baoctl status"], Exit::Failed),
+                Ok(facts) => {
+                    if let Some(state) = &state {
+                        observer.observe(&Event::Summary(summary(
+                            &engine.program,
+                            state,
+                            report,
+                            journal_path,
+                            facts,
+                        )));
+                    }
+                    Exit::Done
+                }
+            },
+        };
+        output.finish();
+        exit
+    }
+
+    fn introduce(&self, ctx: &Context, observer: &dyn Observer) {
+        let path = self.journal.as_ref().map(|journal| {
+            journal
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .path()
+                .display()
+                .to_string()
+        });
+        let server = self
+            .platform
+            .members()
+            .first()
+            .and_then(|first| {
+                self.platform
+                    .status()
+                    .ok()?
+                    .into_iter()
+                    .find(|server| server.name == *first)
+            })
+            .map_or_else(String::new, |server| server.address);
+        observer.observe(&Event::Banner(Banner {
+            baoctl: env!("CARGO_PKG_VERSION").to_owned(),
+            run: self.run.to_string(),
+            mode: self.mode,
+            runbook: self.program.name.clone(),
+            target: self.platform.target(),
+            server,
+            journal: path,
+            resumed: self.resumed,
+        }));
+        let guard = self
+            .journal
+            .as_ref()
+            .map(|journal| journal.lock().unwrap_or_else(PoisonError::into_inner));
+        let plan: Plan = engine::plan(
+            &self.program,
+            ctx,
+            guard.as_deref().map(Journal::state),
+            None,
+            notes(&self.program.name),
+        );
+        drop(guard);
+        observer.observe(&Event::Plan(plan));
+    }
+}
+
+/// What only a rehearsal can check: its own sample data, through each member.
+async fn checked(
+    platform: &LocalPlatform,
+    rehearsal: bool,
+) -> Result<BTreeMap<String, String>, String> {
+    if !rehearsal {
+        return Ok(BTreeMap::new());
+    }
+    rehearse::epilogue(platform)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+fn notes(runbook: &str) -> Vec<String> {
+    if runbook == "migrate-raft" {
+        vec!["`--runbook migrate-raft-fast` restores before it joins: a shorter outage, and no voter is ever on throwaway data".to_owned()]
+    } else {
+        Vec::new()
+    }
+}
+
+fn ui_note(observer: &dyn Observer, message: &str) {
+    observer.observe(&Event::Note {
+        level: crate::event::Level::Info,
+        message: message.to_owned(),
+    });
+}
+
+fn tell_failure(
+    error: &engine::Error,
+    engine: &Engine,
+    state: Option<&State>,
+    work_dir: &Path,
+    observer: &dyn Observer,
+) -> Exit {
+    let touched = state.is_some_and(|state| touched(&engine.program, state));
+    observer.observe(&Event::Failed(failure(
+        error,
+        &engine.program,
+        state,
+        work_dir,
+    )));
+    super::failure::exit_of(error, touched)
+}
+
+/// The last event of a run, made from its journal so that it covers every process of it.
+pub(super) fn summary(
+    program: &Program,
+    state: &State,
+    report: Option<PathBuf>,
+    journal: Option<PathBuf>,
+    facts: BTreeMap<String, String>,
+) -> Summary {
+    let compared: Option<Compared> = state
+        .fact(Compared::NAME)
+        .and_then(|value| serde_json::from_value(value.clone()).ok());
+    let worst = compared.as_ref().map(|compared| {
+        compared
+            .by_leader
+            .values()
+            .copied()
+            .max_by_key(|counts| (counts.missing + counts.unexplained, counts.volatile))
+            .unwrap_or_default()
+    });
+    Summary {
+        entries: compared.as_ref().map_or(0, |compared| compared.entries),
+        parity: worst.unwrap_or(ParityCounts::default()),
+        compared: compared
+            .map(|compared| compared.by_leader.into_keys().collect())
+            .unwrap_or_default(),
+        outage_seconds: state.outage_seconds(),
+        outage_parts: state.outage_parts(),
+        steps: program
+            .steps
+            .iter()
+            .map(|step| StepSummary {
+                id: step.id.clone(),
+                status: if (0..step.units.len()).all(|index| state.done(&step.id, index).is_some())
+                {
+                    StepStatus::Done
+                } else {
+                    StepStatus::Pending
+                },
+                seconds: state.step_seconds(&step.id),
+            })
+            .collect(),
+        report: report.map(|path| path.display().to_string()),
+        journal: journal.map(|path| path.display().to_string()),
+        facts,
+    }
+}
+
+/// Ctrl-C and its kin, counted.
+fn listen() -> Interrupt {
+    let interrupt = Interrupt::default();
+    for (kind, number) in [
+        (SignalKind::interrupt(), 2),
+        (SignalKind::terminate(), 15),
+        (SignalKind::hangup(), 1),
+    ] {
+        if let Ok(mut stream) = signal(kind) {
+            let interrupt = interrupt.clone();
+            tokio::spawn(async move {
+                while stream.recv().await.is_some() {
+                    interrupt.raise(number);
+                }
+            });
+        }
+    }
+    interrupt
+}

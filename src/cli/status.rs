@@ -1,0 +1,175 @@
+//! `baoctl status`.
+
+use serde_json::json;
+
+use super::args::TargetArgs;
+use super::exit::fail;
+use super::migrate_raft::open;
+use super::{Exit, failure, run};
+use crate::bao::{Node, SealStatus};
+use crate::engine::Program;
+use crate::journal::{self, State};
+use crate::platform::Platform;
+use crate::platform::local::LocalPlatform;
+use crate::runbook::Loaded;
+use crate::ui;
+
+/// Tell where a migration stands and what each server says; changes nothing and needs no journal
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What one member says of itself.
+struct Row {
+    member: String,
+    process: String,
+    says: Option<SealStatus>,
+    role: String,
+}
+
+pub(super) async fn run(args: Args) -> Exit {
+    let platform = match open(&args.target) {
+        Ok(platform) => platform,
+        Err(exit) => return exit,
+    };
+    let path = run::journal_path(&platform, args.target.journal.as_ref());
+    let state = match journal::read(&path) {
+        Ok(state) => Some(state),
+        Err(journal::Error::Missing { .. } | journal::Error::Empty { .. }) => None,
+        Err(error) => return fail(error, &["baoctl lock show"], Exit::Failed),
+    };
+    let mut rows = Vec::new();
+    for member in platform.members() {
+        rows.push(look(&platform, member).await);
+    }
+    let running = journal::is_locked(&path).unwrap_or(false);
+    if args.json {
+        print_json(&platform, state.as_ref(), running, &rows);
+    } else {
+        print_text(&platform, state.as_ref(), running, &rows);
+    }
+    Exit::Done
+}
+
+async fn look(platform: &LocalPlatform, member: String) -> Row {
+    let process = match platform.instance(&member).await {
+        Ok(Some(instance)) => instance.id,
+        Ok(None) => "stopped".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let node = platform.http_node(&member).ok();
+    let (mut says, mut role) = (None, "-".to_owned());
+    if let Some(node) = node.filter(|_| process != "stopped") {
+        says = node.seal_status().await.ok();
+        role = node.health().await.map_or_else(
+            |_| "unreachable".to_owned(),
+            |health| format!("{health:?}").to_lowercase(),
+        );
+    }
+    Row {
+        member,
+        process,
+        says,
+        role,
+    }
+}
+
+/// The run in words: how far, what was left in the middle, and where that leaves the clients.
+fn standing(state: &State) -> Vec<String> {
+    let Some(loaded) = state.runbook().and_then(|text| Loaded::recorded(text).ok()) else {
+        return Vec::new();
+    };
+    let program = Program::new(&loaded.runbook);
+    let done = program
+        .steps
+        .iter()
+        .take_while(|step| (0..step.units.len()).all(|index| state.done(&step.id, index).is_some()))
+        .count();
+    let mut lines = vec![format!("{} of {} steps done", done, program.steps.len())];
+    if let Some(step) = program.steps.get(done) {
+        lines.push(format!("next step: {} ({})", step.id, step.title));
+    }
+    lines.extend(state.open_intents().map(|((step, _), action)| {
+        format!("begun and not known to be done: {} in {step}", action.kind)
+    }));
+    lines.push(failure::changed(&program, Some(state)));
+    lines
+}
+
+fn print_text(platform: &LocalPlatform, state: Option<&State>, running: bool, rows: &[Row]) {
+    let target = platform.target();
+    ui::line(&format!(
+        "{} in {} ({})",
+        target.release, target.context, target.platform
+    ));
+    match state.and_then(|state| state.header().map(|header| (state, header))) {
+        None => ui::line("no run has a journal here"),
+        Some((state, header)) => {
+            let word = match (state.finished().is_some(), running) {
+                (true, _) => "finished",
+                (false, true) => "running",
+                (false, false) => "stopped; `baoctl resume` goes on",
+            };
+            ui::line(&format!(
+                "run {} of {}: {word}",
+                header.run, header.runbook.name
+            ));
+            for line in standing(state) {
+                ui::line(&format!("  {line}"));
+            }
+            if let Some(seconds) = state.outage_seconds() {
+                ui::line(&format!("  outage {seconds:.1} s"));
+            }
+        }
+    }
+    ui::line("");
+    ui::line(&format!(
+        "{:<12} {:<9} {:<8} {:<14} {}",
+        "MEMBER", "STORAGE", "SEALED", "ROLE", "CLUSTER"
+    ));
+    for row in rows {
+        let (storage, sealed, cluster) = row.says.as_ref().map_or(("-", "-", "-"), |says| {
+            (
+                says.storage_type.as_str(),
+                if says.sealed { "sealed" } else { "no" },
+                says.cluster_id.as_deref().unwrap_or("-"),
+            )
+        });
+        let role = if row.process == "stopped" {
+            "stopped"
+        } else {
+            row.role.as_str()
+        };
+        ui::line(&format!(
+            "{:<12} {storage:<9} {sealed:<8} {role:<14} {cluster}",
+            row.member
+        ));
+    }
+}
+
+fn print_json(platform: &LocalPlatform, state: Option<&State>, running: bool, rows: &[Row]) {
+    let run = state.and_then(|state| {
+        let header = state.header()?;
+        Some(json!({
+            "run": header.run,
+            "runbook": header.runbook.name,
+            "finished": state.finished().is_some(),
+            "running": running,
+            "standing": standing(state),
+            "outage_seconds": state.outage_seconds(),
+        }))
+    });
+    let members: Vec<_> = rows
+        .iter()
+        .map(|row| json!({"member": row.member, "process": row.process, "role": row.role, "seal_status": row.says}))
+        .collect();
+    ui::line(
+        &json!({"version": 1, "target": platform.target(), "run": run, "members": members})
+            .to_string(),
+    );
+}
