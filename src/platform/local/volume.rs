@@ -16,15 +16,6 @@ const NOT_DATA: [&str; 2] = ["_lock", "_migration"];
 
 /// Looks at the data folder.
 pub(super) fn look(data: &Path) -> Result<Volume> {
-    if !exists(data)? {
-        return Ok(Volume {
-            exists: false,
-            file_tree: false,
-            raft_files: false,
-            aside: Vec::new(),
-            free_bytes: 0,
-        });
-    }
     let mut raft_files = false;
     for name in RAFT {
         raft_files |= exists(&data.join(name))?;
@@ -34,10 +25,15 @@ pub(super) fn look(data: &Path) -> Result<Volume> {
         .filter(|name| name.starts_with(ASIDE))
         .collect();
     aside.sort_unstable();
+    // A member that never started has no folder yet: its room is that of where the folder will be.
+    let mut place = data;
+    while let (false, Some(parent)) = (exists(place)?, place.parent()) {
+        place = parent;
+    }
     let room =
-        rustix::fs::statvfs(data).map_err(|error| files::io("measuring", data)(error.into()))?;
+        rustix::fs::statvfs(place).map_err(|error| files::io("measuring", place)(error.into()))?;
     Ok(Volume {
-        exists: true,
+        exists: exists(data)?,
         file_tree: has_tree(&data.join("core"))?,
         raft_files,
         aside,
