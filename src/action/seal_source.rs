@@ -83,6 +83,7 @@ impl Action for SealSource {
         ctx.mark(Mark::OutageStarted)?;
         if let Err(error) = node.seal(&token, &armed).await {
             if !error.outcome_unknown() {
+                ctx.mark(Mark::OutageAverted)?;
                 return Err(error.into());
             }
             ctx.until(
