@@ -201,7 +201,7 @@ async fn put_by_earlier(work_dir: &Path, discard: bool) -> Result<(), Exit> {
             Exit::Preflight,
         ));
     }
-    let removed = match earlier.stop_all().await {
+    let removed = match earlier.kill_all().await {
         Ok(()) => std::fs::remove_dir_all(work_dir).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
@@ -264,7 +264,7 @@ async fn source(args: &Args, bao: &Path, output: &Output) -> Result<LocalPlatfor
         Err(error) => {
             let error: crate::platform::Error = error;
             // Nothing but this process' own sample is in there.
-            let _ = platform.stop_all().await;
+            let _ = platform.kill_all().await;
             let _ = std::fs::remove_dir_all(&args.work_dir);
             Err(fail(error, &another, Exit::Failed))
         }
@@ -298,7 +298,7 @@ pub(super) async fn epilogue(
     }
     let head = ("rehearsal", "clear-up", "stop the servers");
     told(observer, head, async |_| {
-        platform.stop_all().await?;
+        platform.kill_all().await?;
         for member in platform.members() {
             let data = platform.work_dir().join("nodes").join(&member).join("data");
             let _ = std::fs::remove_dir_all(data);
