@@ -399,7 +399,7 @@ impl Engine {
             };
             match applied {
                 Ok(Outcome::Done(evidence)) => {
-                    self.confirm_effect(step, unit, &ctx, &evidence).await?;
+                    self.confirm_effect(step, index, unit, &evidence).await?;
                     self.result(step, index, unit, ActionStatus::Done, started, evidence)?;
                     return Ok(Went::On);
                 }
@@ -411,7 +411,7 @@ impl Engine {
                         kind: unit.kind.to_owned(),
                         why: source.to_string(),
                     })?;
-                    ctx.earlier_intents += 1;
+                    ctx = self.context(step, index, unit);
                     if !self.worth_another(unit, &ctx, &source).await || redo == REDOS {
                         return Err(failed(step, unit, source));
                     }
@@ -498,15 +498,15 @@ impl Engine {
     async fn confirm_effect(
         &self,
         step: &Step,
+        index: usize,
         unit: &Unit,
-        ctx: &Context,
         evidence: &Evidence,
     ) -> Result<()> {
         if unit.effect == Effect::Read {
             return Ok(());
         }
-        let mut after = ctx.clone();
-        after.earlier_intents += 1;
+        // As a resumed run would look, and with what the action found out.
+        let after = self.context(step, index, unit);
         after
             .facts
             .lock()
