@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::cluster::{await_active, instances, unseal};
+use super::cluster::{active, await_active, instances, unseal};
 use super::keys::Keys;
 use super::{
     Action, Context, Error, Evidence, Key, Look, Members, Observation, Outcome, Restored, Result,
@@ -103,6 +103,10 @@ impl Action for Unseal {
             if status.sealed || (expected.is_some() && status.cluster_id != expected) {
                 return Ok(Observation::Pending);
             }
+        }
+        // The followers have a leader, else they could not have joined; the first one has yet to become it.
+        if self.members != Members::Followers && active(ctx).await?.is_none() {
+            return Ok(Observation::Pending);
         }
         if self.key == Key::Old && ctx.find::<Restored>().is_none() {
             return Ok(Observation::Conflict(
