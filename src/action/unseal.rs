@@ -113,6 +113,10 @@ impl Action for Unseal {
                 "the members are unsealed although nothing was restored yet".to_owned(),
             ));
         }
+        if self.key == Key::Old && ctx.outage_open {
+            // A killed run unsealed them and did not come to note that the outage has ended.
+            return Ok(Observation::Pending);
+        }
         Ok(Observation::Done(self.evidence(ctx).await?))
     }
 

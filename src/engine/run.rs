@@ -204,6 +204,7 @@ impl Engine {
             ctx.restore_sent = state.actions().values().any(|action| {
                 action.kind == RESTORE && (action.open_intent || action.done.is_some())
             });
+            ctx.outage_open = state.outage_started().is_some() && state.outage_ended().is_none();
             *ctx.facts.lock().unwrap_or_else(PoisonError::into_inner) = state
                 .facts()
                 .map(|(name, fact)| (name.to_owned(), fact.value.clone()))
