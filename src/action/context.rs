@@ -35,6 +35,8 @@ pub struct Context {
     pub earlier_intents: u32,
     /// A restore was sent, or may have been, since the last rewind.
     pub restore_sent: bool,
+    /// The journal has the outage's beginning and not its end.
+    pub outage_open: bool,
     /// Tells how far the running action is.
     pub meter: SharedMeter,
     /// Hears of checks and notes.

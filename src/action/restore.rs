@@ -13,8 +13,8 @@ use super::cluster::{active, instances};
 use super::context::blocking;
 use super::keys::Keys;
 use super::{
-    Action, Context, Error, Evidence, FinalCopied, Look, Observation, Outcome, Restored, Result,
-    Source, Throwaway, Voters,
+    Action, Context, Error, Evidence, FinalCopied, Observation, Outcome, Restored, Result, Source,
+    Throwaway, Voters,
 };
 use crate::armed::Armed;
 use crate::bao::SealStatus;
@@ -42,6 +42,8 @@ enum Scene {
     Broken(String),
 }
 
+/// A server that has taken a whole snapshot does not answer, or seals itself, within this time.
+const SHOWS: Duration = Duration::from_secs(30);
 /// Time for the voters to seal themselves after an accepted restore, beside what the data needs.
 const SEALING: Duration = Duration::from_mins(3);
 
@@ -95,6 +97,26 @@ async fn scene(ctx: &Context) -> Result<Scene> {
     )
 }
 
+/// The scene once a restore that was sent has shown. One that a killed run sent may still be under way, and for a while
+/// every voter looks untouched then.
+async fn settled(ctx: &Context) -> Result<Scene> {
+    let started = Instant::now();
+    loop {
+        let seen = scene(ctx).await?;
+        let patience = match &seen {
+            Scene::Sealed(_) | Scene::Broken(_) => return Ok(seen),
+            Scene::Throwaway => SHOWS,
+            Scene::Sealing(_) => SEALING,
+        };
+        if started.elapsed() >= patience {
+            return Ok(seen);
+        }
+        ctx.meter
+            .waiting("the restore that was sent before to show");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
 fn words(members: &[String]) -> String {
     if members.is_empty() {
         "none".to_owned()
@@ -121,41 +143,24 @@ impl Action for Restore {
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
-        if ctx.earlier_intents == 0 {
+        if !ctx.restore_sent {
             return Ok(Observation::Pending);
         }
-        // A restore that a killed process sent may still be under way: it shows within seconds.
-        let settled = ctx
-            .until(
-                "the restore that was sent to show",
-                Duration::from_secs(30),
-                Duration::from_millis(500),
-                async || {
-                    Ok(match scene(ctx).await? {
-                        Scene::Sealing(seen) => Look::NotYet(seen),
-                        scene => Look::Ready(scene),
-                    })
-                },
-            )
-            .await;
-        Ok(match settled {
-            Ok(Scene::Throwaway) => Observation::Pending,
-            Ok(Scene::Sealed(restored)) => Observation::Done(evidence(&restored)),
-            Ok(Scene::Broken(seen)) | Err(Error::Stuck { last: seen, .. }) => {
-                Observation::Redo(format!(
-                    "the restore did not reach every voter ({seen}). Unsealing now would serve an empty cluster: all members \
+        Ok(match settled(ctx).await? {
+            Scene::Throwaway => Observation::Pending,
+            Scene::Sealed(restored) => Observation::Done(evidence(&restored)),
+            Scene::Broken(seen) | Scene::Sealing(seen) => Observation::Redo(format!(
+                "the restore did not reach every voter ({seen}). Unsealing now would serve an empty cluster: all members \
                  are stopped, their raft files are moved aside, and the run goes back to `{}`. The file tree, the \
                  copies of it and the old key are untouched",
-                    self.rewind_to
-                ))
-            }
-            Ok(Scene::Sealing(_)) => Observation::Pending,
-            Err(error) => return Err(error),
+                self.rewind_to
+            )),
         })
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
-        if ctx.earlier_intents > 0
+        if ctx.restore_sent
+            && scene(ctx).await? != Scene::Throwaway
             && let Observation::Redo(why) = self.observe(ctx).await?
         {
             begin_anew(ctx, &armed).await?;

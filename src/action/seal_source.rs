@@ -54,6 +54,8 @@ impl Action for SealSource {
         }
         let status = ctx.node(&first)?.seal_status().await?;
         Ok(match (status.sealed, ctx.earlier_intents > 0) {
+            // A try whose answer was not heard leaves a drain that may still write: that is awaited first.
+            (true, true) if ctx.find::<Frozen>().is_none() => Observation::Pending,
             (true, true) => Observation::Done(evidence(ctx, &first).await?),
             (true, false) => Observation::Conflict(format!(
                 "{first} is sealed already, and not by this run; unseal it first"
@@ -64,6 +66,11 @@ impl Action for SealSource {
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         let first = ctx.first()?;
+        let node = ctx.node(&first)?;
+        if ctx.earlier_intents > 0 && node.seal_status().await?.sealed {
+            settle(ctx, &first).await?;
+            return Ok(evidence(ctx, &first).await?.into());
+        }
         let proof: Proof = ctx.fact()?;
         let age = jiff::Timestamp::now().duration_since(proof.at);
         if age.unsigned_abs() > PROOF_VALID {
@@ -78,7 +85,6 @@ impl Action for SealSource {
                 "the release is no longer configured for file storage; nothing was sealed",
             ));
         }
-        let node = ctx.node(&first)?;
         let token = Keys::old(ctx).await?.token;
         ctx.mark(Mark::OutageStarted)?;
         if let Err(error) = node.seal(&token, &armed).await {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::cluster::{await_active, instances, unseal};
+use super::cluster::{active, await_active, instances, unseal};
 use super::keys::Keys;
 use super::{
     Action, Context, Error, Evidence, Key, Look, Members, Observation, Outcome, Restored, Result,
@@ -120,10 +120,18 @@ impl Action for Unseal {
                 return Ok(Observation::Pending);
             }
         }
+        // The followers have a leader, else they could not have joined; the first one has yet to become it.
+        if self.members != Members::Followers && active(ctx).await?.is_none() {
+            return Ok(Observation::Pending);
+        }
         if self.key == Key::Old && ctx.find::<Restored>().is_none() {
             return Ok(Observation::Conflict(
                 "the members are unsealed although nothing was restored yet".to_owned(),
             ));
+        }
+        if self.key == Key::Old && ctx.outage_open {
+            // A killed run unsealed them and did not come to note that the outage has ended.
+            return Ok(Observation::Pending);
         }
         Ok(Observation::Done(self.evidence(ctx).await?))
     }

@@ -68,6 +68,7 @@ fn context(
         keys_file,
         earlier_intents: 0,
         restore_sent: false,
+        outage_open: false,
         meter: Arc::new(Silent),
         observer,
         marker: Arc::new(|_| Ok(())),

@@ -204,6 +204,7 @@ impl Engine {
             ctx.restore_sent = state.actions().values().any(|action| {
                 action.kind == RESTORE && (action.open_intent || action.done.is_some())
             });
+            ctx.outage_open = state.outage_started().is_some() && state.outage_ended().is_none();
             *ctx.facts.lock().unwrap_or_else(PoisonError::into_inner) = state
                 .facts()
                 .map(|(name, fact)| (name.to_owned(), fact.value.clone()))
@@ -407,7 +408,7 @@ impl Engine {
             };
             match applied {
                 Ok(Outcome::Done(evidence)) => {
-                    self.confirm_effect(step, unit, &ctx, &evidence).await?;
+                    self.confirm_effect(step, index, unit, &evidence).await?;
                     self.result(step, index, unit, ActionStatus::Done, started, evidence)?;
                     return Ok(Went::On);
                 }
@@ -419,7 +420,7 @@ impl Engine {
                         kind: unit.kind.to_owned(),
                         why: source.to_string(),
                     })?;
-                    ctx.earlier_intents += 1;
+                    ctx = self.context(step, index, unit);
                     if !self.worth_another(unit, &ctx, &source).await || redo == REDOS {
                         return Err(failed(step, unit, source));
                     }
@@ -506,15 +507,15 @@ impl Engine {
     async fn confirm_effect(
         &self,
         step: &Step,
+        index: usize,
         unit: &Unit,
-        ctx: &Context,
         evidence: &Evidence,
     ) -> Result<()> {
         if unit.effect == Effect::Read {
             return Ok(());
         }
-        let mut after = ctx.clone();
-        after.earlier_intents += 1;
+        // As a resumed run would look, and with what the action found out.
+        let after = self.context(step, index, unit);
         after
             .facts
             .lock()
