@@ -19,6 +19,7 @@ use super::{
     Source,
 };
 use crate::armed::Armed;
+use crate::bao::Error as NodeError;
 use crate::event::{Level, ParityCounts};
 use crate::platform::{Applicability, Part};
 use crate::storage::archive::ArchiveDigests;
@@ -144,7 +145,13 @@ async fn pass_on(
 }
 
 async fn bring_back(ctx: &Context, member: &str, old: &Keys, armed: &Armed) -> Result<()> {
-    if ctx.platform.instance(member).await?.is_none() {
+    // One that was asked to stop by a process that died then may be on its way down: it runs and does not answer.
+    let gone = ctx.platform.instance(member).await?.is_none()
+        || matches!(
+            ctx.node(member)?.seal_status().await,
+            Err(NodeError::Unreachable { .. })
+        );
+    if gone {
         ctx.platform.replace(member, armed).await?;
     }
     unseal(ctx, ctx.node(member)?.as_ref(), old, armed).await

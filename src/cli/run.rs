@@ -22,7 +22,7 @@ use crate::meter::Silent;
 use crate::platform::Platform;
 use crate::platform::local::LocalPlatform;
 use crate::runbook::{self, Loaded};
-use crate::ui::{self, Output};
+use crate::ui::Output;
 
 /// How a run is shown, answered and bounded.
 pub(super) struct Settings {
@@ -254,10 +254,6 @@ pub(super) async fn go_on(
         Ok(found) => found,
         Err(exit) => return exit,
     };
-    if journal.state().finished().is_some() {
-        ui::line("this run is finished; nothing is left to do");
-        return Exit::Done;
-    }
     let resumed = Record::Resumed {
         baoctl: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
