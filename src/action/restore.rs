@@ -40,6 +40,8 @@ enum Scene {
     Sealed(Restored),
     /// Neither: it did not reach every voter.
     Broken(String),
+    /// A voter serves a cluster that is not of this run.
+    Foreign(String),
 }
 
 /// A server that has taken a whole snapshot does not answer, or seals itself, within this time.
@@ -50,6 +52,7 @@ const SEALING: Duration = Duration::from_mins(3);
 async fn scene(ctx: &Context) -> Result<Scene> {
     let before: Voters = ctx.fact()?;
     let throwaway: Throwaway = ctx.fact()?;
+    let source: Source = ctx.fact()?;
     let now = instances(ctx).await?;
     let (mut sealed, mut unsealed, mut absent) = (Vec::new(), Vec::new(), Vec::new());
     for (member, instance) in &before.instances {
@@ -60,14 +63,21 @@ async fn scene(ctx: &Context) -> Result<Scene> {
         // The server answers late while it swaps its data in: that is no dead member.
         match ctx.node(member)?.seal_status().await {
             Ok(SealStatus { sealed: true, .. }) => sealed.push(member.clone()),
+            // Somebody was quicker with the old key: it opens only what was restored.
+            Ok(SealStatus { cluster_id, .. })
+                if cluster_id.as_ref() == Some(&source.cluster_id) =>
+            {
+                sealed.push(member.clone());
+            }
             Ok(SealStatus { cluster_id, .. })
                 if cluster_id.as_ref() == Some(&throwaway.cluster_id) =>
             {
                 unsealed.push(member.clone());
             }
             Ok(status) => {
-                return Ok(Scene::Broken(format!(
-                    "{member} is unsealed as cluster {}, which is not the throwaway one",
+                return Ok(Scene::Foreign(format!(
+                    "{member} is unsealed as cluster {}, which is neither the throwaway one nor the source's: find out \
+                     whose it is",
                     status.cluster_id.unwrap_or_default()
                 )));
             }
@@ -104,7 +114,7 @@ async fn settled(ctx: &Context) -> Result<Scene> {
     loop {
         let seen = scene(ctx).await?;
         let patience = match &seen {
-            Scene::Sealed(_) | Scene::Broken(_) => return Ok(seen),
+            Scene::Sealed(_) | Scene::Broken(_) | Scene::Foreign(_) => return Ok(seen),
             Scene::Throwaway => SHOWS,
             Scene::Sealing(_) => SEALING,
         };
@@ -114,6 +124,14 @@ async fn settled(ctx: &Context) -> Result<Scene> {
         ctx.meter
             .waiting("the restore that was sent before to show");
         tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+fn stuck(last: String, started: Instant) -> Error {
+    Error::Stuck {
+        what: "every voter to seal itself after the restore".to_owned(),
+        last,
+        after: started.elapsed(),
     }
 }
 
@@ -149,6 +167,7 @@ impl Action for Restore {
         Ok(match settled(ctx).await? {
             Scene::Throwaway => Observation::Pending,
             Scene::Sealed(restored) => Observation::Done(evidence(&restored)),
+            Scene::Foreign(seen) => Observation::Conflict(seen),
             Scene::Broken(seen) | Scene::Sealing(seen) => Observation::Redo(format!(
                 "the restore did not reach every voter ({seen}). Unsealing now would serve an empty cluster: all members \
                  are stopped, their raft files are moved aside, and the run goes back to `{}`. The file tree, the \
@@ -189,11 +208,10 @@ impl Action for Restore {
                 Scene::Sealed(restored) if restored.sealed.contains(&leader) => {
                     return Ok(evidence(&restored).into());
                 }
-                Scene::Sealed(_) | Scene::Broken(_) => {
-                    return Err(Error::refused(
-                        "the leader went away during the restore, or a voter left it",
-                    ));
+                Scene::Sealed(Restored { absent, .. }) => {
+                    return Err(stuck(format!("{} went away", words(&absent)), started));
                 }
+                Scene::Broken(seen) | Scene::Foreign(seen) => return Err(stuck(seen, started)),
                 Scene::Throwaway => ctx
                     .meter
                     .waiting("every voter to seal itself: none has yet"),
@@ -202,11 +220,7 @@ impl Action for Restore {
                     .waiting(&format!("every voter to seal itself: {seen}")),
             }
             if started.elapsed() > SEALING {
-                return Err(Error::Stuck {
-                    what: "every voter to seal itself after the restore".to_owned(),
-                    last: "see `baoctl status`".to_owned(),
-                    after: SEALING,
-                });
+                return Err(stuck("see `baoctl status`".to_owned(), started));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
