@@ -438,6 +438,8 @@ impl Engine {
     async fn worth_another(&self, unit: &Unit, ctx: &Context, source: &action::Error) -> bool {
         match unit.effect {
             Effect::Read => source.is_transient(),
+            // Nothing was done, so that whatever there is to clear is not of this try.
+            Effect::NoBlindRepeat if matches!(source, action::Error::Refused { .. }) => false,
             Effect::NoBlindRepeat => matches!(
                 unit.action.observe(ctx).await,
                 Ok(Observation::Redo(_) | Observation::Done(_))
