@@ -17,7 +17,8 @@ use baoctl::event::Effect;
 use baoctl::journal::Record;
 use baoctl::platform::StorageKind;
 use baoctl::runbook::Loaded;
-use scripted::{Consent, Doom, Ended, Fate, Lab, Loss, Mishap, Shares, in_virtual_time};
+use scripted::{Consent, Doom, Ended, Fate, KeySet, Lab, Loss, Mishap, Shares};
+use scripted::{in_virtual_time, tree};
 
 const RUNBOOKS: [&str; 2] = ["migrate-raft", "migrate-raft-fast"];
 const ONE: Shares = (1, 1);
@@ -29,6 +30,7 @@ struct Scene {
     runbook: &'static str,
     shares: Shares,
     mishap: Option<Mishap>,
+    hooked: bool,
 }
 
 impl Scene {
@@ -37,6 +39,7 @@ impl Scene {
             runbook,
             shares,
             mishap: None,
+            hooked: false,
         }
     }
 
@@ -47,8 +50,19 @@ impl Scene {
         }
     }
 
+    /// With the release's own hook, which unseals each server that starts.
+    const fn hooked(self) -> Self {
+        Self {
+            hooked: true,
+            ..self
+        }
+    }
+
     fn lab(self) -> Lab {
-        Lab::new(self.runbook, self.shares).with(self.mishap)
+        let lab = Lab::new(self.runbook, self.shares);
+        lab.world().mishap = self.mishap;
+        lab.world().hooked = self.hooked;
+        lab
     }
 
     /// The course of a run that is left in peace.
@@ -166,6 +180,13 @@ fn a_crash_anywhere_while_an_absent_follower_joins_anew_is_resumed() {
 }
 
 #[test]
+fn a_crash_anywhere_is_resumed_although_a_hook_unseals_what_starts() {
+    for runbook in RUNBOOKS {
+        crash_everywhere(Scene::of(runbook, ONE).hooked(), "park-key", 2);
+    }
+}
+
+#[test]
 fn between_any_two_records_there_is_a_point() {
     for runbook in RUNBOOKS {
         let lab = Scene::of(runbook, ONE).lab();
@@ -205,6 +226,7 @@ fn several_crashes_in_a_row_are_resumed() {
             runbook: RUNBOOKS[dice.below(2)],
             shares: [ONE, THREE_OF_FIVE][dice.below(2)],
             mishap: mishaps[dice.below(4)],
+            hooked: dice.below(2) == 0,
         };
         let lab = scene.lab();
         in_virtual_time(async {
@@ -461,42 +483,27 @@ fn a_part_of_a_runbook_is_run_in_order() {
     });
 }
 
-/// Runs up to the end of a step, lets somebody else act, goes on, and returns what the run says to it.
-fn behind_its_back(until: &str, act: impl FnOnce(&Lab)) -> (Lab, String) {
-    let lab = Scene::of("migrate-raft", ONE)
-        .lab()
-        .ranged(None, Some(until));
-    in_virtual_time(async {
-        let ended = lab.process(&Arc::new(Fate::kind())).await;
-        assert!(matches!(ended, Ended::Itself(Ok(End::Reached(_)))));
-        act(&lab);
-        let lab = lab.ranged(None, None);
-        let ended = lab.process(&Arc::new(Fate::kind())).await;
-        (lab, ended.words())
-    })
-}
-
-#[test]
-fn nor_is_one_put_aside_that_somebody_initialised_after_a_rewind() {
-    let scene = Scene::of("migrate-raft", ONE).with(Mishap::LeaderDies);
+/// Lets the program die at a point, lets somebody else act, and returns what the next process says to it.
+fn behind_its_back(scene: Scene, point: &str, act: impl FnOnce(&Lab)) -> (Lab, String) {
     let points = scene.undisturbed().points();
-    let rewound = "event rewound to init";
-    let rewound = points.iter().position(|point| point == rewound).unwrap();
+    let number = points.iter().position(|it| it.ends_with(point)).unwrap();
     let lab = scene.lab();
-    in_virtual_time(async {
-        lab.process(&Arc::new(Fate::at(rewound, Doom::Die))).await;
-        lab.world().init("openbao-0", 1, 1).unwrap();
-        let inits = lab.world().inits;
-        let said = lab.process(&Arc::new(Fate::kind())).await.words();
-        assert!(said.contains("find out whose it is"), "{said}");
-        assert_eq!(lab.world().inits, inits);
+    let said = in_virtual_time(async {
+        let ended = lab.process(&Arc::new(Fate::at(number, Doom::Die))).await;
+        assert!(matches!(ended, Ended::Killed));
+        act(&lab);
+        let ended = lab.process(&Arc::new(Fate::kind())).await;
+        if ended.finished() {
+            lab.check();
+        }
+        ended.words()
     });
-    lab.check_source();
+    (lab, said)
 }
 
 #[test]
 fn a_cluster_that_somebody_else_initialised_is_left_alone() {
-    let (lab, said) = behind_its_back("apply", |lab| {
+    let (lab, said) = behind_its_back(Scene::of("migrate-raft", ONE), "started: init", |lab| {
         lab.world().init("openbao-0", 1, 1).unwrap();
     });
     assert!(said.contains("find out whose it is"), "{said}");
@@ -508,4 +515,88 @@ fn a_cluster_that_somebody_else_initialised_is_left_alone() {
             .all(|over| !over.contains("openbao"))
     );
     lab.check_source();
+}
+
+#[test]
+fn nor_is_one_put_aside_that_somebody_initialised_after_a_rewind() {
+    let scene = Scene::of("migrate-raft", ONE).with(Mishap::LeaderDies);
+    let (lab, said) = behind_its_back(scene, "rewound to init", |lab| {
+        lab.world().init("openbao-0", 1, 1).unwrap();
+    });
+    assert!(said.contains("find out whose it is"), "{said}");
+    assert_eq!(lab.world().inits, 2);
+    lab.check_source();
+}
+
+#[test]
+fn a_source_that_was_restarted_after_its_seal_is_not_copied() {
+    let scene = Scene::of("migrate-raft", ONE);
+    let (lab, said) = behind_its_back(scene, "started: write-tombstone", |lab| {
+        lab.world().stop("openbao-0");
+        lab.world().start("openbao-0").unwrap();
+    });
+    assert!(said.contains("was restarted after it was sealed"), "{said}");
+    assert!(!lab.journal_path().with_file_name("final.snap").exists());
+}
+
+#[test]
+fn a_source_that_was_written_to_after_its_copy_is_not_replaced() {
+    let scene = Scene::of("migrate-raft", ONE);
+    let (lab, said) = behind_its_back(scene, "started: flip", |lab| {
+        let data = lab.world().data.clone();
+        std::fs::write(data.join("logical/_late"), r#"{"Value":"eA=="}"#).unwrap();
+    });
+    assert!(said.contains("changed after it was copied"), "{said}");
+    assert_eq!(
+        lab.world().server("openbao-0").unwrap().storage,
+        StorageKind::File
+    );
+}
+
+/// The first member serves this key set's cluster from raft, by the hand of somebody else.
+fn serve(lab: &Lab, name: &str) {
+    let mut world = lab.world();
+    let set = KeySet::new(name, 1, 1);
+    let entries = if name == "old" {
+        world.tree_entries()
+    } else {
+        tree::source(name)
+    };
+    world.key_sets.push(set);
+    let files = world.member_mut("openbao-0").raft.as_mut().unwrap();
+    files.entries = Arc::new(entries);
+    world.server_mut("openbao-0").unwrap().open = Some(name.to_owned());
+}
+
+#[test]
+fn a_restore_goes_over_nothing_that_serves_and_clears_no_such_thing() {
+    let scene = Scene::of("migrate-raft-fast", ONE);
+    for (name, point) in [
+        ("old", "event started: restore"),
+        ("other", "event started: restore"),
+        ("other", "before openbao-0: snapshot-force"),
+    ] {
+        let (lab, said) = behind_its_back(scene, point, |lab| serve(lab, name));
+        let refused = [
+            "not an unsealed member of the throwaway",
+            "find out whose it is",
+        ];
+        assert!(refused.iter().any(|words| said.contains(words)), "{said}");
+        assert!(lab.world().violations.is_empty());
+        assert!(lab.world().member("openbao-0").aside.is_empty());
+        let open = lab.world().server("openbao-0").unwrap().open.clone();
+        assert_eq!(open.as_deref(), Some(name));
+    }
+}
+
+#[test]
+fn a_voter_that_somebody_else_unsealed_with_the_old_key_took_the_restore() {
+    for runbook in RUNBOOKS {
+        let scene = Scene::of(runbook, ONE);
+        let (lab, said) = behind_its_back(scene, "event finished: restore: Done", |lab| {
+            lab.world().unseal("openbao-0", "old-share-1").unwrap();
+        });
+        assert_eq!(said, "Finished");
+        lab.check_source();
+    }
 }

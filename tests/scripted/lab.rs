@@ -22,7 +22,7 @@ use super::fate::{Fate, Killed};
 use super::node::Grip;
 use super::platform::ScriptedPlatform;
 use super::tree;
-use super::world::{MEMBERS, Mishap, SCRATCH, World};
+use super::world::{MEMBERS, SCRATCH, World};
 
 /// How one process ended.
 pub enum Ended {
@@ -82,11 +82,6 @@ impl Lab {
             consent: Consent::Always,
             heard: Arc::default(),
         }
-    }
-
-    pub fn with(self, mishap: Option<Mishap>) -> Self {
-        self.world().mishap = mishap;
-        self
     }
 
     pub fn world(&self) -> std::sync::MutexGuard<'_, World> {

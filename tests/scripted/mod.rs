@@ -8,9 +8,9 @@ mod node;
 mod platform;
 mod raft;
 mod server;
-mod tree;
+pub mod tree;
 mod world;
 
 pub use fate::{Doom, Fate, Loss};
 pub use lab::{Consent, Ended, Lab, Shares, in_virtual_time};
-pub use world::Mishap;
+pub use world::{KeySet, Mishap};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use baoctl::bao::{RaftConfiguration, RaftServer, VoterState};
@@ -23,7 +24,7 @@ const SEALS: Duration = Duration::from_secs(5);
 pub struct RaftFiles {
     /// The group, once initialised or joined.
     pub group: Option<u32>,
-    pub entries: Entries,
+    pub entries: Arc<Entries>,
 }
 
 /// Peers that know of each other.
@@ -42,7 +43,7 @@ pub struct Swap {
     group: u32,
     leader: String,
     leader_dies: bool,
-    entries: Entries,
+    entries: Arc<Entries>,
 }
 
 impl Swap {
@@ -133,7 +134,7 @@ impl World {
                     group.leader = Some(leader.clone());
                     group.last = Some(leader.clone());
                     let files = self.member_mut(&leader).raft.as_mut().unwrap();
-                    tree::lead(&mut files.entries);
+                    tree::lead(Arc::make_mut(&mut files.entries));
                     self.replicate(&leader, &live);
                 }
                 (Some(_), Some(_)) => {}
@@ -235,7 +236,7 @@ impl World {
         Ok(peers.map(|peer| (peer.clone(), state(peer))).collect())
     }
 
-    pub fn snapshot(&self, name: &str, token: &str) -> Answer<Entries> {
+    pub fn snapshot(&self, name: &str, token: &str) -> Answer<Arc<Entries>> {
         self.authorised(name, token)?;
         if !self.is_active(name) {
             return Err(No::Redirect);
@@ -282,7 +283,7 @@ impl World {
             group,
             leader: name.to_owned(),
             leader_dies,
-            entries,
+            entries: Arc::new(entries),
         });
         Ok(())
     }

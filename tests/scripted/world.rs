@@ -69,6 +69,8 @@ pub struct World {
     pub key_sets: Vec<KeySet>,
     pub groups: BTreeMap<u32, Group>,
     pub mishap: Option<Mishap>,
+    /// Beside each server runs a hook that unseals it with the key in the release's Secret.
+    pub hooked: bool,
     /// What a real server or an auditor would call a catastrophe.
     pub violations: Vec<String>,
     /// Restores that were accepted, by the cluster that they went over.
@@ -106,6 +108,7 @@ impl World {
             key_sets: vec![old],
             groups: BTreeMap::new(),
             mishap: None,
+            hooked: false,
             violations: Vec::new(),
             restores: BTreeMap::new(),
             inits: 0,
@@ -134,6 +137,7 @@ impl World {
         }
         self.restore_due(now);
         self.challenge(now);
+        self.hook();
         self.elect(now);
     }
 
@@ -248,3 +252,4 @@ impl World {
 pub const LOOK: Duration = Duration::from_millis(1);
 pub const CALL: Duration = Duration::from_millis(5);
 pub const DRAIN: Duration = Duration::from_secs(3);
+pub const HOOKS: Duration = Duration::from_secs(1);
