@@ -211,37 +211,45 @@ impl Dice {
     }
 }
 
-#[test]
-fn several_crashes_in_a_row_are_resumed() {
-    const SCHEDULES: usize = 200;
+/// Four deaths in a row at random, in a random world; then a process that is left in peace.
+fn crash_at_random(seed: usize) -> Result<(), String> {
     let mishaps = [
         None,
         None,
         Some(Mishap::LeaderDies),
         Some(Mishap::FollowerAbsent),
     ];
-    everywhere(0..SCHEDULES, &[], |seed| {
-        let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ ((seed as u64 + 1) << 32));
-        let scene = Scene {
-            runbook: RUNBOOKS[dice.below(2)],
-            shares: [ONE, THREE_OF_FIVE][dice.below(2)],
-            mishap: mishaps[dice.below(4)],
-            hooked: dice.below(2) == 0,
-        };
-        let lab = scene.lab();
-        in_virtual_time(async {
-            // Far on first, then close behind: where the next process is about to mend what the last one left.
-            for reach in [220, 40, 25, 12] {
-                let fate = Arc::new(Fate::at(dice.below(reach), Doom::Die));
-                let ended = lab.process(&fate).await;
-                lab.check_source();
-                if let Ended::Itself(Err(error)) = ended {
-                    return Err(error.to_string());
-                }
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ ((seed as u64 + 1) << 32));
+    let lab = Scene {
+        runbook: RUNBOOKS[dice.below(2)],
+        shares: [ONE, THREE_OF_FIVE][dice.below(2)],
+        mishap: mishaps[dice.below(4)],
+        hooked: dice.below(2) == 0,
+    }
+    .lab();
+    in_virtual_time(async {
+        // Far on first, then close behind: where the next process is about to mend what the last one left.
+        for reach in [220, 40, 25, 12] {
+            let fate = Arc::new(Fate::at(dice.below(reach), Doom::Die));
+            let ended = lab.process(&fate).await;
+            lab.check_source();
+            if let Ended::Itself(Err(error)) = ended {
+                return Err(error.to_string());
             }
-            to_the_end(&lab, 1).await
-        })
-    });
+        }
+        to_the_end(&lab, 1).await
+    })
+}
+
+#[test]
+fn several_crashes_in_a_row_are_resumed() {
+    everywhere(0..200, &[], crash_at_random);
+}
+
+#[test]
+#[ignore = "takes a quarter of an hour"]
+fn ten_thousand_schedules_of_crashes_are_resumed() {
+    everywhere(200..10_200, &[], crash_at_random);
 }
 
 /// Every call that changes something, lost on its way there or on its way back: the run, or the one after it, ends well.
