@@ -31,7 +31,8 @@ pub struct Context {
     pub replicas: u32,
     /// A file with the keys, when the operator named one in place of the release's Secret.
     pub keys_file: Option<PathBuf>,
-    /// Times the running action's intent was recorded before, in this run.
+    /// Times the running action's intent was recorded before, in this run; 0 again after a rewind, which lets go of
+    /// whatever came of them.
     pub earlier_intents: u32,
     /// A restore was sent, or may have been, since the last rewind.
     pub restore_sent: bool,

@@ -11,6 +11,13 @@ use crate::platform::SecretName;
 /// See [`super::ActionSpec::Init`].
 pub struct Init;
 
+/// The first member was stopped to begin anew, and never started again.
+async fn cut_off(ctx: &Context, first: &str) -> Result<bool> {
+    Ok(ctx.earlier_intents > 0
+        && !ctx.restore_sent
+        && ctx.platform.instance(first).await?.is_none())
+}
+
 #[async_trait]
 impl Action for Init {
     fn title(&self, ctx: &Context) -> String {
@@ -35,6 +42,12 @@ impl Action for Init {
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
         let first = ctx.first()?;
+        if cut_off(ctx, &first).await? {
+            return Ok(Observation::Redo(format!(
+                "{first} does not run: clearing what an init of this run left was cut off. Nothing was restored into it \
+                 yet. Its empty raft files will be moved aside and it is initialised again"
+            )));
+        }
         let status = ctx.node(&first)?.seal_status().await?;
         let keys = Keys::throwaway(ctx).await?.is_some();
         Ok(match (status.initialized, keys) {
@@ -67,8 +80,10 @@ impl Action for Init {
             ));
         }
         let node = ctx.node(&first)?;
-        if node.seal_status().await?.initialized {
-            // Only a lost answer leads here (see observe), and the engine has asked for it.
+        let lost = ctx.earlier_intents > 0
+            && (cut_off(ctx, &first).await? || node.seal_status().await?.initialized);
+        if lost {
+            // Only a Redo leads here (see observe), and the engine has asked for it.
             ctx.platform.stop(&first, &armed).await?;
             ctx.platform
                 .set_raft_aside(

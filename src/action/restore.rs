@@ -72,7 +72,7 @@ async fn scene(ctx: &Context) -> Result<Scene> {
                 cluster_id: Some(id),
                 ..
             }) if id != throwaway.cluster_id => {
-                let why = format!("{member} is unsealed as cluster {id}, which nobody here knows");
+                let why = format!("{member} is unsealed as cluster {id}, neither the throwaway one nor the source: find out whose it is");
                 return Ok(Scene::Foreign(why));
             }
             _ if found != instance => absent.push(member.clone()),
@@ -135,6 +135,14 @@ async fn settled(ctx: &Context) -> Result<Scene> {
         ctx.meter
             .waiting("the restore that was sent before to show");
         tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+fn stuck(last: String, started: Instant) -> Error {
+    Error::Stuck {
+        what: "every voter to seal itself after the restore".to_owned(),
+        last,
+        after: started.elapsed(),
     }
 }
 
@@ -226,11 +234,10 @@ impl Action for Restore {
                 Scene::Sealed(restored) if restored.sealed.contains(&leader) => {
                     return Ok(evidence(&restored).into());
                 }
-                Scene::Sealed(_) | Scene::Broken(_) | Scene::Foreign(_) => {
-                    return Err(Error::refused(
-                        "the leader went away during the restore, or a voter left it",
-                    ));
+                Scene::Sealed(Restored { absent, .. }) => {
+                    return Err(stuck(format!("{} went away", words(&absent)), started));
                 }
+                Scene::Broken(seen) | Scene::Foreign(seen) => return Err(stuck(seen, started)),
                 Scene::Throwaway => ctx
                     .meter
                     .waiting("every voter to seal itself: none has yet"),
@@ -239,11 +246,7 @@ impl Action for Restore {
                     .waiting(&format!("every voter to seal itself: {seen}")),
             }
             if started.elapsed() > SEALING {
-                return Err(Error::Stuck {
-                    what: "every voter to seal itself after the restore".to_owned(),
-                    last: "see `baoctl status`".to_owned(),
-                    after: SEALING,
-                });
+                return Err(stuck("see `baoctl status`".to_owned(), started));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

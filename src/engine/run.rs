@@ -200,6 +200,7 @@ impl Engine {
             let state = journal.state();
             ctx.earlier_intents = state
                 .action(&step.id, index)
+                .filter(|action| action.open_intent)
                 .map_or(0, |action| action.intents);
             ctx.restore_sent = state.actions().values().any(|action| {
                 action.kind == RESTORE && (action.open_intent || action.done.is_some())
@@ -348,7 +349,7 @@ impl Engine {
         let started = Instant::now();
         let mut ctx = ctx.clone();
         for redo in 1..=REDOS {
-            match self.looked(step, unit, &ctx).await? {
+            match self.looked(step, unit, &ctx, 1).await? {
                 Observation::Done(evidence) => {
                     let open = self.journal().is_some_and(|journal| {
                         journal
@@ -445,6 +446,8 @@ impl Engine {
     async fn worth_another(&self, unit: &Unit, ctx: &Context, source: &action::Error) -> bool {
         match unit.effect {
             Effect::Read => source.is_transient(),
+            // Nothing was done, so that whatever there is to clear is not of this try.
+            Effect::NoBlindRepeat if matches!(source, action::Error::Refused { .. }) => false,
             Effect::NoBlindRepeat => matches!(
                 unit.action.observe(ctx).await,
                 Ok(Observation::Redo(_) | Observation::Done(_))
@@ -453,13 +456,21 @@ impl Engine {
         }
     }
 
-    /// A look, repeated while it fails for a transient reason.
-    async fn looked(&self, step: &Step, unit: &Unit, ctx: &Context) -> Result<Observation> {
+    /// A look, repeated while it fails for a transient reason, that so many signals stop.
+    async fn looked(
+        &self,
+        step: &Step,
+        unit: &Unit,
+        ctx: &Context,
+        signals: u32,
+    ) -> Result<Observation> {
         let mut attempt = 1;
         loop {
             let observed = tokio::select! {
                 observed = unit.action.observe(ctx) => observed,
-                signal = self.interrupt.wait(1) => return Err(Error::Interrupted { signal, midway: false }),
+                signal = self.interrupt.wait(signals) => {
+                    return Err(Error::Interrupted { signal, midway: signals > 1 });
+                }
             };
             match observed {
                 Ok(observation) => return Ok(observation),
@@ -521,7 +532,8 @@ impl Engine {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .extend(evidence.facts.clone());
-        match self.looked(step, unit, &after).await? {
+        // The action has acted: one signal lets it end well.
+        match self.looked(step, unit, &after, 2).await? {
             Observation::Done(_) | Observation::NotApplicable(_) => Ok(()),
             other => Err(Error::NotThere {
                 step: step.id.clone(),

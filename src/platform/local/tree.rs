@@ -16,9 +16,12 @@ const MIGRATION: &str = "core/migration";
 
 /// The file of an entry: key `a/b/c` is the file `a/b/_c`.
 pub(super) fn entry_file(data: &Path, key: &str) -> Result<PathBuf> {
-    let (folder, name) = key.rsplit_once('/').unwrap_or(("", key));
+    let (folder, name) = match key.rsplit_once('/') {
+        Some((folder, name)) => (Some(folder), name),
+        None => (None, key),
+    };
     let mut path = data.to_owned();
-    for part in folder.split('/').filter(|_| !folder.is_empty()) {
+    for part in folder.into_iter().flat_map(|folder| folder.split('/')) {
         path.push(safe(key, part)?);
     }
     path.push(format!("_{}", safe(key, name)?));

@@ -1,0 +1,314 @@
+//! Runs the program against the world, one process after another, as the command line does.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use baoctl::action::{Compared, Context, Fact};
+use baoctl::engine::{self, End, Engine, Program, Range};
+use baoctl::event::{Answer, Event, Mode, Observer, Operator, Question};
+use baoctl::journal::{self, FORMAT, Header, Journal, Record, RunbookText, State};
+use baoctl::meter::Silent;
+use baoctl::platform::{Platform, SecretName, StorageKind};
+use baoctl::runbook::Loaded;
+use futures_util::FutureExt;
+use secrecy::ExposeSecret;
+use uuid::Uuid;
+
+use super::fate::{Fate, Killed};
+use super::node::Grip;
+use super::platform::ScriptedPlatform;
+use super::tree;
+use super::world::{MEMBERS, SCRATCH, World};
+
+/// How one process ended.
+pub enum Ended {
+    Killed,
+    Itself(engine::Result<End>),
+}
+
+impl Ended {
+    pub fn finished(&self) -> bool {
+        matches!(self, Self::Itself(Ok(End::Finished)))
+    }
+
+    pub fn words(&self) -> String {
+        match self {
+            Self::Killed => "killed".to_owned(),
+            Self::Itself(Ok(end)) => format!("{end:?}"),
+            Self::Itself(Err(error)) => error.to_string(),
+        }
+    }
+}
+
+/// Who answers.
+#[derive(Clone)]
+pub enum Consent {
+    Always,
+    /// To everything but the question for this step.
+    NotTo(&'static str),
+}
+
+/// Threshold and number of the source's shares.
+pub type Shares = (u32, u32);
+
+/// A world with a run in it.
+pub struct Lab {
+    folder: tempfile::TempDir,
+    loaded: Loaded,
+    pub world: Arc<Mutex<World>>,
+    pub range: Range,
+    pub consent: Consent,
+    /// Every event of every process, as kind and action.
+    pub heard: Arc<Mutex<Vec<String>>>,
+}
+
+impl Lab {
+    pub fn new(runbook: &str, (threshold, shares): Shares) -> Self {
+        // Each record of a journal is synced, which costs nothing in memory.
+        let folder = tempfile::tempdir_in("/dev/shm")
+            .or_else(|_| tempfile::tempdir())
+            .unwrap();
+        std::fs::create_dir(folder.path().join("run")).unwrap();
+        let world = World::new(folder.path(), shares, threshold);
+        Self {
+            folder,
+            loaded: Loaded::named(runbook).unwrap(),
+            world: Arc::new(Mutex::new(world)),
+            range: Range::default(),
+            consent: Consent::Always,
+            heard: Arc::default(),
+        }
+    }
+
+    pub fn world(&self) -> std::sync::MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn journal_path(&self) -> PathBuf {
+        self.folder.path().join("run/journal.jsonl")
+    }
+
+    pub fn state(&self) -> State {
+        journal::read(&self.journal_path()).unwrap()
+    }
+
+    pub fn records(&self) -> Vec<Record> {
+        let records = journal::records(&self.journal_path()).unwrap();
+        records.into_iter().map(|(_, record)| record).collect()
+    }
+
+    pub fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().clone()
+    }
+
+    /// Goes from the step to the step.
+    pub fn ranged(mut self, from: Option<&str>, until: Option<&str>) -> Self {
+        self.range = Range {
+            from: from.map(str::to_owned),
+            until: until.map(str::to_owned),
+        };
+        self
+    }
+
+    /// One process: begins the run, or goes on with it.
+    pub async fn process(&self, fate: &Arc<Fate>) -> Ended {
+        match AssertUnwindSafe(self.run(fate)).catch_unwind().await {
+            Ok(ended) => Ended::Itself(ended),
+            Err(thrown) if thrown.is::<Killed>() => Ended::Killed,
+            Err(thrown) => std::panic::resume_unwind(thrown),
+        }
+    }
+
+    async fn run(&self, fate: &Arc<Fate>) -> engine::Result<End> {
+        let platform = self.platform(fate);
+        fate.watch(&self.journal_path());
+        fate.point("before the journal is opened");
+        let (journal, run) = match Journal::open(&self.journal_path()) {
+            Ok(mut journal) => {
+                if journal.state().finished().is_some() {
+                    return Ok(End::Finished);
+                }
+                let run = journal.state().header().unwrap().run;
+                journal.append(Record::Resumed {
+                    baoctl: "0.1.0".to_owned(),
+                    pid: 1,
+                    runbook: None,
+                })?;
+                (journal, run)
+            }
+            Err(journal::Error::Missing { .. }) => {
+                let run = Uuid::now_v7();
+                let header = Header {
+                    format: FORMAT,
+                    baoctl: "0.1.0".to_owned(),
+                    run,
+                    mode: Mode::Live,
+                    runbook: RunbookText::from(&self.loaded),
+                    target: platform.target(),
+                    inputs: BTreeMap::new(),
+                };
+                (Journal::create(&self.journal_path(), header)?, run)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        fate.point("after the journal is opened");
+        let journal = Arc::new(Mutex::new(journal));
+        let mut engine = self.engine(fate, platform, run);
+        let (marks, fated) = (journal.clone(), fate.clone());
+        engine.ctx.marker = Arc::new(move |mark| {
+            fated.point(format!("before the mark {mark:?}"));
+            marks
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .append(Record::Mark { mark })
+                .map_err(|error| error.to_string())?;
+            fated.point(format!("after the mark {mark:?}"));
+            Ok(())
+        });
+        engine.journal = Some(journal);
+        let end = engine.run().await?;
+        fate.point("at the end");
+        Ok(end)
+    }
+
+    /// A run without a journal.
+    pub async fn dry_run(&self, fate: &Arc<Fate>) -> engine::Result<End> {
+        let platform = self.platform(fate);
+        self.engine(fate, platform, Uuid::now_v7()).run().await
+    }
+
+    fn platform(&self, fate: &Arc<Fate>) -> Arc<dyn Platform> {
+        Arc::new(ScriptedPlatform {
+            run_dir: self.folder.path().join("run"),
+            grip: Grip {
+                world: self.world.clone(),
+                fate: fate.clone(),
+            },
+        })
+    }
+
+    fn engine(&self, fate: &Arc<Fate>, platform: Arc<dyn Platform>, run: Uuid) -> Engine {
+        let observer = Arc::new(Listener {
+            fate: fate.clone(),
+            heard: self.heard.clone(),
+        });
+        Engine {
+            program: Program::new(&self.loaded.runbook),
+            range: self.range.clone(),
+            ctx: Context {
+                platform,
+                run,
+                replicas: self.loaded.runbook.replicas,
+                keys_file: None,
+                earlier_intents: 0,
+                restore_sent: false,
+                outage_open: false,
+                meter: Arc::new(Silent),
+                observer: observer.clone(),
+                marker: Arc::new(|_| Ok(())),
+                facts: Arc::default(),
+            },
+            journal: None,
+            observer,
+            operator: Arc::new(self.consent.clone()),
+            interrupt: fate.interrupt.clone(),
+            outage_word: "vault".to_owned(),
+        }
+    }
+
+    /// Panics unless everything is as an undisturbed run leaves it.
+    pub fn check(&self) {
+        self.check_source();
+        let mut world = self.world();
+        world.tick();
+        assert_eq!(world.release.storage, StorageKind::Raft);
+        assert_eq!(world.release.replicas, 3);
+        let expected = tree::essence(&world.tree_entries());
+        for name in MEMBERS {
+            let server = world.server(name).unwrap();
+            assert_eq!(server.storage, StorageKind::Raft, "{name}");
+            assert_eq!(server.open.as_deref(), Some("old"), "{name}");
+            let group = world.group_of(name).unwrap();
+            assert!(group.votes(name), "{name} does not vote");
+            assert_eq!(group.peers.len(), 3);
+            assert_eq!(world.group_id(name), world.group_id(MEMBERS[0]));
+            let files = world.member(name).raft.as_ref().unwrap();
+            assert_eq!(tree::essence(&files.entries), expected, "{name}");
+        }
+        assert!(MEMBERS.iter().any(|name| world.is_active(name)));
+        let unseal = &world.secrets[&SecretName::Unseal]["unseal-key"];
+        assert_eq!(
+            unseal.expose_secret(),
+            world.key_set("old").shares.join("\n")
+        );
+        assert_eq!(world.secrets.len(), 1, "a Secret of the run is left");
+        assert!(!world.members.contains_key(SCRATCH), "scratch is left");
+        assert!(tree::file_of(&world.data, tree::MIGRATION).exists());
+
+        let state = self.state();
+        assert!(state.finished().is_some());
+        assert!(state.outage_started().is_some() && state.outage_ended().is_some());
+        assert_eq!(state.open_intents().count(), 0);
+        let compared: Compared =
+            serde_json::from_value(state.fact(Compared::NAME).unwrap().clone()).unwrap();
+        assert_eq!(compared.by_leader.len(), 3);
+    }
+
+    /// Panics unless the source is whole and nothing dangerous was done.
+    pub fn check_source(&self) {
+        let world = self.world();
+        assert_eq!(world.violations, [""; 0]);
+        assert!(world.tree_is_whole(), "the source's tree is not as it was");
+    }
+}
+
+/// Runs a test in virtual time.
+pub fn in_virtual_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(work)
+}
+
+struct Listener {
+    fate: Arc<Fate>,
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+impl Observer for Listener {
+    fn observe(&self, event: &Event) {
+        let what = match event {
+            // They come as often as time allows, and nothing happens between two of them.
+            Event::Progress { .. } | Event::Waiting { .. } | Event::Check { .. } => return,
+            Event::StepStarted { step, .. } => format!("step started: {step}"),
+            Event::StepFinished { step, .. } => format!("step finished: {step}"),
+            Event::ActionStarted { action, .. } => format!("started: {action}"),
+            Event::Calls { action, .. } => format!("calls: {action}"),
+            Event::ActionFinished { action, status, .. } => {
+                format!("finished: {action}: {status:?}")
+            }
+            Event::Retry { action, .. } => format!("retry: {action}"),
+            Event::Rewound { to, .. } => format!("rewound to {to}"),
+            Event::Note { message, .. } => format!("note: {message}"),
+            other => format!("{other:?}"),
+        };
+        self.heard.lock().unwrap().push(what.clone());
+        self.fate.point(format!("event {what}"));
+    }
+}
+
+#[async_trait]
+impl Operator for Consent {
+    async fn ask(&self, question: &Question) -> Answer {
+        match self {
+            Self::NotTo(step) if *step == question.step => Answer::No,
+            _ => Answer::Yes,
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! One server's API.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use baoctl::armed::Armed;
+use baoctl::bao::{
+    AuditDevice, Error, Health, InitKeys, Leader, Mount, Node, RaftConfiguration, Result,
+    SealStatus, VoterState,
+};
+use baoctl::meter::Meter;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::fate::{Fate, Loss};
+use super::server::{Answer, No};
+use super::tree;
+use super::world::{CALL, DRAIN, LOOK, World};
+
+/// What one process has of the world.
+#[derive(Clone)]
+pub struct Grip {
+    pub world: Arc<Mutex<World>>,
+    pub fate: Arc<Fate>,
+}
+
+impl Grip {
+    /// The world as it is now.
+    pub fn now<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.tick();
+        look(&mut world)
+    }
+
+    /// A call that only looks; `None` when its answer got lost.
+    pub async fn look<T>(&self, look: impl FnOnce(&mut World) -> T) -> Option<T> {
+        sleep(LOOK).await;
+        if self.fate.look() {
+            return None;
+        }
+        Some(self.now(look))
+    }
+
+    /// A call that has an effect, with a point before and one after it; `None` when it or its answer got lost.
+    pub async fn act<T>(&self, call: &str, act: impl FnOnce(&mut World) -> T) -> Option<T> {
+        self.fate.point(format!("before {call}"));
+        let loss = self.fate.call(call);
+        sleep(CALL).await;
+        if loss == Some(Loss::Request) {
+            return None;
+        }
+        let answer = self.now(|world| {
+            let answer = act(world);
+            world.audit();
+            answer
+        });
+        self.fate.point(format!("after {call}"));
+        sleep(CALL).await;
+        loss.is_none().then_some(answer)
+    }
+}
+
+/// A server's API.
+pub struct ScriptedNode {
+    pub name: String,
+    pub grip: Grip,
+}
+
+impl ScriptedNode {
+    fn error(&self, call: &str, no: &No) -> Error {
+        let (node, call) = (self.name.clone(), call.to_owned());
+        match no {
+            No::Down => Error::Unreachable {
+                node,
+                call,
+                why: "connection refused".to_owned(),
+            },
+            No::Status(status, text) => Error::Status {
+                node,
+                call,
+                status: *status,
+                errors: vec![(*text).to_owned()],
+            },
+            No::Redirect => Error::Redirected { node, call },
+            No::Late => Error::Timeout {
+                node,
+                call,
+                after: Duration::from_mins(1),
+            },
+        }
+    }
+
+    async fn look<T>(&self, call: &str, look: impl FnOnce(&mut World) -> Answer<T>) -> Result<T> {
+        match self.grip.look(look).await {
+            None => Err(self.error(call, &No::Late)),
+            Some(answer) => answer.map_err(|no| self.error(call, &no)),
+        }
+    }
+
+    async fn act<T>(&self, call: &str, act: impl FnOnce(&mut World) -> Answer<T>) -> Result<T> {
+        let what = format!("{}: {call}", self.name);
+        match self.grip.act(&what, act).await {
+            None => Err(Error::Broken {
+                node: self.name.clone(),
+                call: call.to_owned(),
+                why: "connection reset".to_owned(),
+            }),
+            Some(answer) => answer.map_err(|no| self.error(call, &no)),
+        }
+    }
+
+    /// What an authorised look at the server's tables finds.
+    async fn table<T>(&self, token: &SecretString, make: impl FnOnce(bool) -> T) -> Result<T> {
+        let token = token.expose_secret();
+        self.look("tables", |world| {
+            let set = world.authorised(&self.name, token)?;
+            Ok(make(set.name == "old"))
+        })
+        .await
+    }
+}
+
+fn mount(kind: &str) -> Mount {
+    Mount {
+        kind: kind.to_owned(),
+        uuid: format!("uuid-of-{kind}"),
+        accessor: String::new(),
+        local: false,
+        options: None,
+    }
+}
+
+#[async_trait]
+impl Node for ScriptedNode {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn seal_status(&self) -> Result<SealStatus> {
+        self.look("GET sys/seal-status", |world| world.seal_status(&self.name))
+            .await
+    }
+
+    async fn health(&self) -> Result<Health> {
+        self.look("GET sys/health", |world| world.health(&self.name))
+            .await
+    }
+
+    async fn leader(&self) -> Result<Leader> {
+        self.look("GET sys/leader", |world| {
+            Ok(Leader {
+                is_self: world.is_active(&self.name),
+                leader_address: String::new(),
+                raft_applied_index: 1,
+            })
+        })
+        .await
+    }
+
+    async fn init(&self, shares: u32, threshold: u32, _: &Armed) -> Result<InitKeys> {
+        let set = self
+            .act("init", |world| world.init(&self.name, shares, threshold))
+            .await?;
+        Ok(InitKeys {
+            shares: set.shares.into_iter().map(SecretString::from).collect(),
+            root_token: set.token.into(),
+        })
+    }
+
+    async fn unseal(&self, share: &SecretString, _: Duration, _: &Armed) -> Result<SealStatus> {
+        let share = share.expose_secret();
+        self.act("unseal", |world| world.unseal(&self.name, share))
+            .await
+    }
+
+    async fn reset_unseal(&self, _: &Armed) -> Result<SealStatus> {
+        self.act("reset unseal", |world| world.reset_unseal(&self.name))
+            .await
+    }
+
+    async fn seal(&self, token: &SecretString, _: &Armed) -> Result<()> {
+        let token = token.expose_secret();
+        self.act("seal", |world| world.seal(&self.name, token))
+            .await?;
+        sleep(DRAIN).await;
+        Ok(())
+    }
+
+    async fn set_stabilization(&self, token: &SecretString, _: Duration, _: &Armed) -> Result<()> {
+        // The world's peers stabilise at their own pace.
+        let token = token.expose_secret();
+        self.act("set stabilization", |world| {
+            world.authorised(&self.name, token).map(drop)
+        })
+        .await
+    }
+
+    async fn step_down(&self, token: &SecretString, _: &Armed) -> Result<()> {
+        let token = token.expose_secret();
+        self.act("step down", |world| world.step_down(&self.name, token))
+            .await
+    }
+
+    async fn lookup_self(&self, token: &SecretString) -> Result<Value> {
+        self.table(token, |_| json!({})).await
+    }
+
+    async fn mounts(&self, token: &SecretString) -> Result<BTreeMap<String, Mount>> {
+        self.table(token, |old| {
+            let kinds = ["cubbyhole", "identity", "sys", "kv"];
+            let kinds = kinds.iter().filter(|kind| old || **kind != "kv");
+            kinds
+                .map(|kind| (format!("{kind}/"), mount(kind)))
+                .collect()
+        })
+        .await
+    }
+
+    async fn auth_methods(&self, token: &SecretString) -> Result<BTreeMap<String, Mount>> {
+        self.table(token, |_| [("token/".to_owned(), mount("token"))].into())
+            .await
+    }
+
+    async fn policies(&self, token: &SecretString) -> Result<Vec<String>> {
+        self.table(token, |_| vec!["default".to_owned(), "root".to_owned()])
+            .await
+    }
+
+    async fn audit_devices(&self, token: &SecretString) -> Result<BTreeMap<String, AuditDevice>> {
+        self.table(token, |_| BTreeMap::new()).await
+    }
+
+    async fn raft_configuration(&self, token: &SecretString) -> Result<RaftConfiguration> {
+        let token = token.expose_secret();
+        self.look("GET raft/configuration", |world| {
+            world.configuration(&self.name, token)
+        })
+        .await
+    }
+
+    async fn autopilot(&self, token: &SecretString) -> Result<BTreeMap<String, VoterState>> {
+        let token = token.expose_secret();
+        self.look("GET autopilot/state", |world| {
+            world.autopilot(&self.name, token)
+        })
+        .await
+    }
+
+    async fn snapshot_save(&self, token: &SecretString, to: &Path, _: &dyn Meter) -> Result<u64> {
+        let token = token.expose_secret();
+        let entries = self
+            .look("GET snapshot", |world| world.snapshot(&self.name, token))
+            .await?;
+        self.grip.fate.point("before a snapshot is saved");
+        tree::pack(&entries, to);
+        self.grip.fate.point("after a snapshot is saved");
+        Ok(to.metadata().map_or(0, |meta| meta.len()))
+    }
+
+    async fn snapshot_force(
+        &self,
+        token: &SecretString,
+        from: &Path,
+        _: &dyn Meter,
+        _: &Armed,
+    ) -> Result<()> {
+        let token = token.expose_secret();
+        self.act("snapshot-force", |world| {
+            world.force(&self.name, token, from)
+        })
+        .await
+    }
+
+    async fn raw_len(&self, token: &SecretString, key: &str) -> Result<Option<u64>> {
+        let token = token.expose_secret();
+        self.look("GET raw", |world| {
+            world.authorised(&self.name, token)?;
+            let files = world.member(&self.name).raft.as_ref();
+            let value = files.and_then(|files| files.entries.get(key));
+            Ok(value.map(|value| value.len() as u64))
+        })
+        .await
+    }
+
+    async fn read(&self, token: &SecretString, _: &str) -> Result<Option<Value>> {
+        self.table(token, |_| None).await
+    }
+}

@@ -1,0 +1,255 @@
+//! Everything there is: members with their volumes and servers, the release, its Secrets, and the time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use baoctl::platform::{SecretData, SecretName, StorageKind};
+use tokio::time::Instant;
+
+use super::raft::{Group, RaftFiles, Swap};
+use super::server::Server;
+use super::tree::{self, Entries};
+
+pub const MEMBERS: [&str; 3] = ["openbao-0", "openbao-1", "openbao-2"];
+pub const SCRATCH: &str = "scratch";
+
+/// The keys of one cluster.
+#[derive(Debug, Clone)]
+pub struct KeySet {
+    pub name: String,
+    pub cluster_id: String,
+    pub shares: Vec<String>,
+    pub threshold: usize,
+    pub token: String,
+}
+
+impl KeySet {
+    pub fn new(name: &str, shares: u32, threshold: u32) -> Self {
+        Self {
+            name: name.to_owned(),
+            cluster_id: format!("cluster-{name}"),
+            shares: (1..=shares).map(|n| format!("{name}-share-{n}")).collect(),
+            threshold: threshold as usize,
+            token: format!("{name}-token"),
+        }
+    }
+}
+
+/// Something that goes wrong once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mishap {
+    /// The leader's server dies while it restores a snapshot of many voters: no follower takes it.
+    LeaderDies,
+    /// A follower's server is gone when the restore comes.
+    FollowerAbsent,
+}
+
+/// A member with its volume.
+#[derive(Default)]
+pub struct Member {
+    pub raft: Option<RaftFiles>,
+    pub aside: Vec<(String, RaftFiles)>,
+    pub server: Option<Server>,
+}
+
+pub struct Release {
+    pub storage: StorageKind,
+    pub replicas: u32,
+    pub revision: u32,
+}
+
+pub struct World {
+    /// The folder of the source's tree.
+    pub data: PathBuf,
+    pub members: BTreeMap<String, Member>,
+    pub release: Release,
+    pub secrets: HashMap<SecretName, SecretData>,
+    pub key_sets: Vec<KeySet>,
+    pub groups: BTreeMap<u32, Group>,
+    pub mishap: Option<Mishap>,
+    /// Beside each server runs a hook that unseals it with the key in the release's Secret.
+    pub hooked: bool,
+    /// What a real server or an auditor would call a catastrophe.
+    pub violations: Vec<String>,
+    /// Restores that were accepted, by the cluster that they went over.
+    pub restores: BTreeMap<String, u32>,
+    /// Inits that were carried out on members.
+    pub inits: u32,
+    pub(super) swaps: Vec<Swap>,
+    /// What the tree should be, the tombstone left out.
+    baseline: BTreeMap<PathBuf, Vec<u8>>,
+    counter: u64,
+}
+
+impl World {
+    /// A source on file storage that serves, and nothing beside it.
+    pub fn new(folder: &Path, shares: u32, threshold: u32) -> Self {
+        let data = folder.join("data");
+        let old = KeySet::new("old", shares, threshold);
+        tree::plant(&data, &tree::source(&old.name));
+        let secret = SecretData::from([
+            ("unseal-key".to_owned(), old.shares.join("\n").into()),
+            ("root-token".to_owned(), old.token.clone().into()),
+        ]);
+        let mut world = Self {
+            baseline: tree::files(&data),
+            data,
+            members: MEMBERS
+                .map(|name| (name.to_owned(), Member::default()))
+                .into(),
+            release: Release {
+                storage: StorageKind::File,
+                replicas: 1,
+                revision: 1,
+            },
+            secrets: HashMap::from([(SecretName::Unseal, secret)]),
+            key_sets: vec![old],
+            groups: BTreeMap::new(),
+            mishap: None,
+            hooked: false,
+            violations: Vec::new(),
+            restores: BTreeMap::new(),
+            inits: 0,
+            swaps: Vec::new(),
+            counter: 0,
+        };
+        world.start(MEMBERS[0]).unwrap();
+        world.server_mut(MEMBERS[0]).unwrap().open = Some("old".to_owned());
+        world
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    /// Lets everything come about that was due by now.
+    pub fn tick(&mut self) {
+        let now = Instant::now();
+        let drained = self.members.values_mut().any(|member| {
+            let server = member.server.as_mut();
+            server.is_some_and(|server| server.drained.take_if(|due| *due <= now).is_some())
+        });
+        if drained {
+            self.drain();
+        }
+        self.restore_due(now);
+        self.challenge(now);
+        self.hook();
+        self.elect(now);
+    }
+
+    /// What the source had still to write when it was sealed.
+    pub fn drain(&mut self) {
+        let key = "core/wal/drained";
+        tree::put(
+            &self.data,
+            key,
+            &baoctl::storage::tree::encode(b"last words"),
+        );
+        let path = tree::file_of(&self.data, key);
+        self.baseline.insert(path.clone(), fs::read(path).unwrap());
+    }
+
+    /// Whether the source's tree is as its server left it.
+    pub fn tree_is_whole(&self) -> bool {
+        tree::files(&self.data) == self.baseline
+    }
+
+    /// The entries of the tree.
+    pub fn tree_entries(&self) -> Entries {
+        let mut entries = tree::source("old");
+        let drained = "core/wal/drained";
+        if tree::file_of(&self.data, drained).exists() {
+            entries.insert(drained.to_owned(), b"last words".to_vec());
+        }
+        entries
+    }
+
+    pub fn member(&self, name: &str) -> &Member {
+        &self.members[name]
+    }
+
+    pub fn member_mut(&mut self, name: &str) -> &mut Member {
+        self.members.get_mut(name).unwrap()
+    }
+
+    pub fn server(&self, name: &str) -> Option<&Server> {
+        self.members.get(name)?.server.as_ref()
+    }
+
+    pub fn server_mut(&mut self, name: &str) -> Option<&mut Server> {
+        self.members.get_mut(name)?.server.as_mut()
+    }
+
+    pub fn key_set(&self, name: &str) -> KeySet {
+        let mut sets = self.key_sets.iter();
+        sets.find(|set| set.name == name).unwrap().clone()
+    }
+
+    /// The name of the key set that opens these entries.
+    pub fn opened_by(entries: &Entries) -> Option<String> {
+        let keyring = entries.get("core/keyring")?;
+        let text = String::from_utf8_lossy(keyring);
+        Some(text.split(' ').next()?.to_owned())
+    }
+
+    pub fn violation(&mut self, what: impl Into<String>) {
+        self.violations.push(what.into());
+    }
+
+    /// Starts a member's server with the release's configuration. The error is its last log line.
+    pub fn start(&mut self, name: &str) -> Result<(), String> {
+        let storage = if name == SCRATCH {
+            StorageKind::Raft
+        } else {
+            self.release.storage
+        };
+        let id = self.next();
+        match storage {
+            StorageKind::File => {
+                if name != MEMBERS[0] {
+                    return Err("this volume has no file tree".to_owned());
+                }
+                if tree::file_of(&self.data, tree::MIGRATION).exists() {
+                    return Err("storage migration in progress".to_owned());
+                }
+            }
+            StorageKind::Raft => {
+                // The store's files appear with the first start.
+                self.member_mut(name).raft.get_or_insert_default();
+            }
+        }
+        let counts = self
+            .opens(name, storage)
+            .map(|name| self.key_set(&name))
+            .map(|set| (set.shares.len(), set.threshold));
+        self.member_mut(name).server = Some(Server::new(id, storage, counts));
+        Ok(())
+    }
+
+    /// The key set that opens what is on a member's volume.
+    pub fn opens(&self, name: &str, storage: StorageKind) -> Option<String> {
+        match storage {
+            StorageKind::File => Some("old".to_owned()),
+            StorageKind::Raft => Self::opened_by(&self.member(name).raft.as_ref()?.entries),
+        }
+    }
+
+    pub fn stop(&mut self, name: &str) {
+        if let Some(server) = self.member_mut(name).server.take()
+            && server.drained.is_some()
+        {
+            self.drain();
+        }
+        self.elect(Instant::now());
+    }
+}
+
+/// How long things take.
+pub const LOOK: Duration = Duration::from_millis(1);
+pub const CALL: Duration = Duration::from_millis(5);
+pub const DRAIN: Duration = Duration::from_secs(3);
+pub const HOOKS: Duration = Duration::from_secs(1);
