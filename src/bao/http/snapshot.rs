@@ -57,7 +57,7 @@ impl HttpNode {
         meter: &dyn Meter,
     ) -> Result<u64> {
         let idle = self.deadlines.idle;
-        let call = self.call(&Method::GET, PATH, idle);
+        let call = self.call(&Method::GET, PATH, idle).carrying(token);
         let request = authorised(&call, self.streaming(Method::GET, PATH, false), token)?;
         let response = within(&call, idle, request.send())
             .await?
@@ -98,7 +98,9 @@ impl HttpNode {
         from: &Path,
         meter: &dyn Meter,
     ) -> Result<()> {
-        let call = self.call(&Method::POST, FORCE, self.deadlines.idle);
+        let call = self
+            .call(&Method::POST, FORCE, self.deadlines.idle)
+            .carrying(token);
         let file = File::open(from).await.map_err(at(from))?;
         let length = file.metadata().await.map_err(at(from))?.len();
         meter.total(Unit::Bytes, length);
