@@ -4,13 +4,15 @@
 ///
 /// Only `journal` makes one, as the return value of a synced intent record; an action gets it by value and
 /// lends it to each mutating call, so that nothing can act without a record, nor after its action ended.
+/// The makers of sample data arm themselves: their server is new and has nothing to lose.
 #[derive(Debug)]
 pub struct Armed {
     sequence: u64,
 }
 
 impl Armed {
-    /// Called by `journal` alone (a test over the sources holds that), after the intent's `fsync`.
+    /// Called by `journal` after the intent's `fsync`, and by the makers of sample data; a test over the
+    /// sources holds that nothing else does.
     pub(crate) const fn by_record(sequence: u64) -> Self {
         Self { sequence }
     }

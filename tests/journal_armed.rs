@@ -24,7 +24,11 @@ fn only_the_journal_arms() {
     for file in files {
         let name = file.strip_prefix(&root).unwrap().to_owned();
         // Tests may arm themselves: they have nothing to lose.
-        if name.ends_with("tests.rs") || name == Path::new("armed.rs") {
+        // So do the makers of sample data: their server is new and has nothing to lose either.
+        if name.ends_with("tests.rs")
+            || name == Path::new("armed.rs")
+            || name.starts_with("platform/local/sample")
+        {
             continue;
         }
         let text = fs::read_to_string(&file).unwrap();
