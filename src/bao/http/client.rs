@@ -38,10 +38,10 @@ impl Default for Deadlines {
         Self {
             connect: Duration::from_secs(5),
             call: Duration::from_secs(10),
-            init: Duration::from_secs(60),
-            seal: Duration::from_secs(120),
-            idle: Duration::from_secs(60),
-            accepted: Duration::from_secs(120),
+            init: Duration::from_mins(1),
+            seal: Duration::from_mins(2),
+            idle: Duration::from_mins(1),
+            accepted: Duration::from_mins(2),
         }
     }
 }

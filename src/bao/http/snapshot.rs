@@ -36,16 +36,17 @@ impl HttpNode {
         meter: &dyn Meter,
     ) -> Result<u64> {
         let partial = partial_of(to);
-        let saved = self.receive(token, &partial, meter).await;
-        let length = match saved {
-            Ok(length) => length,
-            Err(error) => {
-                // Best effort: the error that is on its way matters more, and the next try truncates the file.
-                let _ = tokio::fs::remove_file(&partial).await;
-                return Err(error);
-            }
-        };
-        tokio::fs::rename(&partial, to).await.map_err(at(to))?;
+        let saved = async {
+            let length = self.receive(token, &partial, meter).await?;
+            tokio::fs::rename(&partial, to).await.map_err(at(to))?;
+            Ok(length)
+        }
+        .await;
+        if saved.is_err() {
+            // Best effort: the error that is on its way matters more, and the next try truncates the file.
+            let _ = tokio::fs::remove_file(&partial).await;
+        }
+        let length = saved?;
         sync_folder(to).await?;
         Ok(length)
     }
