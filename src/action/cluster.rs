@@ -130,3 +130,21 @@ async fn give_shares(ctx: &Context, node: &dyn Node, keys: &Keys, armed: &Armed)
     }
     Ok(())
 }
+
+/// The calls of [`clear`].
+pub fn clear_calls(members: &[String]) -> Vec<String> {
+    members
+        .iter()
+        .map(|member| format!("{member}: stop; move its raft files aside"))
+        .collect()
+}
+
+/// Stops members and moves their raft files aside, where there are any.
+pub async fn clear(ctx: &Context, members: &[String], armed: &Armed) -> Result<()> {
+    for member in members {
+        ctx.platform.stop(member, armed).await?;
+        let label = format!("rolled-back-{}", ctx.run);
+        ctx.platform.set_raft_aside(member, &label, armed).await?;
+    }
+    Ok(())
+}

@@ -25,6 +25,18 @@ pub trait Action: Send + Sync {
 
     /// Acts. The token is consumed: what it armed cannot go on after the action ended.
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome>;
+
+    /// The calls that would take its effect back, one line each; empty where there is nothing to take back. A rollback
+    /// goes through the actions from the last to the first, so that each finds what came after it gone.
+    fn describe_undo(&self, _: &Context) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// Takes its effect back, also one that came about in part, or was taken back in part before. What came of it, in
+    /// words.
+    async fn undo(&self, _: &Context, _: Armed) -> Result<String> {
+        Ok("nothing to take back".to_owned())
+    }
 }
 
 /// What a look found.

@@ -100,6 +100,14 @@ pub struct Frozen {
 }
 fact!(Frozen, "frozen", "seal-source");
 
+/// The release before it was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    /// What a rollback goes back to.
+    pub revision: String,
+}
+fact!(Before, "before", "rehearse-flip");
+
 /// The final copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinalCopied {

@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::{Action, Context, Error, Evidence, FinalCopied, Observation, Outcome, Result, Source};
+use super::cluster::{clear, clear_calls};
+use super::{
+    Action, Before, Context, Error, Evidence, FinalCopied, Observation, Outcome, Result, Source,
+};
 use crate::armed::Armed;
 use crate::event::Level;
 use crate::platform::{self, StorageKind};
@@ -52,7 +55,12 @@ impl Action for RehearseFlip {
             .rehearse_flip(&values(ctx, self.replicas))
             .await?;
         ctx.note(Level::Detail, plan.diff);
-        Ok(Evidence::new(format!("{} calls would be accepted", plan.calls.len())).into())
+        let revision = ctx.platform.release().await?.revision;
+        Ok(
+            Evidence::new(format!("{} calls would be accepted", plan.calls.len()))
+                .with(&Before { revision })
+                .into(),
+        )
     }
 }
 
@@ -119,5 +127,20 @@ impl Action for Flip {
             ctx.platform.release().await?.revision
         ))
         .into())
+    }
+
+    fn describe_undo(&self, ctx: &Context) -> Result<Vec<String>> {
+        let before = ctx.find::<Before>();
+        let revision = before.map_or_else(String::new, |before| before.revision);
+        let mut calls = vec![format!("go back to revision {revision} of the release")];
+        calls.extend(clear_calls(&ctx.followers()));
+        Ok(calls)
+    }
+
+    async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
+        let before: Before = ctx.fact()?;
+        ctx.platform.revert(&before.revision, &armed).await?;
+        clear(ctx, &ctx.followers(), &armed).await?;
+        Ok(format!("the release is as in revision {}", before.revision))
     }
 }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::cluster::{clear, clear_calls};
 use super::final_copy::whole;
 use super::keys::Keys;
 use super::{Action, Context, Error, Evidence, Observation, Outcome, Proof, Result, Source};
@@ -123,5 +124,19 @@ impl Action for Init {
             "{first} is initialised, its throwaway keys are kept"
         ))
         .into())
+    }
+
+    fn describe_undo(&self, ctx: &Context) -> Result<Vec<String>> {
+        let mut calls = clear_calls(&ctx.platform.members());
+        calls.push("remove the Secret with the throwaway keys".to_owned());
+        Ok(calls)
+    }
+
+    async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
+        clear(ctx, &ctx.platform.members(), &armed).await?;
+        ctx.platform
+            .remove_secret(SecretName::Throwaway, &armed)
+            .await?;
+        Ok("no member holds raft files that a server would read".to_owned())
     }
 }

@@ -68,6 +68,31 @@ impl Action for ParkKey {
             .await?;
         Ok(Evidence::new("the unseal Secret is empty, its copy is whole").into())
     }
+
+    fn describe_undo(&self, _: &Context) -> Result<Vec<String>> {
+        Ok(vec![
+            format!(
+                "write `{UNSEAL_KEY}` of the parked copy into the unseal Secret, read it back and compare"
+            ),
+            "remove the parked copy".to_owned(),
+        ])
+    }
+
+    async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
+        match ReturnKey.observe(ctx).await? {
+            Observation::Pending => return_key(ctx, &armed).await?,
+            Observation::Conflict(why)
+                if ctx.platform.secret(SecretName::Parked).await?.is_some() =>
+            {
+                return Err(Error::refused(why));
+            }
+            _ => {}
+        }
+        ctx.platform
+            .remove_secret(SecretName::Parked, &armed)
+            .await?;
+        Ok("the unseal Secret holds the old key".to_owned())
+    }
 }
 
 #[async_trait]
@@ -100,14 +125,19 @@ impl Action for ReturnKey {
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         ctx.fact::<Restored>()?;
-        let parked = ctx
-            .platform
-            .secret(SecretName::Parked)
-            .await?
-            .ok_or_else(|| Error::refused("the parked copy of the unseal Secret is gone"))?;
-        ctx.platform
-            .write_secret(SecretName::Unseal, &parked, &armed)
-            .await?;
+        return_key(ctx, &armed).await?;
         Ok(Evidence::new("the unseal Secret holds the old key").into())
     }
+}
+
+async fn return_key(ctx: &Context, armed: &Armed) -> Result<()> {
+    let parked = ctx
+        .platform
+        .secret(SecretName::Parked)
+        .await?
+        .ok_or_else(|| Error::refused("the parked copy of the unseal Secret is gone"))?;
+    ctx.platform
+        .write_secret(SecretName::Unseal, &parked, armed)
+        .await?;
+    Ok(())
 }

@@ -70,6 +70,15 @@ impl Action for Prove {
         discarded?;
         Ok(evidence(&proof).into())
     }
+
+    fn describe_undo(&self, _: &Context) -> Result<Vec<String>> {
+        Ok(vec!["scratch: remove".to_owned()])
+    }
+
+    async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
+        ctx.platform.scratch_discard(&armed).await?;
+        Ok("no scratch node is left".to_owned())
+    }
 }
 
 fn evidence(proof: &Proof) -> Evidence {

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::cluster::{clear, clear_calls};
 use super::final_copy::still_frozen;
 use super::{Action, Context, Error, Evidence, FinalCopied, Observation, Outcome, Result};
 use crate::armed::Armed;
@@ -66,5 +67,17 @@ impl Action for ReplaceSource {
         }
         ctx.platform.replace(&first, &armed).await?;
         Ok(Evidence::new(format!("{first} reports raft")).into())
+    }
+
+    fn describe_undo(&self, ctx: &Context) -> Result<Vec<String>> {
+        Ok(clear_calls(&[ctx.first()?]))
+    }
+
+    async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
+        let first = ctx.first()?;
+        if ctx.platform.release().await?.storage == StorageKind::Raft {
+            clear(ctx, std::slice::from_ref(&first), &armed).await?;
+        }
+        Ok(format!("{first} does not run on raft"))
     }
 }

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::cluster::{await_active, unseal};
 use super::context::{blocking, free_bytes};
 use super::keys::Keys;
 use super::{
-    Action, Context, Error, Evidence, Frozen, Look, Observation, Outcome, Proof, Result, Source,
+    Action, Context, Error, Evidence, FinalCopied, Frozen, Look, Observation, Outcome, Proof,
+    Result, Source,
 };
 use crate::armed::Armed;
 use crate::journal::Mark;
@@ -124,6 +126,69 @@ impl Action for SealSource {
         }
         Ok(evidence(ctx, &first).await?.into())
     }
+
+    fn describe_undo(&self, ctx: &Context) -> Result<Vec<String>> {
+        let first = ctx.first()?;
+        Ok(vec![
+            format!("{first}: manifest of the file tree, compared with the one after the seal"),
+            format!(
+                "{first}: start on file storage where it does not run, then PUT sys/unseal with the old key"
+            ),
+        ])
+    }
+
+    async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
+        let first = ctx.first()?;
+        let source: Source = ctx.fact()?;
+        let node = ctx.node(&first)?;
+        if ctx.platform.release().await?.storage != StorageKind::File {
+            return Err(Error::refused(
+                "the release is not configured for file storage",
+            ));
+        }
+        let running = ctx.platform.instance(&first).await?.is_some();
+        if !running || node.seal_status().await?.sealed {
+            same_tree(ctx, &first).await?;
+        }
+        if !running {
+            ctx.platform.replace(&first, &armed).await?;
+        }
+        let old = Keys::old(ctx).await?;
+        unseal(ctx, node.as_ref(), &old, &armed).await?;
+        await_active(ctx, Duration::from_mins(1)).await?;
+        let status = node.seal_status().await?;
+        if status.storage_type != "file" || status.cluster_id.as_ref() != Some(&source.cluster_id) {
+            return Err(Error::refused(format!(
+                "{first} serves cluster {} from {} storage, not the source's",
+                status.cluster_id.unwrap_or_default(),
+                status.storage_type
+            )));
+        }
+        if ctx.outage_open {
+            ctx.mark(Mark::OutageEnded)?;
+        }
+        Ok(format!(
+            "{first} serves from file storage, with the data as it was sealed"
+        ))
+    }
+}
+
+/// Nothing wrote to the tree since it was copied.
+async fn same_tree(ctx: &Context, first: &str) -> Result<()> {
+    let Some(copied) = ctx.find::<FinalCopied>() else {
+        return Ok(());
+    };
+    let manifest = ctx
+        .platform
+        .tree_manifest(first, Phase::Sealed, ctx.meter.as_ref())
+        .await?;
+    if manifest.sha256() == copied.manifest_digest {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "the file tree of {first} is not the one that was sealed. The tree as it was sealed is in {}",
+        ctx.file("final.tar").display()
+    )))
 }
 
 /// The final copy is made while clients wait: it must not stop for want of room then.

@@ -76,4 +76,20 @@ impl Action for WriteTombstone {
             .await?;
         Ok(Evidence::new(format!("{KEY} is in the tree")).into())
     }
+
+    fn describe_undo(&self, ctx: &Context) -> Result<Vec<String>> {
+        Ok(vec![format!(
+            "{}: remove the entry {KEY} from the file tree",
+            ctx.first()?
+        )])
+    }
+
+    async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
+        if of_this_run(ctx).await?.is_some() {
+            ctx.platform
+                .remove_tree_entry(&ctx.first()?, KEY, &armed)
+                .await?;
+        }
+        Ok(format!("{KEY} is not in the tree"))
+    }
 }

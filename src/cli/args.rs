@@ -53,7 +53,7 @@ pub struct ConsentArgs {
 }
 
 /// Which part of a runbook.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct RangeArgs {
     /// First step to run
     #[arg(long, value_name = "STEP")]

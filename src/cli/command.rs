@@ -6,8 +6,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use super::exit::fail;
 use super::{
-    Exit, check, completions, lock, man, migrate_raft, rehearse, report, resume, runbook, snapshot,
-    status,
+    Exit, check, completions, lock, man, migrate_raft, rehearse, report, resume, rollback, runbook,
+    snapshot, status,
 };
 
 const EXIT_CODES: &str = "\
@@ -42,6 +42,7 @@ enum Command {
     MigrateRaft(migrate_raft::Args),
     Rehearse(rehearse::Args),
     Resume(resume::Args),
+    Rollback(rollback::Args),
     Status(status::Args),
     Check(check::Args),
     Report(report::Args),
@@ -76,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::MigrateRaft(args) => wait_for(migrate_raft::run(args)),
         Command::Rehearse(args) => wait_for(rehearse::run(args)),
         Command::Resume(args) => wait_for(resume::run(args)),
+        Command::Rollback(args) => wait_for(rollback::run(args)),
         Command::Status(args) => wait_for(status::run(args)),
         Command::Check(args) => wait_for(check::run(args)),
     };

@@ -17,7 +17,9 @@ pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
     let Some(state) = state else {
         return "nothing was changed".to_owned();
     };
-    let words = if state.outage_ended().is_some() {
+    let words = if state.rolling_back() && state.finished().is_some() {
+        "everything is taken back: the source serves from file storage as before"
+    } else if state.outage_ended().is_some() {
         "the cluster serves the old data; clients can use it"
     } else if state.in_outage() {
         "the source is sealed and clients are not served; its file tree and the old key are untouched, and copies of \
@@ -62,7 +64,8 @@ pub(super) fn failure(
 ) -> Failure {
     let exit = exit_of(error, state.is_some_and(|state| touched(program, state)));
     let with_dir = |command: &str| format!("baoctl {command} --work-dir {}", work_dir.display());
-    let resume = with_dir("resume");
+    let rolling_back = state.is_some_and(State::rolling_back);
+    let resume = with_dir(if rolling_back { "rollback" } else { "resume" });
     let mut next = match (error, exit) {
         (Error::NoSuchStep { .. }, _) => vec!["baoctl runbook show NAME".to_owned()],
         (Error::OutOfOrder { missing, .. }, _) => vec![format!("{resume} --from {missing}")],
@@ -79,6 +82,8 @@ pub(super) fn failure(
             },
             _,
         ) => vec![format!("{resume} --yes --confirm-outage {name}")],
+        (Error::RollingBack, _) => vec![with_dir("rollback")],
+        (Error::Served, _) => vec![with_dir("report")],
         (_, Exit::Preflight) => vec![with_dir("check")],
         (_, Exit::Locked) => vec![with_dir("lock show")],
         (
@@ -95,6 +100,9 @@ pub(super) fn failure(
         }
         _ => vec![resume],
     };
+    if state.is_some_and(State::in_outage) && !rolling_back {
+        next.push(with_dir("rollback"));
+    }
     if state.is_some() {
         next.push(with_dir("status"));
     }
@@ -111,6 +119,7 @@ pub(super) fn failure(
 pub(super) fn exit_of(error: &Error, touched: bool) -> Exit {
     match error {
         Error::NoSuchStep { .. } | Error::OutOfOrder { .. } => Exit::Usage,
+        Error::RollingBack | Error::Served | Error::NothingToTakeBack => Exit::Preflight,
         Error::Declined { .. } | Error::Nobody { .. } => Exit::Declined,
         Error::Interrupted { signal, .. } => Exit::Signal(u8::try_from(*signal).unwrap_or(2)),
         Error::Journal(journal::Error::Locked { .. }) => Exit::Locked,

@@ -13,6 +13,7 @@ mod rehearse;
 mod replay;
 mod report;
 mod resume;
+mod rollback;
 mod run;
 mod runbook;
 mod snapshot;

@@ -106,6 +106,34 @@ pub(super) fn events(path: &Path) -> journal::Result<Vec<Timed>> {
                 tell(Event::OutageEnded { seconds });
             }
             Record::Rewound { from, to, why, .. } => tell(Event::Rewound { from, to, why }),
+            Record::RollingBack => tell(note(Level::Warn, "rolling back".to_owned())),
+            Record::Undoing {
+                step, kind, calls, ..
+            } => {
+                tell(Event::ActionStarted {
+                    step: step.clone(),
+                    action: kind.clone(),
+                    title: format!("take back {kind}"),
+                });
+                tell(Event::Calls {
+                    step,
+                    action: kind,
+                    calls,
+                });
+            }
+            Record::Undone {
+                step,
+                kind,
+                summary,
+                ..
+            } => tell(Event::ActionFinished {
+                step,
+                action: kind,
+                status: ActionStatus::Done,
+                seconds: 0.0,
+                summary,
+            }),
+            Record::RolledBack => tell(note(Level::Info, "rolled back".to_owned())),
             Record::Finished => {}
         }
     }

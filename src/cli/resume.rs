@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Exit;
 use super::args::{ConsentArgs, OutputArgs, RangeArgs, TargetArgs};
 use super::migrate_raft::open;
-use super::run::{self, Settings};
+use super::run::{self, Settings, Way};
 
 /// Go on with a run that failed, was killed or was stopped
 ///
@@ -37,5 +37,8 @@ pub(super) async fn run(args: Args) -> Exit {
         journal: args.target.journal,
         work_dir: args.target.work_dir,
     };
-    run::go_on(Arc::new(platform), args.accept_changed_runbook, settings).await
+    let way = Way::On {
+        accept_changed: args.accept_changed_runbook,
+    };
+    run::go_on(Arc::new(platform), way, settings).await
 }

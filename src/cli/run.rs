@@ -90,6 +90,9 @@ pub(super) async fn begin(
     let program = Program::new(&loaded.runbook);
     if mode == Mode::DryRun {
         let run = Running {
+            way: Way::On {
+                accept_changed: false,
+            },
             platform,
             program,
             loaded,
@@ -127,6 +130,9 @@ pub(super) async fn begin(
         Ok(journal) => {
             let journal = Some(Arc::new(Mutex::new(journal)));
             let run = Running {
+                way: Way::On {
+                    accept_changed: false,
+                },
                 platform,
                 program,
                 loaded,
@@ -221,12 +227,17 @@ pub(super) fn refused_by_journal(error: &journal::Error, work_dir: &Path) -> Exi
     }
 }
 
-/// Goes on with the target's run.
-pub(super) async fn go_on(
-    platform: Arc<LocalPlatform>,
-    accept_changed: bool,
-    settings: Settings,
-) -> Exit {
+/// Where a run that has a journal goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// To its end; also by a runbook that was edited since, when that is accepted.
+    On { accept_changed: bool },
+    /// Back to file storage, or only the calls of it.
+    Back { dry_run: bool },
+}
+
+/// Goes on with the target's run, or back.
+pub(super) async fn go_on(platform: Arc<LocalPlatform>, way: Way, settings: Settings) -> Exit {
     let path = journal_path(platform.as_ref(), settings.journal.as_ref());
     let mut journal = match Journal::open(&path) {
         Ok(journal) => journal,
@@ -250,7 +261,20 @@ pub(super) async fn go_on(
         .runbook()
         .cloned()
         .unwrap_or_else(|| header.runbook.clone());
-    let (loaded, changed) = match the_runbook(&recorded, journal.state(), accept_changed) {
+    if journal.state().rolling_back() && journal.state().finished().is_some() {
+        let next = format!(
+            "baoctl migrate-raft --platform local --work-dir {}",
+            settings.work_dir.display()
+        );
+        let why = "this run was rolled back: the source serves from file storage";
+        return fail(why, &[&next], Exit::Preflight);
+    }
+    let found = match way {
+        Way::On { accept_changed } => the_runbook(&recorded, journal.state(), accept_changed),
+        // What was done is taken back as it was done, whatever became of the file.
+        Way::Back { .. } => recorded_runbook(&recorded).map(|loaded| (loaded, false)),
+    };
+    let (loaded, changed) = match found {
         Ok(found) => found,
         Err(exit) => return exit,
     };
@@ -259,10 +283,13 @@ pub(super) async fn go_on(
         pid: std::process::id(),
         runbook: changed.then(|| RunbookText::from(&loaded)),
     };
-    if let Err(error) = journal.append(resumed) {
+    if way != (Way::Back { dry_run: true })
+        && let Err(error) = journal.append(resumed)
+    {
         return refused_by_journal(&error, &settings.work_dir);
     }
     Running {
+        way,
         platform,
         program: Program::new(&loaded.runbook),
         loaded,
@@ -282,7 +309,6 @@ fn the_runbook(
     state: &State,
     accept_changed: bool,
 ) -> Result<(Loaded, bool), Exit> {
-    let as_recorded = || Loaded::recorded(recorded).map_err(|error| fail(error, &[], Exit::Failed));
     let now = match &recorded.file {
         Some(file) => Loaded::file(file),
         None => Loaded::named(&recorded.name),
@@ -292,7 +318,7 @@ fn the_runbook(
         Ok(now) => now,
         // A file that is gone is no edit: the journal has the text.
         Err(runbook::Error::Read { .. } | runbook::Error::Unknown { .. }) => {
-            return Ok((as_recorded()?, false));
+            return Ok((recorded_runbook(recorded)?, false));
         }
         Err(error) => {
             return Err(fail(
@@ -325,8 +351,13 @@ fn the_runbook(
     ))
 }
 
+fn recorded_runbook(recorded: &RunbookText) -> Result<Loaded, Exit> {
+    Loaded::recorded(recorded).map_err(|error| fail(error, &[], Exit::Failed))
+}
+
 /// A run with all that it needs.
 struct Running {
+    way: Way,
     platform: Arc<LocalPlatform>,
     program: Program,
     loaded: Loaded,
@@ -396,7 +427,10 @@ impl Running {
             interrupt: listen(),
             outage_word: target.namespace,
         };
-        let end = engine.run().await;
+        let end = match self.way {
+            Way::On { .. } => engine.run().await,
+            Way::Back { dry_run } => engine.roll_back(dry_run).await,
+        };
         let state = self.journal.as_ref().map(|journal| {
             journal
                 .lock()
@@ -424,6 +458,11 @@ impl Running {
             ),
             Ok(End::Planned) => {
                 ui_note(observer.as_ref(), "dry run: nothing was changed");
+                Exit::Done
+            }
+            Ok(End::RolledBack) => {
+                let what = "rolled back: the source serves from file storage, and raft files lie aside on the volumes";
+                ui_note(observer.as_ref(), what);
                 Exit::Done
             }
             Ok(End::Reached(step)) => {

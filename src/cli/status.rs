@@ -119,9 +119,12 @@ fn print_text(platform: &LocalPlatform, state: Option<&State>, running: bool, ro
     match state.and_then(|state| state.header().map(|header| (state, header))) {
         None => ui::line("no run has a journal here"),
         Some((state, header)) => {
+            let back = state.rolling_back();
             let word = match (state.finished().is_some(), running) {
+                (true, _) if back => "rolled back",
                 (true, _) => "finished",
                 (false, true) => "running",
+                (false, false) if back => "stopped on its way back; `baoctl rollback` goes on",
                 (false, false) => "stopped; `baoctl resume` goes on",
             };
             ui::line(&format!(
@@ -169,6 +172,7 @@ fn print_json(platform: &LocalPlatform, state: Option<&State>, running: bool, ro
             "run": header.run,
             "runbook": header.runbook.name,
             "finished": state.finished().is_some(),
+            "rolling_back": state.rolling_back(),
             "running": running,
             "standing": standing(state),
             "in_outage": state.in_outage(),

@@ -79,6 +79,17 @@ pub enum Error {
         /// What a look found.
         found: String,
     },
+    /// A run that rolls back does not go forward again.
+    #[error("this run is being rolled back; it does not go forward again")]
+    RollingBack,
+    /// A rollback would lose what clients wrote.
+    #[error(
+        "the new cluster has served clients with the old data: going back to file storage would lose what they wrote since"
+    )]
+    Served,
+    /// The run had no effect, or all of it is taken back.
+    #[error("there is nothing to take back")]
+    NothingToTakeBack,
     /// The journal could not be written: nothing may go on without it.
     #[error(transparent)]
     Journal(#[from] crate::journal::Error),
@@ -96,6 +107,9 @@ impl Error {
             Self::NoSuchStep { .. }
             | Self::OutOfOrder { .. }
             | Self::Interrupted { .. }
+            | Self::RollingBack
+            | Self::Served
+            | Self::NothingToTakeBack
             | Self::Journal(_) => None,
         }
     }

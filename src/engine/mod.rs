@@ -5,6 +5,7 @@ mod interrupt;
 mod meter;
 mod plan;
 mod program;
+mod rollback;
 mod run;
 
 pub use error::{Error, Result};

@@ -54,6 +54,8 @@ pub enum End {
     Reached(String),
     /// A dry run came to its end.
     Planned,
+    /// Every effect is taken back.
+    RolledBack,
 }
 
 /// How an action went.
@@ -80,6 +82,12 @@ impl Engine {
                 steps: ids(),
             })?;
         self.in_order(*range.start())?;
+        if self
+            .journal()
+            .is_some_and(|journal| journal.state().rolling_back())
+        {
+            return Err(Error::RollingBack);
+        }
         let mut place = *range.start();
         // Whether a dry run still looks: behind the first action that would change something there is nothing to see.
         let mut looks = true;
@@ -128,13 +136,13 @@ impl Engine {
         }
     }
 
-    fn journal(&self) -> Option<MutexGuard<'_, Journal>> {
+    pub(super) fn journal(&self) -> Option<MutexGuard<'_, Journal>> {
         self.journal
             .as_ref()
             .map(|journal| journal.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn record(&self, record: Record) -> Result<()> {
+    pub(super) fn record(&self, record: Record) -> Result<()> {
         if let Some(mut journal) = self.journal() {
             journal.append(record)?;
         }
@@ -193,7 +201,7 @@ impl Engine {
     }
 
     /// What an action sees, as the journal stands now.
-    fn context(&self, step: &Step, index: usize, unit: &Unit) -> Context {
+    pub(super) fn context(&self, step: &Step, index: usize, unit: &Unit) -> Context {
         let mut ctx = self.ctx.clone();
         ctx.meter = Arc::new(ActionMeter::new(&step.id, unit.kind, self.observer.clone()));
         if let Some(journal) = self.journal() {
@@ -214,7 +222,7 @@ impl Engine {
         ctx
     }
 
-    fn stop_if_asked(&self) -> Result<()> {
+    pub(super) fn stop_if_asked(&self) -> Result<()> {
         match self.interrupt.raised(1) {
             Some(signal) => Err(Error::Interrupted {
                 signal,
@@ -278,7 +286,7 @@ impl Engine {
             .is_some_and(|journal| journal.state().in_outage())
     }
 
-    async fn ask(&self, question: Question) -> Result<()> {
+    pub(super) async fn ask(&self, question: Question) -> Result<()> {
         let answer = tokio::select! {
             answer = self.operator.ask(&question) => answer,
             signal = self.interrupt.wait(1) => return Err(Error::Interrupted { signal, midway: false }),
@@ -567,7 +575,7 @@ impl Engine {
         })
     }
 
-    fn finished(
+    pub(super) fn finished(
         &self,
         step: &Step,
         unit: &Unit,
@@ -605,7 +613,7 @@ impl Engine {
     }
 }
 
-fn failed(step: &Step, unit: &Unit, source: action::Error) -> Error {
+pub(super) fn failed(step: &Step, unit: &Unit, source: action::Error) -> Error {
     Error::Action {
         step: step.id.clone(),
         kind: unit.kind.to_owned(),

@@ -146,7 +146,8 @@ impl Journal {
         Ok(seq)
     }
 
-    /// Records that an action is about to act. The only maker of [`Armed`]: nothing acts without a record on disk.
+    /// Records that an action is about to act. With [`Journal::intend_undo`] the only maker of [`Armed`]: nothing acts
+    /// without a record on disk.
     pub fn intend(
         &mut self,
         step: &str,
@@ -155,6 +156,23 @@ impl Journal {
         calls: Vec<String>,
     ) -> Result<Armed> {
         let seq = self.append(Record::Intent {
+            step: step.to_owned(),
+            action,
+            kind: kind.to_owned(),
+            calls,
+        })?;
+        Ok(Armed::by_record(seq))
+    }
+
+    /// Records that an action's effect is about to be taken back.
+    pub fn intend_undo(
+        &mut self,
+        step: &str,
+        action: usize,
+        kind: &str,
+        calls: Vec<String>,
+    ) -> Result<Armed> {
+        let seq = self.append(Record::Undoing {
             step: step.to_owned(),
             action,
             kind: kind.to_owned(),

@@ -136,11 +136,37 @@ pub enum Record {
     },
     /// The last step ended well.
     Finished,
+    /// From here on the run only takes back what it did.
+    RollingBack,
+    /// An action's effect is about to be taken back. On disk before anything happens.
+    Undoing {
+        /// The step's id.
+        step: String,
+        /// The action's place in the step, from 0.
+        action: usize,
+        /// Its kind.
+        kind: String,
+        /// The calls it is about to make.
+        calls: Vec<String>,
+    },
+    /// An action's effect is taken back.
+    Undone {
+        /// The step's id.
+        step: String,
+        /// The action's place in the step, from 0.
+        action: usize,
+        /// Its kind.
+        kind: String,
+        /// What came of it, in words.
+        summary: String,
+    },
+    /// Every effect is taken back.
+    RolledBack,
 }
 
 impl Record {
     /// Every kind by the name it has in the file.
-    pub const KINDS: [&str; 9] = [
+    pub const KINDS: [&str; 13] = [
         "started",
         "resumed",
         "confirmed",
@@ -150,5 +176,9 @@ impl Record {
         "mark",
         "rewound",
         "finished",
+        "rolling-back",
+        "undoing",
+        "undone",
+        "rolled-back",
     ];
 }

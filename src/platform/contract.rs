@@ -201,6 +201,10 @@ pub trait Platform: Send + Sync {
     /// as it runs (`OnDelete`) until it is replaced. The same again is the same.
     async fn flip(&self, flip: &Flip, armed: &Armed) -> Result<()>;
 
+    /// Goes back to an earlier revision of the release: members beyond its replicas are stopped, the first is left as it
+    /// runs until it is replaced. The same again is the same.
+    async fn revert(&self, revision: &str, armed: &Armed) -> Result<()>;
+
     /// Starts an empty raft node beside the release, unreachable for its clients, with `raw_storage_endpoint`. One that is left over is discarded first.
     async fn scratch_start(&self, armed: &Armed) -> Result<Arc<dyn Node>>;
     /// Removes the scratch node and its data; absent is fine.

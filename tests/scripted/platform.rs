@@ -238,6 +238,22 @@ impl Platform for ScriptedPlatform {
         Ok(())
     }
 
+    async fn revert(&self, revision: &str, armed: &Armed) -> Result<()> {
+        // The one that a run begins with.
+        assert_eq!(revision, "1");
+        self.act("go back to the first revision", |world| {
+            world.release.storage = StorageKind::File;
+            world.release.replicas = 1;
+            world.release.revision += 1;
+            Ok(())
+        })
+        .await?;
+        for name in &MEMBERS[1..] {
+            self.stop(name, armed).await?;
+        }
+        Ok(())
+    }
+
     async fn scratch_start(&self, armed: &Armed) -> Result<Arc<dyn Node>> {
         self.scratch_discard(armed).await?;
         self.act("start scratch", |world| {

@@ -62,6 +62,9 @@ pub enum FoldError {
         /// Its kind.
         kind: String,
     },
+    /// A run that rolls back acts no more, and one that does not takes nothing back.
+    #[error("the run goes forward and back at once")]
+    Course,
     /// A dry run keeps no journal.
     #[error("it is the result of a dry run")]
     DryRun,
@@ -119,6 +122,7 @@ impl State {
             Record::Intent {
                 step, action, kind, ..
             } => {
+                self.stays_on_course(false)?;
                 self.check_undone(step, *action, kind)?;
                 let state = self.entry(step, *action, kind);
                 state.intents = state.intents.saturating_add(1);
@@ -183,7 +187,27 @@ impl State {
                 }
             }
             Record::Rewound { to, steps, .. } => self.rewind(to, steps)?,
-            Record::Finished => self.finished = Some(time),
+            Record::Finished | Record::RolledBack => {
+                self.stays_on_course(matches!(record, Record::RolledBack))?;
+                self.finished = Some(time);
+            }
+            Record::RollingBack => self.rolling_back = true,
+            Record::Undoing {
+                step, action, kind, ..
+            } => {
+                self.stays_on_course(true)?;
+                self.check_kind(step, *action, kind)?;
+            }
+            Record::Undone {
+                step, action, kind, ..
+            } => {
+                self.stays_on_course(true)?;
+                self.check_kind(step, *action, kind)?;
+                let state = self.entry(step, *action, kind);
+                state.undone = true;
+                state.done = None;
+                state.open_intent = false;
+            }
         }
         Ok(())
     }
@@ -215,6 +239,15 @@ impl State {
         state.last_failure = None;
         state.done = Some(done);
         self.spans.push(span);
+    }
+
+    /// A run goes forward until it rolls back, and then only back.
+    const fn stays_on_course(&self, back: bool) -> Result<(), FoldError> {
+        if self.rolling_back == back {
+            Ok(())
+        } else {
+            Err(FoldError::Course)
+        }
     }
 
     /// Only an action that never acted may have become another kind, by a changed runbook.

@@ -27,6 +27,7 @@ pub struct State {
     pub(super) spans: Vec<Span>,
     pub(super) rewinds: u32,
     pub(super) finished: Option<Timestamp>,
+    pub(super) rolling_back: bool,
 }
 
 /// Where an action stands.
@@ -44,6 +45,8 @@ pub struct ActionState {
     pub done: Option<Done>,
     /// Why it last failed, until it ends well.
     pub last_failure: Option<String>,
+    /// Its effect was taken back by a rollback.
+    pub undone: bool,
 }
 
 /// A good end of an action.
@@ -114,6 +117,11 @@ impl State {
     /// When the last step ended well.
     pub const fn finished(&self) -> Option<Timestamp> {
         self.finished
+    }
+
+    /// Whether the run only takes back what it did; with [`State::finished`] it has.
+    pub const fn rolling_back(&self) -> bool {
+        self.rolling_back
     }
 
     /// How often the run went back to an earlier step.

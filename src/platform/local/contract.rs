@@ -152,6 +152,10 @@ impl Platform for LocalPlatform {
         self.do_flip(flip).await
     }
 
+    async fn revert(&self, revision: &str, _armed: &Armed) -> Result<()> {
+        self.do_revert(revision).await
+    }
+
     async fn scratch_start(&self, armed: &Armed) -> Result<Arc<dyn Node>> {
         self.scratch_discard(armed).await?;
         let (program, server) = {

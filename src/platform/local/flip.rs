@@ -8,7 +8,6 @@ use similar::TextDiff;
 use super::platform::LocalPlatform;
 use super::topology::{Applied, Topology};
 use super::{config, process, servers};
-use crate::armed::Armed;
 use crate::platform::{Error, Flip, FlipPlan, Result, StorageKind};
 
 impl LocalPlatform {
@@ -85,9 +84,7 @@ impl LocalPlatform {
             .collect()
     }
 
-    /// Goes back to an earlier revision of the release: members beyond its replicas are stopped, the first is
-    /// left as it runs until it is replaced. The same again is the same.
-    pub async fn restore_revision(&self, revision: &str, _armed: &Armed) -> Result<()> {
+    pub(super) async fn do_revert(&self, revision: &str) -> Result<()> {
         let surplus = {
             let mut topology = self.topology();
             let mut after = topology.clone();

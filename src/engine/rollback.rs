@@ -1,0 +1,132 @@
+//! The way back: the effects of a run are taken back, from the last to the first.
+
+use tokio::time::Instant;
+
+use super::program::{Step, Unit};
+use super::run::failed;
+use super::{End, Engine, Error, Result};
+use crate::event::{ActionStatus, Effect, Event, Question, Tier};
+use crate::journal::Record;
+
+impl Engine {
+    /// Takes back what the run did, as far as its actions can. Done as long as no client was served from the new cluster:
+    /// after that it would lose what they wrote. Without a journal, or in a dry run of it, only the calls are told.
+    pub async fn roll_back(&mut self, dry_run: bool) -> Result<End> {
+        let ahead = self.acted();
+        let Some(effect) = ahead.iter().map(|(_, _, unit)| unit.effect).max() else {
+            return Err(Error::NothingToTakeBack);
+        };
+        if self.served() {
+            return Err(Error::Served);
+        }
+        if dry_run {
+            for (step, index, unit) in ahead {
+                let ctx = self.context(step, index, unit);
+                let calls = unit
+                    .action
+                    .describe_undo(&ctx)
+                    .map_err(|source| failed(step, unit, source))?;
+                self.tell_calls(step, unit, calls);
+            }
+            return Ok(End::Planned);
+        }
+        let tier = if effect > Effect::Change {
+            Tier::TypeName(self.outage_word.clone())
+        } else {
+            Tier::YesNo
+        };
+        self.ask(Question {
+            step: ahead[0].0.id.clone(),
+            effect,
+            ask: format!(
+                "take back what the run did, {} actions, the last first",
+                ahead.len()
+            ),
+            consequences: vec![
+                "the source serves from file storage again, with its data as it was sealed"
+                    .to_owned(),
+                "raft files are moved aside on each volume, not removed".to_owned(),
+            ],
+            tier,
+        })
+        .await?;
+        self.record(Record::RollingBack)?;
+        for (step, index, unit) in ahead {
+            self.stop_if_asked()?;
+            self.take_back(step, index, unit).await?;
+        }
+        self.record(Record::RolledBack)?;
+        Ok(End::RolledBack)
+    }
+
+    /// The actions that may have an effect, the last first.
+    fn acted(&self) -> Vec<(&Step, usize, &Unit)> {
+        let mut acted: Vec<(&Step, usize, &Unit)> = Vec::new();
+        let Some(journal) = self.journal() else {
+            return acted;
+        };
+        for step in &self.program.steps {
+            for (index, unit) in step.units.iter().enumerate() {
+                let state = journal.state().action(&step.id, index);
+                if state.is_some_and(|state| state.intents > 0 && !state.undone) {
+                    let ctx = self.ctx.clone();
+                    if unit
+                        .action
+                        .describe_undo(&ctx)
+                        .is_ok_and(|calls| !calls.is_empty())
+                    {
+                        acted.push((step, index, unit));
+                    }
+                }
+            }
+        }
+        acted.reverse();
+        acted
+    }
+
+    /// Whether a node was active with the old data on the new cluster.
+    fn served(&self) -> bool {
+        self.journal().is_some_and(|journal| {
+            journal.state().outage_ended().is_some() && !journal.state().rolling_back()
+        })
+    }
+
+    fn tell_calls(&self, step: &Step, unit: &Unit, calls: Vec<String>) {
+        self.observer.observe(&Event::Calls {
+            step: step.id.clone(),
+            action: unit.kind.to_owned(),
+            calls,
+        });
+    }
+
+    async fn take_back(&self, step: &Step, index: usize, unit: &Unit) -> Result<()> {
+        let started = Instant::now();
+        let ctx = self.context(step, index, unit);
+        self.observer.observe(&Event::ActionStarted {
+            step: step.id.clone(),
+            action: unit.kind.to_owned(),
+            title: format!("take back: {}", unit.action.title(&ctx)),
+        });
+        let calls = unit
+            .action
+            .describe_undo(&ctx)
+            .map_err(|source| failed(step, unit, source))?;
+        self.tell_calls(step, unit, calls.clone());
+        let armed = match self.journal() {
+            Some(mut journal) => journal.intend_undo(&step.id, index, unit.kind, calls)?,
+            None => return Err(Error::NothingToTakeBack),
+        };
+        let undone = tokio::select! {
+            undone = unit.action.undo(&ctx, armed) => undone,
+            signal = self.interrupt.wait(2) => return Err(Error::Interrupted { signal, midway: true }),
+        };
+        let summary = undone.map_err(|source| failed(step, unit, source))?;
+        self.finished(step, unit, ActionStatus::Done, started, &summary);
+        self.record(Record::Undone {
+            step: step.id.clone(),
+            action: index,
+            kind: unit.kind.to_owned(),
+            summary,
+        })
+    }
+}
