@@ -137,7 +137,7 @@ impl Session {
 
 fn assert_no_bars(screen: &str) {
     for left_over in [
-        "⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏", "▕", "s left",
+        "⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏", "▕", "/s  ",
     ] {
         assert!(
             !screen.contains(left_over),

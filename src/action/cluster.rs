@@ -64,8 +64,42 @@ pub async fn current_token(ctx: &Context) -> Result<SecretString> {
     Ok(Keys::old(ctx).await?.token)
 }
 
+/// How often a node is given its shares that answers with an error of its own.
+const TRIES: u32 = 10;
+
 /// Gives a sealed node its shares, and waits until it says that it is unsealed: a 200 may still say `sealed`.
 pub async fn unseal(ctx: &Context, node: &dyn Node, keys: &Keys, armed: &Armed) -> Result<()> {
+    let mut tries = 1;
+    while let Err(error) = give_shares(ctx, node, keys, armed).await {
+        // A follower whose join was cut off with the process that gave it the key answers 500 to the next one
+        // (`crypto/aes: invalid key size 0`), until its leader has sent it the barrier: within a second.
+        if !matches!(error.status(), Some(500 | 503)) || tries >= TRIES {
+            return Err(error);
+        }
+        tries += 1;
+        ctx.meter.waiting(&error.to_string());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    ctx.until(
+        &format!("{} to be unsealed", node.name()),
+        Duration::from_mins(2),
+        Duration::from_millis(100),
+        async || {
+            let status = node.seal_status().await?;
+            Ok(if status.sealed {
+                Look::NotYet(format!(
+                    "sealed, {} of {} shares taken",
+                    status.progress, status.t
+                ))
+            } else {
+                Look::Ready(())
+            })
+        },
+    )
+    .await
+}
+
+async fn give_shares(ctx: &Context, node: &dyn Node, keys: &Keys, armed: &Armed) -> Result<()> {
     let status = node.seal_status().await?;
     if !status.sealed {
         return Ok(());
@@ -91,24 +125,8 @@ pub async fn unseal(ctx: &Context, node: &dyn Node, keys: &Keys, armed: &Armed) 
             if !error.outcome_unknown() {
                 return Err(error.into());
             }
-            // The last key of a joining follower blocks until the join completes: the poll below tells.
+            // The last key of a joining follower blocks until the join completes: the caller's look tells.
         }
     }
-    ctx.until(
-        &format!("{} to be unsealed", node.name()),
-        Duration::from_mins(2),
-        Duration::from_millis(100),
-        async || {
-            let status = node.seal_status().await?;
-            Ok(if status.sealed {
-                Look::NotYet(format!(
-                    "sealed, {} of {} shares taken",
-                    status.progress, status.t
-                ))
-            } else {
-                Look::Ready(())
-            })
-        },
-    )
-    .await
+    Ok(())
 }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 use super::back_up::open;
-use super::cluster::await_active;
+use super::cluster::{await_active, unseal};
 use super::context::blocking;
 use super::keys::Keys;
 use super::{
@@ -19,6 +19,7 @@ use super::{
     Source,
 };
 use crate::armed::Armed;
+use crate::bao::Error as NodeError;
 use crate::event::{Level, ParityCounts};
 use crate::platform::{Applicability, Part};
 use crate::storage::archive::ArchiveDigests;
@@ -41,7 +42,9 @@ const WRITES_BY_ITSELF: [&str; 7] = [
     "ssh",
 ];
 /// Who leads next is the servers' choice: this many times a voter steps down before that is an error.
-const STEP_DOWNS_EACH: usize = 6;
+const TURNS_EACH: usize = 6;
+/// Time for an election.
+const LEADS: Duration = Duration::from_mins(1);
 
 #[async_trait]
 impl Action for Compare {
@@ -78,36 +81,80 @@ impl Action for Compare {
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         let copied: FinalCopied = ctx.fact()?;
-        let token = Keys::old(ctx).await?.token;
+        let old = Keys::old(ctx).await?;
         let voters: BTreeSet<String> = match self.leaders {
-            Leaders::Current => BTreeSet::from([await_active(ctx, Duration::from_mins(1)).await?]),
-            Leaders::Each => ctx.running().await?.into_iter().collect(),
+            Leaders::Current => BTreeSet::from([await_active(ctx, LEADS).await?]),
+            Leaders::Each => {
+                // A process that was killed here may have left one of them stopped.
+                for member in ctx.platform.members() {
+                    bring_back(ctx, &member, &old, &armed).await?;
+                }
+                ctx.platform.members().into_iter().collect()
+            }
         };
         let mut by_leader = BTreeMap::new();
         let mut turns = 0;
-        while by_leader.len() < voters.len() {
-            let leader = await_active(ctx, Duration::from_mins(1)).await?;
+        loop {
+            let leader = await_active(ctx, LEADS).await?;
             if !by_leader.contains_key(&leader) {
-                let counts = compare(ctx, &leader, &token, &copied).await?;
+                let counts = compare(ctx, &leader, &old.token, &copied).await?;
                 by_leader.insert(leader.clone(), counts);
             }
-            if by_leader.len() < voters.len() {
-                turns += 1;
-                if turns > STEP_DOWNS_EACH * voters.len() {
-                    return Err(Error::refused(format!(
-                        "after {turns} elections only {} led; the others do not win one",
-                        by_leader.keys().cloned().collect::<Vec<_>>().join(", ")
-                    )));
-                }
-                step_down(ctx, &leader, &token, &armed).await?;
+            if voters.iter().all(|voter| by_leader.contains_key(voter)) {
+                return Ok(evidence(&Compared {
+                    by_leader,
+                    entries: copied.entries,
+                })
+                .into());
             }
+            turns += 1;
+            if turns > TURNS_EACH * voters.len() {
+                let led: Vec<String> = by_leader.into_keys().collect();
+                return Err(Error::refused(format!(
+                    "after {turns} elections only {} led; the others do not win one",
+                    led.join(", ")
+                )));
+            }
+            let led = by_leader.keys().filter(|member| **member != leader);
+            let had_their_turn: Vec<&String> = led.take(voters.len() / 2).collect();
+            pass_on(ctx, &leader, &had_their_turn, &old, &armed).await?;
         }
-        Ok(evidence(&Compared {
-            by_leader,
-            entries: copied.entries,
-        })
-        .into())
     }
+}
+
+/// Lets another member lead. A leader that steps down hands over to the first peer that has all entries, whether that
+/// one led before or not, and nobody is served while one that stepped down itself less than 10 s ago is chosen: those
+/// that had their turn are stopped meanwhile. They come back with the old key, as after any restart.
+async fn pass_on(
+    ctx: &Context,
+    leader: &str,
+    had_their_turn: &[&String],
+    old: &Keys,
+    armed: &Armed,
+) -> Result<()> {
+    for member in had_their_turn {
+        ctx.meter
+            .waiting(&format!("{member} to stop, so that another one is chosen"));
+        ctx.platform.stop(member, armed).await?;
+    }
+    let passed = step_down(ctx, leader, &old.token, armed).await;
+    for member in had_their_turn {
+        bring_back(ctx, member, old, armed).await?;
+    }
+    passed
+}
+
+async fn bring_back(ctx: &Context, member: &str, old: &Keys, armed: &Armed) -> Result<()> {
+    // One that was asked to stop by a process that died then may be on its way down: it runs and does not answer.
+    let gone = ctx.platform.instance(member).await?.is_none()
+        || matches!(
+            ctx.node(member)?.seal_status().await,
+            Err(NodeError::Unreachable { .. })
+        );
+    if gone {
+        ctx.platform.replace(member, armed).await?;
+    }
+    unseal(ctx, ctx.node(member)?.as_ref(), old, armed).await
 }
 
 fn evidence(compared: &Compared) -> Evidence {
@@ -129,7 +176,7 @@ async fn step_down(ctx: &Context, leader: &str, token: &SecretString, armed: &Ar
     }
     // It may answer as active for a moment more.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    await_active(ctx, Duration::from_mins(1)).await.map(|_| ())
+    await_active(ctx, LEADS).await.map(|_| ())
 }
 
 async fn compare(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -153,6 +153,13 @@ impl Context {
             tokio::time::sleep(pause).await;
         }
     }
+}
+
+/// Bytes free on the volume of a folder.
+pub fn free_bytes(folder: &Path) -> Result<u64> {
+    rustix::fs::statvfs(folder)
+        .map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+        .map_err(|error| Error::refused(format!("{}: {error}", folder.display())))
 }
 
 /// Runs blocking work of the storage layer off the async threads.

@@ -11,6 +11,7 @@ use super::{
     Action, Context, Error, Evidence, FinalCopied, Frozen, Observation, Outcome, Proof, Result,
 };
 use crate::armed::Armed;
+use crate::event::Level;
 use crate::meter::SharedMeter;
 use crate::storage::{
     self, ArchiveReader, Conversion, ConvertOptions, DigestList, Phase, Source, TreeOptions,
@@ -65,55 +66,85 @@ impl Action for FinalCopy {
     }
 
     async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
-        let first = ctx.first()?;
-        let proof: Proof = ctx.fact()?;
         still_frozen(ctx).await?;
-        let tombstone = of_this_run(ctx).await?;
-        if tombstone.is_none() {
-            return Err(Error::refused("the tombstone is not in the tree"));
-        }
-
-        ctx.meter.waiting("the manifest of the frozen tree");
-        let manifest = ctx
-            .platform
-            .tree_manifest(&first, Phase::Sealed, ctx.meter.as_ref())
-            .await?;
-        let tar = ctx.file("final.tar");
-        ctx.platform
-            .tree_copy(&first, &tar, ctx.meter.as_ref())
-            .await?;
-
-        let work = Work {
-            tar,
-            snapshot: ctx.file("final.snap"),
-            manifest_file: ctx.file("final.manifest"),
-            scratch: ctx.platform.run_dir().to_owned(),
-            graft_from: self.graft.then(|| proof.snapshot.clone()),
-            tombstone,
-            meter: ctx.meter.clone(),
-        };
-        let (conversion, manifest_digest) = blocking(move || work.run(&manifest)).await?;
-
-        if !conversion.tree.child_namespaces.is_empty() {
-            return Err(Error::refused(
-                "child namespaces have appeared since preflight; this server version breaks them on the move",
-            ));
-        }
-        proof_holds(&proof.seal_material, &conversion.seal_material)?;
-        let Some((values, _)) = conversion.values else {
-            return Err(Error::refused("the conversion wrote no digests"));
-        };
-        let copied = FinalCopied {
-            manifest: ctx.file("final.manifest"),
-            manifest_digest,
-            snapshot: ctx.file("final.snap"),
-            sha256: conversion.archive.sha256,
-            values,
-            entries: conversion.tree.entries,
-            grafted: conversion.grafted,
-        };
-        Ok(evidence(&copied).into())
+        Ok(evidence(&make(ctx, self.graft, None).await?).into())
     }
+}
+
+/// The final copy, made again where it is gone or damaged: the tree still stands on the volume, frozen.
+pub async fn whole(ctx: &Context) -> Result<FinalCopied> {
+    let copied: FinalCopied = ctx.fact()?;
+    let (path, expected) = (copied.snapshot.clone(), copied.sha256.clone());
+    let same = blocking(move || -> Result<bool> {
+        Ok(path.is_file() && storage::sha256_of(&path)? == expected)
+    });
+    if same.await? {
+        return Ok(copied);
+    }
+    ctx.note(
+        Level::Warn,
+        format!(
+            "{} is gone or damaged: it is made again from the file tree",
+            copied.snapshot.display()
+        ),
+    );
+    make(ctx, copied.grafted, Some(&copied.manifest_digest)).await
+}
+
+/// `expected` is the digest of the manifest that the tree must still have.
+async fn make(ctx: &Context, graft: bool, expected: Option<&str>) -> Result<FinalCopied> {
+    let first = ctx.first()?;
+    let proof: Proof = ctx.fact()?;
+    let tombstone = of_this_run(ctx).await?;
+    if tombstone.is_none() {
+        return Err(Error::refused("the tombstone is not in the tree"));
+    }
+    ctx.meter.waiting("the manifest of the frozen tree");
+    let manifest = ctx
+        .platform
+        .tree_manifest(&first, Phase::Sealed, ctx.meter.as_ref())
+        .await?;
+    let tar = ctx.file("final.tar");
+    if expected.is_some_and(|expected| manifest.sha256() != expected) {
+        return Err(Error::refused(format!(
+            "the file tree of {first} is not the one that was sealed: something wrote to it since, and \
+             nothing was copied. The tree as it was sealed is in {}",
+            tar.display()
+        )));
+    }
+    ctx.platform
+        .tree_copy(&first, &tar, ctx.meter.as_ref())
+        .await?;
+
+    let work = Work {
+        tar,
+        snapshot: ctx.file("final.snap"),
+        manifest_file: ctx.file("final.manifest"),
+        scratch: ctx.platform.run_dir().to_owned(),
+        graft_from: graft.then(|| proof.snapshot.clone()),
+        tombstone,
+        meter: ctx.meter.clone(),
+    };
+    let (conversion, manifest_digest) = blocking(move || work.run(&manifest)).await?;
+
+    if !conversion.tree.child_namespaces.is_empty() {
+        return Err(Error::refused(
+            "child namespaces have appeared since preflight; this server version breaks them on the move",
+        ));
+    }
+    proof_holds(&proof.seal_material, &conversion.seal_material)?;
+    let Some((values, _)) = conversion.values else {
+        return Err(Error::refused("the conversion wrote no digests"));
+    };
+    Ok(FinalCopied {
+        manifest: ctx.file("final.manifest"),
+        manifest_digest,
+        snapshot: ctx.file("final.snap"),
+        sha256: conversion.archive.sha256,
+        values,
+        entries: conversion.tree.entries,
+        grafted: conversion.grafted,
+    })
 }
 
 fn evidence(copied: &FinalCopied) -> Evidence {

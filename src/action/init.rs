@@ -2,10 +2,9 @@
 
 use async_trait::async_trait;
 
+use super::final_copy::whole;
 use super::keys::Keys;
-use super::{
-    Action, Context, Error, Evidence, FinalCopied, Observation, Outcome, Proof, Result, Source,
-};
+use super::{Action, Context, Error, Evidence, Observation, Outcome, Proof, Result, Source};
 use crate::armed::Armed;
 use crate::platform::SecretName;
 
@@ -74,13 +73,7 @@ impl Action for Init {
         let first = ctx.first()?;
         let source: Source = ctx.fact()?;
         ctx.fact::<Proof>()?;
-        let copied: FinalCopied = ctx.fact()?;
-        if !copied.snapshot.is_file() {
-            return Err(Error::refused(format!(
-                "{} is gone; there would be nothing to restore",
-                copied.snapshot.display()
-            )));
-        }
+        whole(ctx).await?;
         if ctx.restore_sent {
             return Err(Error::refused(
                 "a restore was already sent in this run; init is not repeated after that",

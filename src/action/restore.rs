@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::cluster::{active, instances};
 use super::context::blocking;
+use super::final_copy::whole;
 use super::keys::Keys;
 use super::{
     Action, Context, Error, Evidence, FinalCopied, Observation, Outcome, Restored, Result, Source,
@@ -36,11 +37,11 @@ enum Scene {
     Throwaway,
     /// It may be under way: some voters have sealed themselves, none was restarted.
     Sealing(String),
-    /// Every voter that was there has sealed itself; the leader among them.
+    /// Every voter that was there took the data: it has sealed itself, or somebody unsealed it with the old key since.
     Sealed(Restored),
     /// Neither: it did not reach every voter.
     Broken(String),
-    /// A voter serves a cluster that is not of this run.
+    /// A member is unsealed on data that is not the throwaway cluster's: it is not touched.
     Foreign(String),
 }
 
@@ -51,41 +52,51 @@ const SEALING: Duration = Duration::from_mins(3);
 
 async fn scene(ctx: &Context) -> Result<Scene> {
     let before: Voters = ctx.fact()?;
-    let throwaway: Throwaway = ctx.fact()?;
-    let source: Source = ctx.fact()?;
+    let (source, throwaway): (Source, Throwaway) = (ctx.fact()?, ctx.fact()?);
     let now = instances(ctx).await?;
-    let (mut sealed, mut unsealed, mut absent) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut sealed, mut unsealed, mut absent, mut serving) = (vec![], vec![], vec![], vec![]);
     for (member, instance) in &before.instances {
-        if now.instances.get(member) != Some(instance) {
+        let Some(found) = now.instances.get(member) else {
             absent.push(member.clone());
             continue;
-        }
-        // The server answers late while it swaps its data in: that is no dead member.
-        match ctx.node(member)?.seal_status().await {
+        };
+        let status = ctx.node(member)?.seal_status().await;
+        match status {
+            Ok(SealStatus {
+                sealed: false,
+                cluster_id: Some(id),
+                ..
+            }) if id == source.cluster_id => serving.push(member.clone()),
+            Ok(SealStatus {
+                sealed: false,
+                cluster_id: Some(id),
+                ..
+            }) if id != throwaway.cluster_id => {
+                let why = format!("{member} is unsealed as cluster {id}, which nobody here knows");
+                return Ok(Scene::Foreign(why));
+            }
+            _ if found != instance => absent.push(member.clone()),
             Ok(SealStatus { sealed: true, .. }) => sealed.push(member.clone()),
-            // Somebody was quicker with the old key: it opens only what was restored.
-            Ok(SealStatus { cluster_id, .. })
-                if cluster_id.as_ref() == Some(&source.cluster_id) =>
-            {
-                sealed.push(member.clone());
-            }
-            Ok(SealStatus { cluster_id, .. })
-                if cluster_id.as_ref() == Some(&throwaway.cluster_id) =>
-            {
-                unsealed.push(member.clone());
-            }
-            Ok(status) => {
-                return Ok(Scene::Foreign(format!(
-                    "{member} is unsealed as cluster {}, which is neither the throwaway one nor the source's: find out \
-                     whose it is",
-                    status.cluster_id.unwrap_or_default()
-                )));
-            }
+            Ok(_) => unsealed.push(member.clone()),
+            // The server answers late while it swaps its data in: that is no dead member.
             Err(error) if error.status().is_none() => return Ok(Scene::Sealing(error.to_string())),
             Err(error) => return Err(error.into()),
         }
     }
     let quorum = before.instances.len() / 2 + 1;
+    if !serving.is_empty() {
+        if unsealed.is_empty() && absent.is_empty() {
+            sealed.extend(serving);
+            return Ok(Scene::Sealed(Restored { sealed, absent }));
+        }
+        return Ok(Scene::Foreign(format!(
+            "{} serves the old data already, and clients may have written; {} restarted or gone, {} still on the \
+             throwaway data",
+            words(&serving),
+            words(&absent),
+            words(&unsealed)
+        )));
+    }
     Ok(
         match (sealed.is_empty(), unsealed.is_empty(), absent.is_empty()) {
             (true, false, true) => Scene::Throwaway,
@@ -127,6 +138,7 @@ async fn settled(ctx: &Context) -> Result<Scene> {
     }
 }
 
+/// The snapshot was sent: no refusal, after which nothing would have been done.
 fn stuck(last: String, started: Instant) -> Error {
     Error::Stuck {
         what: "every voter to seal itself after the restore".to_owned(),
@@ -161,25 +173,40 @@ impl Action for Restore {
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
-        if !ctx.restore_sent {
-            return Ok(Observation::Pending);
-        }
-        Ok(match settled(ctx).await? {
-            Scene::Throwaway => Observation::Pending,
-            Scene::Sealed(restored) => Observation::Done(evidence(&restored)),
-            Scene::Foreign(seen) => Observation::Conflict(seen),
-            Scene::Broken(seen) | Scene::Sealing(seen) => Observation::Redo(format!(
-                "the restore did not reach every voter ({seen}). Unsealing now would serve an empty cluster: all members \
-                 are stopped, their raft files are moved aside, and the run goes back to `{}`. The file tree, the \
-                 copies of it and the old key are untouched",
-                self.rewind_to
-            )),
-        })
+        let seen = if ctx.restore_sent {
+            settled(ctx).await?
+        } else {
+            scene(ctx).await?
+        };
+        let why = match seen {
+            Scene::Throwaway => return Ok(Observation::Pending),
+            Scene::Foreign(why) => return Ok(Observation::Conflict(why)),
+            // Before it is sent, the guards have the last word.
+            Scene::Sealing(_) | Scene::Sealed(_) if !ctx.restore_sent => {
+                return Ok(Observation::Pending);
+            }
+            Scene::Sealed(restored) => return Ok(Observation::Done(evidence(&restored))),
+            Scene::Broken(_) if !ctx.restore_sent && Keys::throwaway(ctx).await?.is_none() => {
+                return Ok(Observation::Conflict(
+                    "the throwaway keys are gone, so a restore was sent that this journal does not know of".to_owned(),
+                ));
+            }
+            Scene::Broken(seen) if !ctx.restore_sent => {
+                format!("a voter went away before the restore ({seen}) and would miss it")
+            }
+            Scene::Broken(seen) | Scene::Sealing(seen) => format!(
+                "the restore did not reach every voter ({seen}), and unsealing now would serve an empty cluster"
+            ),
+        };
+        Ok(Observation::Redo(format!(
+            "{why}. All members are stopped, their raft files are moved aside, and the run goes back to `{}`. The file \
+             tree, the copies of it and the old key are untouched",
+            self.rewind_to
+        )))
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
-        if ctx.restore_sent
-            && scene(ctx).await? != Scene::Throwaway
+        if scene(ctx).await? != Scene::Throwaway
             && let Observation::Redo(why) = self.observe(ctx).await?
         {
             begin_anew(ctx, &armed).await?;
@@ -188,8 +215,8 @@ impl Action for Restore {
                 why,
             });
         }
-        let (leader, token) = guard(ctx).await?;
-        let copied: FinalCopied = ctx.fact()?;
+        let copied = whole(ctx).await?;
+        let (leader, token) = guard(ctx, &copied).await?;
         let node = ctx.node(&leader)?;
         match node
             .snapshot_force(&token, &copied.snapshot, ctx.meter.as_ref(), &armed)
@@ -242,9 +269,8 @@ fn evidence(restored: &Restored) -> Evidence {
 }
 
 /// Everything that must be so before a restore, whatever the journal says. Returns the leader and the token.
-async fn guard(ctx: &Context) -> Result<(String, SecretString)> {
+async fn guard(ctx: &Context, copied: &FinalCopied) -> Result<(String, SecretString)> {
     let source: Source = ctx.fact()?;
-    let copied: FinalCopied = ctx.fact()?;
     let throwaway: Throwaway = ctx.fact()?;
     let keys = Keys::throwaway(ctx).await?.ok_or_else(|| {
         Error::refused("the throwaway keys are gone: a restore is only ever sent with the throwaway cluster's own token")

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::context::free_bytes;
 use super::keys::Keys;
-use super::{Action, Context, Error, Evidence, Frozen, Look, Observation, Outcome, Proof, Result};
+use super::{
+    Action, Context, Error, Evidence, Frozen, Look, Observation, Outcome, Proof, Result, Source,
+};
 use crate::armed::Armed;
 use crate::journal::Mark;
 use crate::meter::Silent;
@@ -17,6 +20,8 @@ pub struct SealSource;
 
 /// The server replaces a raft TLS keyring that is 24 h old; a proof half that old is made again.
 pub const PROOF_VALID: Duration = Duration::from_hours(12);
+/// The final copy's tar, spool and archive, and some for the servers that share the volume.
+const COPIES: u64 = 4;
 /// Two equal manifests this far apart tell that nothing writes any more.
 const QUIET: Duration = Duration::from_secs(5);
 
@@ -85,10 +90,12 @@ impl Action for SealSource {
                 "the release is no longer configured for file storage; nothing was sealed",
             ));
         }
+        room(ctx)?;
         let token = Keys::old(ctx).await?.token;
         ctx.mark(Mark::OutageStarted)?;
         if let Err(error) = node.seal(&token, &armed).await {
             if !error.outcome_unknown() {
+                ctx.mark(Mark::OutageAverted)?;
                 return Err(error.into());
             }
             ctx.until(
@@ -108,6 +115,21 @@ impl Action for SealSource {
         }
         Ok(evidence(ctx, &first).await?.into())
     }
+}
+
+/// The final copy is made while clients wait: it must not stop for want of room then.
+fn room(ctx: &Context) -> Result<()> {
+    let source: Source = ctx.fact()?;
+    let folder = ctx.platform.run_dir();
+    let free = free_bytes(folder)?;
+    let need = source.bytes * COPIES;
+    if free < need {
+        return Err(Error::refused(format!(
+            "{} has {free} bytes free, and the final copy needs {need}; make room there and resume (nothing was sealed)",
+            folder.display()
+        )));
+    }
+    Ok(())
 }
 
 /// After a seal without an answer the drain may still write: two equal manifests say that it has ended.

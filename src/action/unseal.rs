@@ -22,6 +22,10 @@ pub struct Unseal {
     pub key: Key,
 }
 
+/// The server watches a new peer for 10 s before it votes. The throwaway cluster lives for seconds and is never served
+/// from, and its setting goes with its data: the restored cluster has the server's default.
+const STABILIZATION: Duration = Duration::from_secs(1);
+
 impl Unseal {
     fn members(&self, ctx: &Context) -> Result<Vec<String>> {
         Ok(match self.members {
@@ -29,6 +33,11 @@ impl Unseal {
             Members::Followers => ctx.followers(),
             Members::All => ctx.platform.members(),
         })
+    }
+
+    /// Whether the throwaway cluster gets its first leader by this.
+    fn begins_throwaway(&self) -> bool {
+        (self.members, self.key) == (Members::First, Key::Throwaway)
     }
 
     const fn word(&self) -> &'static str {
@@ -77,7 +86,7 @@ impl Action for Unseal {
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
         let shares = ctx.find::<Source>().map_or(1, |source| source.threshold);
-        Ok(self
+        let mut calls: Vec<String> = self
             .members(ctx)?
             .iter()
             .map(|member| {
@@ -86,7 +95,14 @@ impl Action for Unseal {
                     self.word()
                 )
             })
-            .collect())
+            .collect();
+        if self.begins_throwaway() {
+            calls.push(format!(
+                "{}: PUT sys/storage/raft/autopilot/configuration, 1 s of stabilization on the throwaway cluster",
+                ctx.first()?
+            ));
+        }
+        Ok(calls)
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
@@ -143,8 +159,11 @@ impl Unseal {
             let node = ctx.node(&member)?;
             unseal(ctx, node.as_ref(), &keys, armed).await?;
         }
-        if self.members == Members::First {
-            await_active(ctx, Duration::from_mins(1)).await?;
+        if self.begins_throwaway() {
+            let leader = await_active(ctx, Duration::from_mins(1)).await?;
+            ctx.node(&leader)?
+                .set_stabilization(&keys.token, STABILIZATION, armed)
+                .await?;
         }
         Ok(())
     }

@@ -42,6 +42,13 @@ pub trait Node: Send + Sync {
     async fn reset_unseal(&self, armed: &Armed) -> Result<SealStatus>;
     /// `PUT sys/seal`; deadline 120 s. The data is frozen when this has returned.
     async fn seal(&self, token: &SecretString, armed: &Armed) -> Result<()>;
+    /// `POST sys/storage/raft/autopilot/configuration`: how long a new peer is watched before it votes.
+    async fn set_stabilization(
+        &self,
+        token: &SecretString,
+        time: Duration,
+        armed: &Armed,
+    ) -> Result<()>;
     /// `PUT sys/step-down`.
     async fn step_down(&self, token: &SecretString, armed: &Armed) -> Result<()>;
 

@@ -1,7 +1,7 @@
 //! Room on the volumes and for the run's own files.
 
 use super::finding::{Checked, Group};
-use crate::action::{Context, Error, Result};
+use crate::action::{Context, Result, free_bytes};
 
 const GROUP: &str = "room";
 /// A raft store keeps the data in `vault.db`, once more in a snapshot, and in its log.
@@ -30,9 +30,7 @@ pub(super) async fn check(ctx: &Context, bytes: u64, checked: &mut Checked) -> R
         }
     }
     let run = ctx.platform.run_dir();
-    let free = rustix::fs::statvfs(run)
-        .map(|stat| stat.f_bavail * stat.f_frsize)
-        .map_err(|error| Error::refused(format!("{}: {error}", run.display())))?;
+    let free = free_bytes(run)?;
     let need = bytes * RUN_TIMES + LEAST;
     if free < need {
         group.fail(

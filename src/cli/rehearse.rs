@@ -10,9 +10,10 @@ use super::exit::fail;
 use super::run::{self, Beginning, Settings};
 use crate::action::{Keys, UNSEAL_KEY};
 use crate::bao::{Health, Node};
-use crate::event::{Event, Level, Mode, Observer};
+use crate::engine::ActionMeter;
+use crate::event::{ActionStatus, Event, Level, Mode, Observer};
 use crate::journal;
-use crate::meter::{Meter, Unit};
+use crate::meter::{Meter, SharedMeter};
 use crate::platform::local::{
     CreateOptions, Golden, LocalPlatform, SampleOptions, find_bao, from_tree, make_source, verify,
 };
@@ -62,6 +63,9 @@ pub struct Args {
     /// Leave the servers running and their data in place
     #[arg(long)]
     keep: bool,
+    /// Stop and remove what an earlier rehearsal left in the folder, also when it is not finished
+    #[arg(long)]
+    discard: bool,
     /// Make the source and stop there, for a `migrate-raft --platform local` of your own
     #[arg(long)]
     source_only: bool,
@@ -71,8 +75,20 @@ pub struct Args {
     output: OutputArgs,
 }
 
-/// In the work folder of a rehearsal that was asked to keep its servers.
+/// In the run folder of a rehearsal that was asked to keep its servers.
 const KEEP: &str = "keep";
+/// In the work folder as long as its source is not complete.
+const MAKING: &str = "making";
+/// What a finished rehearsal has no more use for.
+const COPIES: [&str; 7] = [
+    "backup.tar",
+    "backup.snap",
+    "final.tar",
+    "final.snap",
+    "final.snap.values",
+    "proof.snap",
+    "proof-inert.snap",
+];
 
 pub(super) async fn run(args: Args) -> Exit {
     let loaded = match Loaded::resolve(&args.runbook) {
@@ -92,7 +108,7 @@ pub(super) async fn run(args: Args) -> Exit {
             Exit::Usage,
         );
     }
-    if let Err(exit) = put_by_earlier(&args.work_dir).await {
+    if let Err(exit) = put_by_earlier(&args.work_dir, args.discard).await {
         return exit;
     }
     let bao = match find_bao(args.bao.as_deref()) {
@@ -148,164 +164,133 @@ pub(super) async fn run(args: Args) -> Exit {
     .await
 }
 
-/// A finished rehearsal in the same folder makes room; anything else stays as it is.
-async fn put_by_earlier(work_dir: &Path) -> Result<(), Exit> {
+/// A rehearsal that is finished, or that died before its run began, makes room for the next in the same folder.
+/// Anything else stays as it is unless `discard` says otherwise.
+async fn put_by_earlier(work_dir: &Path, discard: bool) -> Result<(), Exit> {
     let Ok(earlier) = LocalPlatform::open(work_dir) else {
         return Ok(());
     };
     let path = run::journal_path(&earlier, None);
-    let rehearsed = journal::read(&path).is_ok_and(|state| {
-        state.finished().is_some()
-            && state
-                .header()
-                .is_some_and(|header| header.mode == Mode::Rehearsal)
+    if journal::is_locked(&path).unwrap_or(false) {
+        let holder = journal::Holder::read(&path);
+        return Err(run::refused_by_journal(
+            &journal::Error::Locked { path, holder },
+            work_dir,
+        ));
+    }
+    let over = journal::read(&path).is_ok_and(|state| {
+        let mode = state.header().map(|header| header.mode);
+        state.finished().is_some() && mode == Some(Mode::Rehearsal)
     });
+    let kept = earlier.run_dir().join(KEEP).is_file();
+    let half_made = work_dir.join(MAKING).is_file();
     let dir = work_dir.display();
-    if !rehearsed {
+    if !(discard || half_made || over && !kept) {
+        let why = if over {
+            format!("{dir} holds a finished rehearsal that was asked to keep its servers")
+        } else {
+            format!("{dir} holds servers whose migration is not finished")
+        };
         return Err(fail(
-            format!("{dir} holds the servers of an earlier run that is not finished"),
+            why,
             &[
-                &format!("baoctl resume --work-dir {dir}"),
                 &format!("baoctl status --work-dir {dir}"),
+                &format!("baoctl rehearse --work-dir {dir} --discard"),
                 "baoctl rehearse --work-dir ANOTHER",
             ],
             Exit::Preflight,
         ));
     }
-    let removed = match earlier.stop_all().await {
+    let removed = match earlier.kill_all().await {
         Ok(()) => std::fs::remove_dir_all(work_dir).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     removed.map_err(|error| {
-        fail(
-            format!("cannot clear the finished rehearsal in {dir}: {error}"),
-            &[],
-            Exit::Failed,
-        )
+        let why = format!("cannot clear the earlier rehearsal in {dir}: {error}");
+        fail(why, &[], Exit::Failed)
     })
 }
 
-/// Tells how far the making of the source is, through the same events as a run.
-struct Making<'a> {
-    output: &'a Output,
-    done: std::sync::atomic::AtomicU64,
-    total: std::sync::atomic::AtomicU64,
-}
-
-impl Making<'_> {
-    fn tell(&self) {
-        use std::sync::atomic::Ordering::Relaxed;
-        self.output.observe(&Event::Progress {
-            step: "source".to_owned(),
-            action: "make-source".to_owned(),
-            unit: Unit::Entries,
-            done: self.done.load(Relaxed),
-            total: Some(self.total.load(Relaxed)).filter(|total| *total > 0),
-        });
-    }
-}
-
-impl Meter for Making<'_> {
-    fn total(&self, unit: Unit, total: u64) {
-        if unit == Unit::Entries {
-            self.total
-                .store(total, std::sync::atomic::Ordering::Relaxed);
-            self.tell();
-        }
-    }
-
-    fn advance(&self, unit: Unit, more: u64) {
-        if unit == Unit::Entries {
-            self.done
-                .fetch_add(more, std::sync::atomic::Ordering::Relaxed);
-            self.tell();
-        }
-    }
-
-    fn waiting(&self, what: &str) {
-        self.output.observe(&Event::Waiting {
-            step: "source".to_owned(),
-            action: "make-source".to_owned(),
-            what: what.to_owned(),
-        });
-    }
-}
-
-async fn source(args: &Args, bao: &Path, output: &Output) -> Result<LocalPlatform, Exit> {
-    let failed = |error: crate::platform::Error| {
-        fail(error, &["baoctl rehearse --work-dir ANOTHER"], Exit::Failed)
-    };
-    let platform = LocalPlatform::create(&args.work_dir, bao, CreateOptions::default())
-        .map_err(|error| fail(error, &["baoctl rehearse --work-dir ANOTHER"], Exit::Usage))?;
+/// Tells of a part of a rehearsal that belongs to no step of the runbook.
+async fn told<T, E>(
+    observer: &Arc<dyn Observer>,
+    (step, action, title): (&str, &str, &str),
+    work: impl AsyncFnOnce(SharedMeter) -> Result<(T, String), E>,
+) -> Result<T, E> {
     let started = std::time::Instant::now();
-    output.observe(&Event::ActionStarted {
-        step: "source".to_owned(),
-        action: "make-source".to_owned(),
-        title: "make a source on file storage".to_owned(),
+    observer.observe(&Event::ActionStarted {
+        step: step.to_owned(),
+        action: action.to_owned(),
+        title: title.to_owned(),
     });
-    let meter = Making {
-        output,
-        done: 0.into(),
-        total: 0.into(),
-    };
-    let made = match (&args.from_tree, &args.keys_file) {
-        (Some(tree), Some(keys)) => from_tree(&platform, tree, keys, &meter)
-            .await
-            .map(|()| format!("a copy of {}", tree.display())),
-        _ => {
-            let options = SampleOptions {
-                entries: args.entries,
-                shares: args.shares,
-                threshold: args.threshold,
-                large: args.large,
-            };
-            make_source(&platform, options, &meter)
-                .await
-                .map(|golden| format!("{} entries of sample data", golden.entries))
-        }
-    };
-    let summary = match made {
-        Ok(summary) => summary,
-        Err(error) => {
-            // Nothing but this process' own sample is in there.
-            let _ = platform.stop_all().await;
-            let _ = std::fs::remove_dir_all(&args.work_dir);
-            return Err(failed(error));
-        }
-    };
-    output.observe(&Event::ActionFinished {
-        step: "source".to_owned(),
-        action: "make-source".to_owned(),
-        status: crate::event::ActionStatus::Done,
+    let (value, summary) = work(Arc::new(ActionMeter::new(step, action, observer.clone()))).await?;
+    observer.observe(&Event::ActionFinished {
+        step: step.to_owned(),
+        action: action.to_owned(),
+        status: ActionStatus::Done,
         seconds: started.elapsed().as_secs_f64(),
         summary,
     });
-    Ok(platform)
+    Ok(value)
+}
+
+async fn source(args: &Args, bao: &Path, output: &Output) -> Result<LocalPlatform, Exit> {
+    let another = ["baoctl rehearse --work-dir ANOTHER"];
+    let platform = LocalPlatform::create(&args.work_dir, bao, CreateOptions::default())
+        .map_err(|error| fail(error, &another, Exit::Usage))?;
+    let making = args.work_dir.join(MAKING);
+    std::fs::write(&making, "").map_err(|error| fail(error, &another, Exit::Failed))?;
+    let head = ("source", "make-source", "make a source on file storage");
+    let made = told(&output.observer(), head, async |meter| {
+        if let (Some(tree), Some(keys)) = (&args.from_tree, &args.keys_file) {
+            from_tree(&platform, tree, keys, meter.as_ref()).await?;
+            return Ok(((), format!("a copy of {}", tree.display())));
+        }
+        let options = SampleOptions {
+            entries: args.entries,
+            shares: args.shares,
+            threshold: args.threshold,
+            large: args.large,
+        };
+        let golden = make_source(&platform, options, meter.as_ref()).await?;
+        Ok(((), format!("{} entries of sample data", golden.entries)))
+    })
+    .await;
+    match made {
+        Ok(()) => {
+            std::fs::remove_file(&making).map_err(|error| fail(error, &another, Exit::Failed))?;
+            Ok(platform)
+        }
+        Err(error) => {
+            let error: crate::platform::Error = error;
+            // Nothing but this process' own sample is in there.
+            let _ = platform.kill_all().await;
+            let _ = std::fs::remove_dir_all(&args.work_dir);
+            Err(fail(error, &another, Exit::Failed))
+        }
+    }
 }
 
 /// After the last step: reads the sample back through every member, then clears up.
 pub(super) async fn epilogue(
     platform: &LocalPlatform,
+    observer: &Arc<dyn Observer>,
 ) -> crate::platform::Result<BTreeMap<String, String>> {
     let mut facts = BTreeMap::new();
-    let keys = platform
-        .secret(SecretName::Unseal)
-        .await?
-        .as_ref()
-        .and_then(Keys::from_secret)
-        .ok_or_else(|| {
-            crate::platform::Error::Refused(format!(
-                "the unseal Secret has no `{UNSEAL_KEY}` after the migration"
-            ))
-        })?;
-    if platform.golden_file().is_file() {
-        let golden = Golden::load(&platform.golden_file())?;
-        let mut checked = 0;
-        for member in platform.members() {
-            let node = platform.http_node(&member)?;
-            let active = node.health().await? == Health::Active;
-            checked += verify(&golden, &node, &keys.token, active).await?;
-        }
+    // A run that was killed while it cleared up has read it back already.
+    let all_run = platform
+        .status()?
+        .iter()
+        .filter(|server| server.instance.is_some())
+        .count()
+        >= platform.members().len();
+    if all_run && platform.golden_file().is_file() {
+        let title = "read the sample data back through every member";
+        let checked = told(observer, ("rehearsal", "read-back", title), async |meter| {
+            let checked = read_back(platform, meter.as_ref()).await?;
+            crate::platform::Result::Ok((checked, format!("{checked} things, as they were")))
+        })
+        .await?;
         facts.insert(
             "sample data read back with the old token".to_owned(),
             format!("{checked} things, through every member"),
@@ -316,22 +301,37 @@ pub(super) async fn epilogue(
             "servers".to_owned(),
             format!("left running in {}", platform.work_dir().display()),
         );
-    } else {
-        platform.stop_all().await?;
+        return Ok(facts);
+    }
+    let head = ("rehearsal", "clear-up", "stop the servers");
+    told(observer, head, async |_| {
+        platform.kill_all().await?;
         for member in platform.members() {
             let data = platform.work_dir().join("nodes").join(&member).join("data");
             let _ = std::fs::remove_dir_all(data);
         }
-        for name in [
-            "backup.tar",
-            "backup.snap",
-            "final.tar",
-            "final.snap",
-            "proof.snap",
-            "proof-inert.snap",
-        ] {
+        for name in COPIES {
             let _ = std::fs::remove_file(platform.run_dir().join(name));
         }
-    }
+        crate::platform::Result::Ok(((), "report and journal are kept".to_owned()))
+    })
+    .await?;
     Ok(facts)
+}
+
+async fn read_back(platform: &LocalPlatform, meter: &dyn Meter) -> crate::platform::Result<u64> {
+    let secret = platform.secret(SecretName::Unseal).await?;
+    let keys = secret.as_ref().and_then(Keys::from_secret).ok_or_else(|| {
+        let why = format!("the unseal Secret has no `{UNSEAL_KEY}` after the migration");
+        crate::platform::Error::Refused(why)
+    })?;
+    let golden = Golden::load(&platform.golden_file())?;
+    let mut checked = 0;
+    for member in platform.members() {
+        meter.waiting(&member);
+        let node = platform.http_node(&member)?;
+        let active = node.health().await? == Health::Active;
+        checked += verify(&golden, &node, &keys.token, active).await?;
+    }
+    Ok(checked)
 }

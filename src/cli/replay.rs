@@ -100,7 +100,7 @@ pub(super) fn events(path: &Path) -> journal::Result<Vec<Timed>> {
                 tell(Event::OutageStarted);
             }
             Record::Mark {
-                mark: Mark::OutageEnded,
+                mark: Mark::OutageEnded | Mark::OutageAverted,
             } => {
                 let seconds = outage_from.map_or(0.0, |from| at.duration_since(from).as_secs_f64());
                 tell(Event::OutageEnded { seconds });

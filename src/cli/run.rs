@@ -14,14 +14,15 @@ use super::{Exit, rehearse, replay};
 use crate::action::{Compared, Context, Fact};
 use crate::engine::{self, End, Engine, Interrupt, Program, Range, SharedJournal};
 use crate::event::{
-    Banner, Event, Mode, Observer, ParityCounts, Plan, StepStatus, StepSummary, Summary,
+    Agreed, Banner, Event, Mode, Observer, Operator, ParityCounts, Plan, StepStatus, StepSummary,
+    Summary,
 };
 use crate::journal::{self, Header, Journal, Record, RunbookText, State};
 use crate::meter::Silent;
 use crate::platform::Platform;
 use crate::platform::local::LocalPlatform;
 use crate::runbook::{self, Loaded};
-use crate::ui::{self, Output};
+use crate::ui::Output;
 
 /// How a run is shown, answered and bounded.
 pub(super) struct Settings {
@@ -197,7 +198,7 @@ fn put_by(path: &Path, work_dir: &Path) -> Result<(), Exit> {
     })
 }
 
-fn refused_by_journal(error: &journal::Error, work_dir: &Path) -> Exit {
+pub(super) fn refused_by_journal(error: &journal::Error, work_dir: &Path) -> Exit {
     let work_dir = work_dir.display();
     match error {
         journal::Error::Locked { .. } => fail(
@@ -253,10 +254,6 @@ pub(super) async fn go_on(
         Ok(found) => found,
         Err(exit) => return exit,
     };
-    if journal.state().finished().is_some() {
-        ui::line("this run is finished; nothing is left to do");
-        return Exit::Done;
-    }
     let resumed = Record::Resumed {
         baoctl: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
@@ -361,14 +358,18 @@ impl Running {
             let listener = observer.clone();
             ctx.marker = Arc::new(move |mark| {
                 let mut journal = marks.lock().unwrap_or_else(PoisonError::into_inner);
+                if mark == journal::Mark::OutageEnded && !journal.state().in_outage() {
+                    return Ok(());
+                }
                 journal
                     .append(Record::Mark { mark })
                     .map_err(|error| error.to_string())?;
-                listener.observe(&match (mark, journal.state().outage_seconds()) {
-                    (journal::Mark::OutageStarted, _) => Event::OutageStarted,
-                    (journal::Mark::OutageEnded, seconds) => Event::OutageEnded {
-                        seconds: seconds.unwrap_or_default(),
+                listener.observe(&match mark {
+                    journal::Mark::OutageStarted => Event::OutageStarted,
+                    journal::Mark::OutageEnded => Event::OutageEnded {
+                        seconds: journal.state().outage_seconds().unwrap_or_default(),
                     },
+                    journal::Mark::OutageAverted => Event::OutageEnded { seconds: 0.0 },
                 });
                 Ok(())
             });
@@ -377,10 +378,11 @@ impl Running {
         let platform = self.platform;
         let rehearsal = self.mode == Mode::Rehearsal;
         let consent = settings.consent;
-        // A rehearsal's server is its own: there is nobody to ask on whose behalf.
-        let word = consent
-            .confirm_outage
-            .or_else(|| rehearsal.then(|| target.namespace.clone()));
+        let operator: Arc<dyn Operator> = if rehearsal {
+            Arc::new(Agreed)
+        } else {
+            Arc::new(output.prompt(consent.yes, consent.confirm_outage))
+        };
         let mut engine = Engine {
             program: self.program,
             range: Range {
@@ -390,7 +392,7 @@ impl Running {
             ctx,
             journal: self.journal.clone(),
             observer: observer.clone(),
-            operator: Arc::new(output.prompt(consent.yes || rehearsal, word)),
+            operator,
             interrupt: listen(),
             outage_word: target.namespace,
         };
@@ -434,7 +436,7 @@ impl Running {
                 );
                 Exit::Done
             }
-            Ok(End::Finished) => match checked(&platform, rehearsal).await {
+            Ok(End::Finished) => match checked(&platform, rehearsal, &observer).await {
                 Err(why) => fail(why, &["baoctl status"], Exit::Failed),
                 Ok(facts) => {
                     if let Some(state) = &state {
@@ -505,11 +507,12 @@ impl Running {
 async fn checked(
     platform: &LocalPlatform,
     rehearsal: bool,
+    observer: &Arc<dyn Observer>,
 ) -> Result<BTreeMap<String, String>, String> {
     if !rehearsal {
         return Ok(BTreeMap::new());
     }
-    rehearse::epilogue(platform)
+    rehearse::epilogue(platform, observer)
         .await
         .map_err(|error| error.to_string())
 }

@@ -79,6 +79,15 @@ async fn look(platform: &LocalPlatform, member: String) -> Row {
     }
 }
 
+/// Seconds of the outage; while it lasts, up to now.
+fn outage(state: &State) -> Option<f64> {
+    if state.in_outage() {
+        let since = state.outage_started()?;
+        return Some(jiff::Timestamp::now().duration_since(since).as_secs_f64());
+    }
+    state.outage_seconds()
+}
+
 /// The run in words: how far, what was left in the middle, and where that leaves the clients.
 fn standing(state: &State) -> Vec<String> {
     let Some(loaded) = state.runbook().and_then(|text| Loaded::recorded(text).ok()) else {
@@ -122,8 +131,9 @@ fn print_text(platform: &LocalPlatform, state: Option<&State>, running: bool, ro
             for line in standing(state) {
                 ui::line(&format!("  {line}"));
             }
-            if let Some(seconds) = state.outage_seconds() {
-                ui::line(&format!("  outage {seconds:.1} s"));
+            if let Some(seconds) = outage(state) {
+                let so_far = if state.in_outage() { " so far" } else { "" };
+                ui::line(&format!("  outage {seconds:.1} s{so_far}"));
             }
         }
     }
@@ -161,7 +171,8 @@ fn print_json(platform: &LocalPlatform, state: Option<&State>, running: bool, ro
             "finished": state.finished().is_some(),
             "running": running,
             "standing": standing(state),
-            "outage_seconds": state.outage_seconds(),
+            "in_outage": state.in_outage(),
+            "outage_seconds": outage(state),
         }))
     });
     let members: Vec<_> = rows

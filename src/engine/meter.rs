@@ -26,7 +26,7 @@ struct Counts {
 }
 
 /// A meter that speaks for one action.
-pub(super) struct ActionMeter {
+pub struct ActionMeter {
     step: String,
     action: String,
     observer: Arc<dyn Observer>,
@@ -34,7 +34,8 @@ pub(super) struct ActionMeter {
 }
 
 impl ActionMeter {
-    pub(super) fn new(step: &str, action: &str, observer: Arc<dyn Observer>) -> Self {
+    /// For an action of a step, to this listener.
+    pub fn new(step: &str, action: &str, observer: Arc<dyn Observer>) -> Self {
         Self {
             step: step.to_owned(),
             action: action.to_owned(),

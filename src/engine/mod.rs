@@ -9,6 +9,7 @@ mod run;
 
 pub use error::{Error, Result};
 pub use interrupt::Interrupt;
+pub use meter::ActionMeter;
 pub use plan::plan;
 pub use program::{Program, Range, Step, Unit};
 pub use run::{End, Engine, SharedJournal};

@@ -254,6 +254,9 @@ impl Engine {
                 Effect::NoBlindRepeat => {
                     "it is not repeated without a look at what came of it".to_owned()
                 }
+                Effect::Change | Effect::Read if self.in_outage() => {
+                    "the outage goes on; clients are not served meanwhile".to_owned()
+                }
                 Effect::Change | Effect::Read => {
                     "clients go on being served as they are now".to_owned()
                 }
@@ -268,6 +271,11 @@ impl Engine {
             tier,
         })
         .await
+    }
+
+    fn in_outage(&self) -> bool {
+        self.journal()
+            .is_some_and(|journal| journal.state().in_outage())
     }
 
     async fn ask(&self, question: Question) -> Result<()> {

@@ -7,4 +7,4 @@ pub use model::{
     ActionStatus, Banner, CheckStatus, Effect, Event, Failure, Level, Mode, ParityCounts, Plan,
     PlannedAction, PlannedStep, StepStatus, StepSummary, Summary,
 };
-pub use observer::{Answer, Fanout, Observer, Operator, Question, Tier};
+pub use observer::{Agreed, Answer, Fanout, Observer, Operator, Question, Tier};

@@ -54,6 +54,17 @@ pub trait Operator: Send + Sync {
     async fn ask(&self, question: &Question) -> Answer;
 }
 
+/// Agrees to everything: for a rehearsal, whose servers are its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Agreed;
+
+#[async_trait]
+impl Operator for Agreed {
+    async fn ask(&self, _: &Question) -> Answer {
+        Answer::Yes
+    }
+}
+
 /// Hands each event to several listeners.
 #[derive(Default, Clone)]
 pub struct Fanout(pub Vec<Arc<dyn Observer>>);

@@ -53,6 +53,8 @@ pub enum Mark {
     OutageStarted,
     /// The first node is active with the old data.
     OutageEnded,
+    /// The source refused to be sealed: it serves as before.
+    OutageAverted,
 }
 
 /// What one line of a journal says.

@@ -80,34 +80,21 @@ impl Prompt {
         .flatten()
     }
 
-    /// The answer that a flag gives.
-    fn by_flag(&self, question: &Question) -> Option<Answer> {
-        match &question.tier {
-            Tier::YesNo if self.yes => {
-                self.out.line("  answered by --yes");
-                Some(Answer::Yes)
+    /// The answer that a flag gives, and which one that is.
+    fn by_flag(&self, question: &Question) -> Option<(Answer, String)> {
+        match (&question.tier, &self.confirm_outage) {
+            (Tier::YesNo, _) if self.yes => Some((Answer::Yes, "answered by --yes".to_owned())),
+            (Tier::TypeName(name), Some(given)) if given == name => {
+                let why = format!("confirmed by --confirm-outage {}", text::one_line(name));
+                Some((Answer::Yes, why))
             }
-            Tier::TypeName(name) => match &self.confirm_outage {
-                Some(given) if given == name => {
-                    self.out.line(&format!(
-                        "  confirmed by --confirm-outage {}",
-                        text::one_line(name)
-                    ));
-                    Some(Answer::Yes)
-                }
-                Some(given) => {
-                    let message = format!(
-                        "--confirm-outage says {given:?}, but this run is about {name:?}: not confirmed"
-                    );
-                    self.out.line(&format!(
-                        "  {} {message}",
-                        self.look.paint(Role::Bad, self.look.cross())
-                    ));
-                    Some(Answer::No)
-                }
-                None => None,
-            },
-            Tier::YesNo => None,
+            (Tier::TypeName(name), Some(given)) => {
+                let why = format!(
+                    "--confirm-outage says {given:?}, but this run is about {name:?}: not confirmed"
+                );
+                Some((Answer::No, self.look.paint(Role::Bad, &why)))
+            }
+            (Tier::TypeName(_), None) | (Tier::YesNo, _) => None,
         }
     }
 
@@ -237,10 +224,12 @@ impl Operator for Prompt {
             screen.pause();
         }
         let _resume = Resume(self.screen.as_ref());
-        self.out.line(&self.intro(question));
-        if let Some(answer) = self.by_flag(question) {
+        if let Some((answer, why)) = self.by_flag(question) {
+            let ask = text::one_line(&question.ask);
+            self.out.line(&format!("  {ask}: {why}"));
             return answer;
         }
+        self.out.line(&self.intro(question));
         if !self.interactive {
             return self.nobody(question);
         }

@@ -32,9 +32,19 @@ impl Screen {
     /// The process' standard output.
     #[must_use]
     pub fn stdout() -> Self {
+        Self::on(Sink::stdout(), Term::stdout())
+    }
+
+    /// The process' standard error.
+    #[must_use]
+    pub fn stderr() -> Self {
+        Self::on(Sink::stderr(), Term::stderr())
+    }
+
+    fn on(out: Sink, size: Term) -> Self {
         let term = Arc::new(Quiet {
-            out: Sink::stdout(),
-            size: Term::stdout(),
+            out,
+            size,
             muted: AtomicBool::new(false),
             buffer: Mutex::default(),
         });

@@ -33,6 +33,8 @@ pub struct Group {
     /// When each joined; the founder votes at once.
     pub peers: BTreeMap<String, Option<Instant>>,
     pub leader: Option<String>,
+    /// How long a new peer is watched before it votes, when it was set.
+    stabilises: Option<Duration>,
     last: Option<String>,
     election: Option<Instant>,
 }
@@ -57,7 +59,7 @@ impl Group {
         match self.peers.get(name) {
             None => false,
             Some(None) => true,
-            Some(Some(joined)) => *joined + STABILISES <= Instant::now(),
+            Some(Some(joined)) => *joined + self.stabilises.unwrap_or(STABILISES) <= Instant::now(),
         }
     }
 }
@@ -116,10 +118,10 @@ impl World {
                 self.replicate(&leader, &live);
                 continue;
             }
-            // Who led last does so again only when nobody else can.
+            // The first other one that can, whether it has led before or not.
             let next = voting
                 .iter()
-                .find(|name| Some(**name) > group.last.as_ref())
+                .find(|name| Some(**name) != group.last.as_ref())
                 .or(voting.first())
                 .filter(|name| quorum && speaks(name))
                 .map(|name| (*name).clone());
@@ -202,6 +204,19 @@ impl World {
         let group = self.groups.get_mut(&id).unwrap();
         group.leader = None;
         group.election = Some(Instant::now() + ELECTS);
+        Ok(())
+    }
+
+    pub fn set_stabilization(&mut self, name: &str, token: &str, time: Duration) -> Answer<()> {
+        let set = self.authorised(name, token)?;
+        if !self.is_active(name) {
+            return Err(No::Redirect);
+        }
+        if set.name == "old" {
+            self.violation("the restored cluster got another stabilization");
+        }
+        let id = self.group_id(name).unwrap();
+        self.groups.get_mut(&id).unwrap().stabilises = Some(time);
         Ok(())
     }
 
@@ -296,6 +311,8 @@ impl World {
             } else {
                 self.live(swap.group)
             };
+            // It was an entry of the data that is gone.
+            self.groups.get_mut(&swap.group).unwrap().stabilises = None;
             for (after, name) in (0..).zip(takes) {
                 let member = self.member_mut(&name);
                 member.raft.as_mut().unwrap().entries = swap.entries.clone();

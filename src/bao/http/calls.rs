@@ -123,6 +123,20 @@ impl Node for HttpNode {
             .map(drop)
     }
 
+    async fn set_stabilization(
+        &self,
+        token: &SecretString,
+        time: Duration,
+        _armed: &Armed,
+    ) -> Result<()> {
+        let time = format!("{}ms", time.as_millis());
+        let request = serde_json::json!({ "server_stabilization_time": time }).to_string();
+        let path = "sys/storage/raft/autopilot/configuration";
+        self.put(Some(token), path, request.into(), self.deadlines.call)
+            .await
+            .map(drop)
+    }
+
     async fn step_down(&self, token: &SecretString, _armed: &Armed) -> Result<()> {
         self.put(
             Some(token),

@@ -175,6 +175,13 @@ impl State {
                 }
                 self.outage_ended.get_or_insert(time);
             }
+            Record::Mark {
+                mark: Mark::OutageAverted,
+            } => {
+                if self.outage_ended.is_none() {
+                    self.outage_started = None;
+                }
+            }
             Record::Rewound { to, steps, .. } => self.rewind(to, steps)?,
             Record::Finished => self.finished = Some(time),
         }

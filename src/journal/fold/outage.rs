@@ -4,6 +4,9 @@ use jiff::Timestamp;
 
 use super::state::State;
 
+/// The part of an outage that no action accounts for.
+const BETWEEN: &str = "between actions";
+
 impl State {
     /// Length of the outage in seconds, up to the last record while it lasts; `None` when there is none.
     pub fn outage_seconds(&self) -> Option<f64> {
@@ -11,20 +14,30 @@ impl State {
         Some(seconds(from, to))
     }
 
-    /// The outage by action, as kind and seconds, in order of time: of each carrying out the part that lies
-    /// between the marks. Time between actions is in none of them.
+    /// The outage by action, as `step/kind` and seconds, in order of time: of each carrying out the part that lies
+    /// between the marks. What lies between actions (questions, a process that was away) comes last.
     pub fn outage_parts(&self) -> Vec<(String, f64)> {
         let Some((from, to)) = self.outage() else {
             return Vec::new();
         };
-        self.spans
-            .iter()
-            .map(|span| {
-                let within = seconds(span.began.max(from), span.ended.min(to));
-                (span.kind.clone(), within)
-            })
-            .filter(|(_, within)| *within > 0.0)
-            .collect()
+        let mut parts: Vec<(String, f64)> = Vec::new();
+        let mut between = seconds(from, to);
+        for span in &self.spans {
+            let within = seconds(span.began.max(from), span.ended.min(to));
+            if within <= 0.0 {
+                continue;
+            }
+            between -= within;
+            let name = format!("{}/{}", span.action.0, span.kind);
+            match parts.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum += within,
+                None => parts.push((name, within)),
+            }
+        }
+        if between >= 0.05 {
+            parts.push((BETWEEN.to_owned(), between));
+        }
+        parts
     }
 
     /// Seconds that the actions of a step took, over all their carryings out.

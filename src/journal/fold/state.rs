@@ -177,6 +177,11 @@ impl State {
         self.outage_ended
     }
 
+    /// Whether clients are not served now, as far as the journal tells.
+    pub const fn in_outage(&self) -> bool {
+        self.outage_started.is_some() && self.outage_ended.is_none()
+    }
+
     /// Every carrying out of an action that came to an end, in order.
     pub fn spans(&self) -> &[Span] {
         &self.spans

@@ -176,10 +176,10 @@ fn the_outage_is_told_by_the_parts_that_lie_in_it() {
     let state = fold(&records).unwrap();
     assert_eq!(state.outage_seconds(), Some(8.0));
     let parts = [
-        ("seal-source", 1.0),
-        ("restore", 2.0),
-        ("restore", 1.0),
-        ("unseal", 1.0),
+        ("a/seal-source", 1.0),
+        ("b/restore", 3.0),
+        ("c/unseal", 1.0),
+        ("between actions", 3.0),
     ];
     let parts: Vec<(String, f64)> = parts.map(|(kind, it)| (kind.to_owned(), it)).into();
     assert_eq!(state.outage_parts(), parts);

@@ -127,12 +127,13 @@ impl LocalPlatform {
             .collect()
     }
 
-    /// Stops every server of the work folder, the scratch node too.
-    pub async fn stop_all(&self) -> Result<()> {
-        let stops = self.status()?.into_iter().map(|server| async move {
-            process::stop(&server.name, &self.files(&server.name)).await
+    /// Kills every server of the work folder, the scratch node too: what they hold is about to be removed, and a
+    /// voter that is asked to stop takes 10 s to give up its part.
+    pub async fn kill_all(&self) -> Result<()> {
+        let kills = self.status()?.into_iter().map(|server| async move {
+            process::kill_now(&server.name, &self.files(&server.name)).await
         });
-        futures_util::future::join_all(stops)
+        futures_util::future::join_all(kills)
             .await
             .into_iter()
             .collect()

@@ -43,7 +43,7 @@ pub async fn make_source(
     meter: &dyn Meter,
 ) -> Result<Golden> {
     // No journal: a server that this run has made itself has nothing to lose.
-    let armed = Armed::by_record(0);
+    let armed = Armed::for_own_server();
     let first = first_member(platform).await?;
     meter.waiting("the first start of the source");
     platform.replace(&first, &armed).await?;

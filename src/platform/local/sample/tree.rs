@@ -33,7 +33,7 @@ pub async fn from_tree(
     meter: &dyn Meter,
 ) -> Result<()> {
     // No journal: the copy is this run's own and the operator's tree is only read.
-    let armed = Armed::by_record(0);
+    let armed = Armed::for_own_server();
     let first = first_member(platform).await?;
     let keys = read_keys(keys)?;
     let (from, data) = (tree.to_owned(), platform.files(&first).data());

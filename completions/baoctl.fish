@@ -1,0 +1,181 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_baoctl_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_baoctl_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_baoctl_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_baoctl_using_subcommand
+    set -l cmd (__fish_baoctl_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c baoctl -n "__fish_baoctl_needs_command" -s h -l help -d 'Print help'
+complete -c baoctl -n "__fish_baoctl_needs_command" -s V -l version -d 'Print version'
+complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "migrate-raft" -d 'Take a server from one replica on file storage to a three-voter Raft cluster'
+complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "rehearse" -d 'Perform the whole migration for real, on servers of its own on this machine'
+complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "resume" -d 'Go on with a run that failed, was killed or was stopped'
+complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "status" -d 'Tell where a migration stands and what each server says; changes nothing and needs no journal'
+complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "check" -d 'Make the checks that a migration begins with, alone; changes nothing'
+complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "report" -d 'Print the report of a run as Markdown: what was done, when, and what was compared'
+complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "snapshot" -d 'Inspect, verify, make and compare raft snapshots'
+complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "runbook" -d 'List, show and check runbooks'
+complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "lock" -d 'Show or break the lock of a run'
+complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "man" -d 'Print the manual page, or write one for each command'
+complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l platform -d 'Where the server lives' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
+local\t'Real `bao` processes on this machine'"
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l work-dir -d 'Folder of the local servers and of the run\'s files' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l runbook -d 'Runbook to follow: a built-in name or a file' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; default: the release\'s Secret' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l confirm-outage -d 'Agree to the outage and to all that is not repeated blindly, by the namespace\'s name' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l from -d 'First step to run' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l until -d 'Last step to run' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l dry-run -d 'Print each call and change nothing'
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s y -l yes -d 'Agree to every change that can be changed back'
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l json -d 'Print one JSON object per line instead of text'
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s q -l quiet -d 'Print failures and the summary only'
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s v -l verbose -d 'Print details; twice for each call'
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l entries -d 'Entries of sample data in the source\'s tree, at least' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l shares -d 'Unseal shares of the sample source' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l threshold -d 'Shares needed to unseal it' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l from-tree -d 'Rehearse on a copy of this file tree (a folder, or a tar of it) instead of sample data' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l keys-file -d 'File with that tree\'s unseal keys and token, as `bao operator init -format=json` prints them' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l runbook -d 'Runbook to follow: a built-in name or a file' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l work-dir -d 'Folder for the servers and the run\'s files' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l bao -d 'The `bao` program; default: $BAOCTL_BAO, the cache of `make bao`, then the PATH' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l from -d 'First step to run' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l until -d 'Last step to run' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l large -d 'Also a value over raft\'s default entry size of 1 MiB'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l keep -d 'Leave the servers running and their data in place'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l discard -d 'Stop and remove what an earlier rehearsal left in the folder, also when it is not finished'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l source-only -d 'Make the source and stop there, for a `migrate-raft --platform local` of your own'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l json -d 'Print one JSON object per line instead of text'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -s q -l quiet -d 'Print failures and the summary only'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -s v -l verbose -d 'Print details; twice for each call'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l platform -d 'Where the server lives' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
+local\t'Real `bao` processes on this machine'"
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l work-dir -d 'Folder of the local servers and of the run\'s files' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l confirm-outage -d 'Agree to the outage and to all that is not repeated blindly, by the namespace\'s name' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l from -d 'First step to run' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l until -d 'Last step to run' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s y -l yes -d 'Agree to every change that can be changed back'
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l accept-changed-runbook -d 'Go on although the runbook was edited since the run began'
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l json -d 'Print one JSON object per line instead of text'
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s q -l quiet -d 'Print failures and the summary only'
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s v -l verbose -d 'Print details; twice for each call'
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l platform -d 'Where the server lives' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
+local\t'Real `bao` processes on this machine'"
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l work-dir -d 'Folder of the local servers and of the run\'s files' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l json -d 'Print one JSON object'
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l platform -d 'Where the server lives' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
+local\t'Real `bao` processes on this machine'"
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l work-dir -d 'Folder of the local servers and of the run\'s files' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l json -d 'Print one JSON object per line instead of text'
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s q -l quiet -d 'Print failures and the summary only'
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s v -l verbose -d 'Print details; twice for each call'
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l platform -d 'Where the server lives' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
+local\t'Real `bao` processes on this machine'"
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l work-dir -d 'Folder of the local servers and of the run\'s files' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and not __fish_seen_subcommand_from inspect verify convert diff help" -s h -l help -d 'Print help'
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and not __fish_seen_subcommand_from inspect verify convert diff help" -f -a "inspect" -d 'Tell what is in a snapshot, after all of it is verified'
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and not __fish_seen_subcommand_from inspect verify convert diff help" -f -a "verify" -d 'Check sums, sizes, order and end of a snapshot'
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and not __fish_seen_subcommand_from inspect verify convert diff help" -f -a "convert" -d 'Turn the file tree of a stopped or sealed server into a snapshot'
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and not __fish_seen_subcommand_from inspect verify convert diff help" -f -a "diff" -d 'Compare two of them entry by entry; exit code 1 when they differ'
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and not __fish_seen_subcommand_from inspect verify convert diff help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and __fish_seen_subcommand_from inspect" -l json -d 'Print one JSON object'
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and __fish_seen_subcommand_from inspect" -s h -l help -d 'Print help'
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help'
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and __fish_seen_subcommand_from convert" -l out -d 'The snapshot to write; it appears whole or not at all' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and __fish_seen_subcommand_from convert" -l graft -d 'Snapshot to take `core/raft/tls` from' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and __fish_seen_subcommand_from convert" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and __fish_seen_subcommand_from diff" -l json -d 'Print one JSON object'
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help'
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and __fish_seen_subcommand_from help" -f -a "inspect" -d 'Tell what is in a snapshot, after all of it is verified'
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Check sums, sizes, order and end of a snapshot'
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and __fish_seen_subcommand_from help" -f -a "convert" -d 'Turn the file tree of a stopped or sealed server into a snapshot'
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Compare two of them entry by entry; exit code 1 when they differ'
+complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c baoctl -n "__fish_baoctl_using_subcommand runbook; and not __fish_seen_subcommand_from list show validate schema help" -s h -l help -d 'Print help'
+complete -c baoctl -n "__fish_baoctl_using_subcommand runbook; and not __fish_seen_subcommand_from list show validate schema help" -f -a "list" -d 'List the built-in runbooks'
+complete -c baoctl -n "__fish_baoctl_using_subcommand runbook; and not __fish_seen_subcommand_from list show validate schema help" -f -a "show" -d 'Print a built-in runbook, to read or to begin your own with'
+complete -c baoctl -n "__fish_baoctl_using_subcommand runbook; and not __fish_seen_subcommand_from list show validate schema help" -f -a "validate" -d 'Check a runbook file; every finding has its line and column'
+complete -c baoctl -n "__fish_baoctl_using_subcommand runbook; and not __fish_seen_subcommand_from list show validate schema help" -f -a "schema" -d 'Print the JSON schema of runbooks, for editors'
+complete -c baoctl -n "__fish_baoctl_using_subcommand runbook; and not __fish_seen_subcommand_from list show validate schema help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c baoctl -n "__fish_baoctl_using_subcommand runbook; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c baoctl -n "__fish_baoctl_using_subcommand runbook; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c baoctl -n "__fish_baoctl_using_subcommand runbook; and __fish_seen_subcommand_from validate" -s h -l help -d 'Print help'
+complete -c baoctl -n "__fish_baoctl_using_subcommand runbook; and __fish_seen_subcommand_from schema" -s h -l help -d 'Print help'
+complete -c baoctl -n "__fish_baoctl_using_subcommand runbook; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the built-in runbooks'
+complete -c baoctl -n "__fish_baoctl_using_subcommand runbook; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print a built-in runbook, to read or to begin your own with'
+complete -c baoctl -n "__fish_baoctl_using_subcommand runbook; and __fish_seen_subcommand_from help" -f -a "validate" -d 'Check a runbook file; every finding has its line and column'
+complete -c baoctl -n "__fish_baoctl_using_subcommand runbook; and __fish_seen_subcommand_from help" -f -a "schema" -d 'Print the JSON schema of runbooks, for editors'
+complete -c baoctl -n "__fish_baoctl_using_subcommand runbook; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and not __fish_seen_subcommand_from show break help" -s h -l help -d 'Print help'
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and not __fish_seen_subcommand_from show break help" -f -a "show" -d 'Tell who runs the migration of this target'
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and not __fish_seen_subcommand_from show break help" -f -a "break" -d 'Free a lock whose holder is gone; one that is alive keeps it'
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and not __fish_seen_subcommand_from show break help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l platform -d 'Where the server lives' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
+local\t'Real `bao` processes on this machine'"
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l work-dir -d 'Folder of the local servers and of the run\'s files' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l platform -d 'Where the server lives' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
+local\t'Real `bao` processes on this machine'"
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l work-dir -d 'Folder of the local servers and of the run\'s files' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from help" -f -a "show" -d 'Tell who runs the migration of this target'
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from help" -f -a "break" -d 'Free a lock whose holder is gone; one that is alive keeps it'
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c baoctl -n "__fish_baoctl_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c baoctl -n "__fish_baoctl_using_subcommand man" -l out -d 'Write the pages into this folder' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand man" -s h -l help -d 'Print help'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "migrate-raft" -d 'Take a server from one replica on file storage to a three-voter Raft cluster'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "rehearse" -d 'Perform the whole migration for real, on servers of its own on this machine'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "resume" -d 'Go on with a run that failed, was killed or was stopped'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "status" -d 'Tell where a migration stands and what each server says; changes nothing and needs no journal'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "check" -d 'Make the checks that a migration begins with, alone; changes nothing'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "report" -d 'Print the report of a run as Markdown: what was done, when, and what was compared'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "snapshot" -d 'Inspect, verify, make and compare raft snapshots'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "runbook" -d 'List, show and check runbooks'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "lock" -d 'Show or break the lock of a run'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "man" -d 'Print the manual page, or write one for each command'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from snapshot" -f -a "inspect" -d 'Tell what is in a snapshot, after all of it is verified'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from snapshot" -f -a "verify" -d 'Check sums, sizes, order and end of a snapshot'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from snapshot" -f -a "convert" -d 'Turn the file tree of a stopped or sealed server into a snapshot'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from snapshot" -f -a "diff" -d 'Compare two of them entry by entry; exit code 1 when they differ'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from runbook" -f -a "list" -d 'List the built-in runbooks'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from runbook" -f -a "show" -d 'Print a built-in runbook, to read or to begin your own with'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from runbook" -f -a "validate" -d 'Check a runbook file; every finding has its line and column'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from runbook" -f -a "schema" -d 'Print the JSON schema of runbooks, for editors'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from lock" -f -a "show" -d 'Tell who runs the migration of this target'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from lock" -f -a "break" -d 'Free a lock whose holder is gone; one that is alive keeps it'

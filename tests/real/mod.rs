@@ -1,0 +1,311 @@
+//! The program as an operator runs it, on real servers: a work folder, commands on it, and what they said.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use baoctl::action::Keys;
+use baoctl::bao::{Health, HttpNode, Node};
+use baoctl::platform::local::{LocalPlatform, find_bao};
+use baoctl::platform::{Platform, SecretName};
+use serde_json::Value;
+
+/// The word that confirms an outage of local servers.
+pub const WORD: &str = "local";
+/// Longer than any command takes on a busy machine.
+const LIMIT: Duration = Duration::from_secs(400);
+
+/// A folder with the work folder in it. Its servers end with it.
+pub struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        find_bao(None).expect("these tests run a real server: `make bao` gets it");
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// With a source on file storage that serves.
+    pub fn with_source(args: &[&str]) -> Self {
+        let place = Self::new();
+        let mut all = vec!["rehearse", "--source-only"];
+        all.extend(args);
+        place.run(&all).expect_code(0);
+        place
+    }
+
+    /// A rehearsal that stopped after `step`.
+    pub fn until(step: &str, args: &[&str]) -> Self {
+        let place = Self::new();
+        let mut all = vec!["rehearse", "--entries", "200", "--until", step];
+        all.extend(args);
+        place.run(&all).expect_code(0);
+        place
+    }
+
+    pub fn work(&self) -> PathBuf {
+        self.folder.path().join("work")
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn journal(&self) -> PathBuf {
+        self.work().join("run/journal.jsonl")
+    }
+
+    pub fn log(&self, member: &str) -> PathBuf {
+        self.work().join("nodes").join(member).join("server.log")
+    }
+
+    pub fn platform(&self) -> LocalPlatform {
+        LocalPlatform::open(&self.work()).unwrap()
+    }
+
+    pub fn node(&self, member: &str) -> HttpNode {
+        self.platform().http_node(member).unwrap()
+    }
+
+    /// The server's process id, as the platform recorded it.
+    pub fn pid(&self, member: &str) -> i32 {
+        let file = self.work().join("nodes").join(member).join("process.json");
+        let record: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        i32::try_from(record["pid"].as_i64().unwrap()).unwrap()
+    }
+
+    /// The keys of one of the Secrets.
+    pub fn keys(&self, name: SecretName) -> Option<Keys> {
+        let secret = wait(self.platform().secret(name)).unwrap();
+        secret.as_ref().and_then(Keys::from_secret)
+    }
+
+    /// What a client of the server sends; the status code.
+    pub fn send(&self, method: &str, member: &str, path: &str, token: &str, body: &Value) -> u16 {
+        baoctl::bao::install_crypto();
+        let status = self.platform().status().unwrap();
+        let server = status.iter().find(|server| server.name == member).unwrap();
+        let request = reqwest::Client::new()
+            .request(
+                method.parse().unwrap(),
+                format!("{}/v1/{path}", server.address),
+            )
+            .header("X-Vault-Token", token)
+            .json(body);
+        wait(async { request.send().await.unwrap().status().as_u16() })
+    }
+
+    /// The member that leads.
+    #[track_caller]
+    pub fn leader(&self) -> String {
+        let members = self.platform().members();
+        members
+            .into_iter()
+            .find(|member| wait(self.node(member).health()).is_ok_and(|it| it == Health::Active))
+            .expect("a member leads")
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_baoctl"));
+        command
+            .args(args)
+            .arg("--work-dir")
+            .arg(self.work())
+            .stdin(Stdio::null())
+            .env("NO_COLOR", "1")
+            .env("BAOCTL_BAO", find_bao(None).unwrap());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, args: &[&str]) -> Said {
+        let output = self.command(args).output().unwrap();
+        Said {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Starts a command that prints events.
+    pub fn start(&self, args: &[&str]) -> Running {
+        let mut command = self.command(args);
+        command.arg("--json").stdout(Stdio::piped());
+        command.stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Running { child, lines }
+    }
+
+    /// Goes on, with all that could be asked agreed to, and expects a good end. The summary.
+    pub fn finish(&self) -> Value {
+        let said = self.run(&["resume", "--json", "--yes", "--confirm-outage", WORD]);
+        said.expect_code(0);
+        said.summary()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Ok(platform) = LocalPlatform::open(&self.work()) {
+            let _ = wait(platform.kill_all());
+        }
+    }
+}
+
+/// What a command said.
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Said {
+    #[track_caller]
+    pub fn expect_code(&self, code: i32) -> &Self {
+        assert_eq!(self.code, code, "\n{}\n{}", self.out, self.err);
+        self
+    }
+
+    #[track_caller]
+    pub fn expect_words(&self, words: &[&str]) -> &Self {
+        let text = format!("{}\n{}", self.out, self.err);
+        // Lines are broken for reading; words are not.
+        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for word in words {
+            assert!(flat.contains(word), "no `{word}` in:\n{text}");
+        }
+        self
+    }
+
+    pub fn events(&self) -> Vec<Value> {
+        self.out
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    #[track_caller]
+    pub fn summary(&self) -> Value {
+        let last = self.events().pop().expect("an event");
+        assert_eq!(last["event"], "summary", "{last:#}");
+        last
+    }
+}
+
+/// A command under way.
+pub struct Running {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Running {
+    /// Reads events until one fits; `None` when the command ended without it.
+    pub fn until(&mut self, fits: impl Fn(&Value) -> bool) -> Option<Value> {
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if self.lines.read_line(&mut line).unwrap() == 0 {
+                return None;
+            }
+            let event: Value = serde_json::from_str(&line).unwrap();
+            if fits(&event) {
+                return Some(event);
+            }
+        }
+    }
+
+    #[track_caller]
+    pub fn until_step(&mut self, step: &str) {
+        self.until(|event| event["event"] == "step-started" && event["step"] == step)
+            .unwrap_or_else(|| panic!("it ended before the step {step}"));
+    }
+
+    #[track_caller]
+    pub fn until_action(&mut self, step: &str, action: &str) {
+        self.until(|event| {
+            event["event"] == "action-started" && event["step"] == step && event["action"] == action
+        })
+        .unwrap_or_else(|| panic!("it ended before {action} in {step}"));
+    }
+
+    pub fn signal(&self, number: i32) {
+        signal(i32::try_from(self.child.id()).unwrap(), number);
+    }
+
+    /// Its exit code, or the number of the signal that ended it, negative.
+    pub fn end(mut self) -> i32 {
+        use std::os::unix::process::ExitStatusExt;
+        // Drained, so that it never waits for a reader.
+        self.until(|_| false);
+        let status = self.child.wait().unwrap();
+        status
+            .code()
+            .unwrap_or_else(|| -status.signal().unwrap_or_default())
+    }
+}
+
+pub fn signal(pid: i32, number: i32) {
+    let status = Command::new("kill")
+        .args([format!("-{number}"), pid.to_string()])
+        .status();
+    assert!(status.unwrap().success(), "kill -{number} {pid}");
+}
+
+/// Runs a call of the library.
+pub fn wait<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work)
+}
+
+/// Looks until it is so.
+#[track_caller]
+pub fn soon(what: &str, mut look: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !look() {
+        assert!(begun.elapsed() < LIMIT, "{what} did not come about");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Nothing missing, nothing unexplained, on three voters; the old data read back.
+#[track_caller]
+pub fn assert_whole(summary: &Value) {
+    let parity = &summary["parity"];
+    assert_eq!(parity["missing"], 0, "{summary:#}");
+    assert_eq!(parity["unexplained"], 0, "{summary:#}");
+    assert!(parity["identical"].as_u64() > Some(50), "{summary:#}");
+    assert_eq!(summary["compared"].as_array().unwrap().len(), 3);
+    assert!(
+        summary["facts"]["sample data read back with the old token"].is_string(),
+        "{summary:#}"
+    );
+    for step in summary["steps"].as_array().unwrap() {
+        assert_eq!(step["status"], "done", "{summary:#}");
+    }
+}
+
+/// Every file below a folder, with its bytes.
+pub fn files(folder: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = std::collections::BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.insert(path.clone(), std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}

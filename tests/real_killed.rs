@@ -1,0 +1,51 @@
+//! Killed at a random moment in each of the nine steps, a run goes on and ends with everything there.
+#![allow(clippy::unwrap_used)]
+
+mod real;
+
+use std::time::Duration;
+
+use real::{Place, assert_whole};
+
+const SIGKILL: i32 = 9;
+
+/// Kills the run at a random moment of `step`, which takes about `length`, then goes on.
+fn killed_in(step: &str, length: Duration) {
+    let moment = length.mul_f64((uuid::Uuid::new_v4().as_u128() % 1000) as f64 / 1000.0);
+    println!("killed {moment:?} into {step}");
+    let place = Place::new();
+    let mut run = place.start(&["rehearse", "--entries", "300"]);
+    run.until_step(step);
+    std::thread::sleep(moment);
+    run.signal(SIGKILL);
+    // One that was done before the signal came shows nothing, and must be over.
+    let code = run.end();
+    assert!(code == -SIGKILL || code == 0, "{code}");
+    if code == 0 {
+        return;
+    }
+    assert_whole(&place.finish());
+}
+
+macro_rules! steps {
+    ($($name:ident: $step:literal, $millis:literal;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                killed_in($step, Duration::from_millis($millis));
+            }
+        )*
+    };
+}
+
+steps! {
+    in_snapshot: "snapshot", 150;
+    in_record_keys: "record-keys", 9_000;
+    in_apply: "apply", 800;
+    in_init: "init", 1_500;
+    in_join: "join", 400;
+    in_unseal: "unseal", 10_000;
+    in_restore: "restore", 9_000;
+    in_verify: "verify", 6_000;
+    in_land: "land", 5;
+}
