@@ -174,8 +174,14 @@ fn a_crash_anywhere_while_a_broken_restore_is_cleared_is_resumed() {
 }
 
 #[test]
-fn a_crash_anywhere_while_an_absent_follower_joins_anew_is_resumed() {
-    let scene = Scene::of("migrate-raft", ONE).with(Mishap::FollowerAbsent);
+fn so_is_one_while_a_follower_that_missed_the_restore_is_cleared() {
+    let scene = Scene::of("migrate-raft", ONE).with(Mishap::FollowerMisses);
+    crash_everywhere(scene, "openbao-0: snapshot-force", 4);
+}
+
+#[test]
+fn a_crash_anywhere_while_a_lost_follower_joins_anew_is_resumed() {
+    let scene = Scene::of("migrate-raft", ONE).with(Mishap::FollowerDies);
     crash_everywhere(scene, "openbao-0: snapshot-force", 1);
 }
 
@@ -215,9 +221,9 @@ impl Dice {
 fn crash_at_random(seed: usize) -> Result<(), String> {
     let mishaps = [
         None,
-        None,
         Some(Mishap::LeaderDies),
-        Some(Mishap::FollowerAbsent),
+        Some(Mishap::FollowerDies),
+        Some(Mishap::FollowerMisses),
     ];
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ ((seed as u64 + 1) << 32));
     let lab = Scene {
