@@ -340,7 +340,7 @@ fn no_lost_look_keeps_a_run_from_its_end() {
     for runbook in RUNBOOKS {
         let scene = Scene::of(runbook, ONE);
         let looks = scene.undisturbed().looks();
-        everywhere((0..looks).step_by(7), &[], |look| {
+        everywhere((0..looks).step_by(11), &[], |look| {
             let lab = scene.lab();
             in_virtual_time(async {
                 let ended = lab.process(&Arc::new(Fate::losing_look(look))).await;
@@ -457,6 +457,30 @@ fn a_step_that_is_declined_is_not_begun() {
             assert!(!lab.records().iter().any(began));
             if step == "apply" {
                 untouched(&lab);
+            }
+            lab.consent = Consent::Always;
+            to_the_end(&lab, 1).await.unwrap();
+        });
+    }
+}
+
+#[test]
+fn nothing_is_cleared_that_the_operator_wants_to_keep() {
+    for runbook in RUNBOOKS {
+        let mut lab = Scene::of(runbook, ONE).with(Mishap::LeaderDies).lab();
+        lab.consent = Consent::NotToRedo;
+        in_virtual_time(async {
+            // Whoever resumes it is asked again.
+            for _ in 0..2 {
+                let ended = lab.process(&Arc::new(Fate::kind())).await;
+                let declined = matches!(&ended, Ended::Itself(Err(Error::Declined { step })) if step == "restore");
+                assert!(declined, "{}", ended.words());
+                assert!(
+                    lab.world()
+                        .members
+                        .values()
+                        .all(|member| member.aside.is_empty())
+                );
             }
             lab.consent = Consent::Always;
             to_the_end(&lab, 1).await.unwrap();
