@@ -533,7 +533,16 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
             .extend(evidence.facts.clone());
         // The action has acted: one signal lets it end well.
-        match self.looked(step, unit, &after, 2).await? {
+        let mut seen = self.looked(step, unit, &after, 2).await?;
+        for _ in 1..TRIES {
+            // A member that does not answer, or an election, may hide the effect for a moment.
+            if seen != Observation::Pending {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            seen = self.looked(step, unit, &after, 2).await?;
+        }
+        match seen {
             Observation::Done(_) | Observation::NotApplicable(_) => Ok(()),
             other => Err(Error::NotThere {
                 step: step.id.clone(),
