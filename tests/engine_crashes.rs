@@ -188,7 +188,7 @@ fn a_crash_anywhere_while_a_lost_follower_joins_anew_is_resumed() {
 #[test]
 fn a_crash_anywhere_is_resumed_although_a_hook_unseals_what_starts() {
     for runbook in RUNBOOKS {
-        crash_everywhere(Scene::of(runbook, ONE).hooked(), "park-key", 2);
+        crash_everywhere(Scene::of(runbook, ONE).hooked(), "park-key", 3);
     }
 }
 
@@ -340,15 +340,20 @@ fn no_lost_look_keeps_a_run_from_its_end() {
     for runbook in RUNBOOKS {
         let scene = Scene::of(runbook, ONE);
         let looks = scene.undisturbed().looks();
+        let (runs, resumed) = (looks.div_ceil(11), AtomicUsize::new(0));
         everywhere((0..looks).step_by(11), &[], |look| {
             let lab = scene.lab();
             in_virtual_time(async {
                 let ended = lab.process(&Arc::new(Fate::losing_look(look))).await;
+                resumed.fetch_add(usize::from(!ended.finished()), Ordering::Relaxed);
                 let first = ended.words();
                 let end = to_the_end(&lab, 1).await;
                 end.map_err(|then| format!("{first}; then: {then}"))
             })
         });
+        // Nearly all of them do without another process.
+        let resumed = resumed.into_inner();
+        assert!(resumed * 20 < runs, "{resumed} of {runs}");
     }
 }
 
@@ -357,7 +362,7 @@ fn one_signal_stops_after_the_running_action() {
     let scene = Scene::of("migrate-raft", ONE);
     let program = Loaded::named(scene.runbook).unwrap().runbook;
     let points = scene.undisturbed().points();
-    everywhere((2..points.len() - 2).step_by(3), &points, |point| {
+    everywhere((2..points.len() - 2).step_by(4), &points, |point| {
         let lab = scene.lab();
         in_virtual_time(async {
             let fate = Arc::new(Fate::at(point, Doom::Signals(1)));
@@ -387,7 +392,7 @@ fn two_signals_stop_at_once() {
     let scene = Scene::of("migrate-raft-fast", ONE);
     let points = scene.undisturbed().points();
     let cut_off = AtomicUsize::new(0);
-    everywhere((2..points.len() - 2).step_by(2), &points, |point| {
+    everywhere((2..points.len() - 2).step_by(3), &points, |point| {
         let lab = scene.lab();
         in_virtual_time(async {
             let fate = Arc::new(Fate::at(point, Doom::Signals(2)));
@@ -402,7 +407,7 @@ fn two_signals_stop_at_once() {
             to_the_end(&lab, 1).await
         })
     });
-    assert!(cut_off.into_inner() > 20);
+    assert!(cut_off.into_inner() > 10);
 }
 
 #[test]
