@@ -174,15 +174,21 @@ fn a_crash_anywhere_while_a_broken_restore_is_cleared_is_resumed() {
 }
 
 #[test]
-fn a_crash_anywhere_while_an_absent_follower_joins_anew_is_resumed() {
-    let scene = Scene::of("migrate-raft", ONE).with(Mishap::FollowerAbsent);
+fn so_is_one_while_a_follower_that_missed_the_restore_is_cleared() {
+    let scene = Scene::of("migrate-raft", ONE).with(Mishap::FollowerMisses);
+    crash_everywhere(scene, "openbao-0: snapshot-force", 4);
+}
+
+#[test]
+fn a_crash_anywhere_while_a_lost_follower_joins_anew_is_resumed() {
+    let scene = Scene::of("migrate-raft", ONE).with(Mishap::FollowerDies);
     crash_everywhere(scene, "openbao-0: snapshot-force", 1);
 }
 
 #[test]
 fn a_crash_anywhere_is_resumed_although_a_hook_unseals_what_starts() {
     for runbook in RUNBOOKS {
-        crash_everywhere(Scene::of(runbook, ONE).hooked(), "park-key", 2);
+        crash_everywhere(Scene::of(runbook, ONE).hooked(), "park-key", 3);
     }
 }
 
@@ -215,9 +221,9 @@ impl Dice {
 fn crash_at_random(seed: usize) -> Result<(), String> {
     let mishaps = [
         None,
-        None,
         Some(Mishap::LeaderDies),
-        Some(Mishap::FollowerAbsent),
+        Some(Mishap::FollowerDies),
+        Some(Mishap::FollowerMisses),
     ];
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ ((seed as u64 + 1) << 32));
     let lab = Scene {
@@ -334,15 +340,20 @@ fn no_lost_look_keeps_a_run_from_its_end() {
     for runbook in RUNBOOKS {
         let scene = Scene::of(runbook, ONE);
         let looks = scene.undisturbed().looks();
-        everywhere((0..looks).step_by(7), &[], |look| {
+        let (runs, resumed) = (looks.div_ceil(11), AtomicUsize::new(0));
+        everywhere((0..looks).step_by(11), &[], |look| {
             let lab = scene.lab();
             in_virtual_time(async {
                 let ended = lab.process(&Arc::new(Fate::losing_look(look))).await;
+                resumed.fetch_add(usize::from(!ended.finished()), Ordering::Relaxed);
                 let first = ended.words();
                 let end = to_the_end(&lab, 1).await;
                 end.map_err(|then| format!("{first}; then: {then}"))
             })
         });
+        // Nearly all of them do without another process.
+        let resumed = resumed.into_inner();
+        assert!(resumed * 20 < runs, "{resumed} of {runs}");
     }
 }
 
@@ -351,7 +362,7 @@ fn one_signal_stops_after_the_running_action() {
     let scene = Scene::of("migrate-raft", ONE);
     let program = Loaded::named(scene.runbook).unwrap().runbook;
     let points = scene.undisturbed().points();
-    everywhere((2..points.len() - 2).step_by(3), &points, |point| {
+    everywhere((2..points.len() - 2).step_by(4), &points, |point| {
         let lab = scene.lab();
         in_virtual_time(async {
             let fate = Arc::new(Fate::at(point, Doom::Signals(1)));
@@ -381,7 +392,7 @@ fn two_signals_stop_at_once() {
     let scene = Scene::of("migrate-raft-fast", ONE);
     let points = scene.undisturbed().points();
     let cut_off = AtomicUsize::new(0);
-    everywhere((2..points.len() - 2).step_by(2), &points, |point| {
+    everywhere((2..points.len() - 2).step_by(3), &points, |point| {
         let lab = scene.lab();
         in_virtual_time(async {
             let fate = Arc::new(Fate::at(point, Doom::Signals(2)));
@@ -396,7 +407,7 @@ fn two_signals_stop_at_once() {
             to_the_end(&lab, 1).await
         })
     });
-    assert!(cut_off.into_inner() > 20);
+    assert!(cut_off.into_inner() > 10);
 }
 
 #[test]
@@ -451,6 +462,30 @@ fn a_step_that_is_declined_is_not_begun() {
             assert!(!lab.records().iter().any(began));
             if step == "apply" {
                 untouched(&lab);
+            }
+            lab.consent = Consent::Always;
+            to_the_end(&lab, 1).await.unwrap();
+        });
+    }
+}
+
+#[test]
+fn nothing_is_cleared_that_the_operator_wants_to_keep() {
+    for runbook in RUNBOOKS {
+        let mut lab = Scene::of(runbook, ONE).with(Mishap::LeaderDies).lab();
+        lab.consent = Consent::NotToRedo;
+        in_virtual_time(async {
+            // Whoever resumes it is asked again.
+            for _ in 0..2 {
+                let ended = lab.process(&Arc::new(Fate::kind())).await;
+                let declined = matches!(&ended, Ended::Itself(Err(Error::Declined { step })) if step == "restore");
+                assert!(declined, "{}", ended.words());
+                assert!(
+                    lab.world()
+                        .members
+                        .values()
+                        .all(|member| member.aside.is_empty())
+                );
             }
             lab.consent = Consent::Always;
             to_the_end(&lab, 1).await.unwrap();
@@ -587,7 +622,7 @@ fn a_restore_goes_over_nothing_that_serves_and_clears_no_such_thing() {
         let (lab, said) = behind_its_back(scene, point, |lab| serve(lab, name));
         let refused = [
             "not an unsealed member of the throwaway",
-            "find out whose it is",
+            "which nobody here knows",
         ];
         assert!(refused.iter().any(|words| said.contains(words)), "{said}");
         assert!(lab.world().violations.is_empty());

@@ -140,6 +140,7 @@ async fn settled(ctx: &Context) -> Result<Scene> {
     }
 }
 
+/// The snapshot was sent: no refusal, after which nothing would have been done.
 fn stuck(last: String, started: Instant) -> Error {
     Error::Stuck {
         what: "every voter to seal itself after the restore".to_owned(),

@@ -449,18 +449,17 @@ impl Engine {
         })
     }
 
-    /// Whether a failed action goes round again: one that only looks and met a transient failure, or one whose
-    /// failed try is known to be safe to clear.
+    /// Whether a failed action goes round again, beginning with a look: one that met a transient failure and may be
+    /// called again, or one whose failed try is known to be safe to clear.
     async fn worth_another(&self, unit: &Unit, ctx: &Context, source: &action::Error) -> bool {
         match unit.effect {
-            Effect::Read => source.is_transient(),
+            Effect::Read | Effect::Change | Effect::Outage => source.is_transient(),
             // Nothing was done, so that whatever there is to clear is not of this try.
             Effect::NoBlindRepeat if matches!(source, action::Error::Refused { .. }) => false,
             Effect::NoBlindRepeat => matches!(
                 unit.action.observe(ctx).await,
                 Ok(Observation::Redo(_) | Observation::Done(_))
             ),
-            Effect::Change | Effect::Outage => false,
         }
     }
 
@@ -541,7 +540,16 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
             .extend(evidence.facts.clone());
         // The action has acted: one signal lets it end well.
-        match self.looked(step, unit, &after, 2).await? {
+        let mut seen = self.looked(step, unit, &after, 2).await?;
+        for _ in 1..TRIES {
+            // A member that does not answer, or an election, may hide the effect for a moment.
+            if seen != Observation::Pending {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            seen = self.looked(step, unit, &after, 2).await?;
+        }
+        match seen {
             Observation::Done(_) | Observation::NotApplicable(_) => Ok(()),
             other => Err(Error::NotThere {
                 step: step.id.clone(),

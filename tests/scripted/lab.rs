@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use baoctl::action::{Compared, Context, Fact};
 use baoctl::engine::{self, End, Engine, Program, Range};
-use baoctl::event::{Answer, Event, Mode, Observer, Operator, Question};
+use baoctl::event::{Answer, Event, Mode, Observer, Operator, Question, Tier};
 use baoctl::journal::{self, FORMAT, Header, Journal, Record, RunbookText, State};
 use baoctl::meter::Silent;
 use baoctl::platform::{Platform, SecretName, StorageKind};
@@ -50,6 +50,8 @@ pub enum Consent {
     Always,
     /// To everything but the question for this step.
     NotTo(&'static str),
+    /// To everything but clearing what a failed try left.
+    NotToRedo,
 }
 
 /// Threshold and number of the source's shares.
@@ -308,6 +310,10 @@ impl Operator for Consent {
     async fn ask(&self, question: &Question) -> Answer {
         match self {
             Self::NotTo(step) if *step == question.step => Answer::No,
+            Self::NotToRedo if question.ask.contains("begin it anew") => {
+                assert_eq!(question.tier, Tier::TypeName("vault".to_owned()));
+                Answer::No
+            }
             _ => Answer::Yes,
         }
     }

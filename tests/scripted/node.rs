@@ -250,6 +250,19 @@ impl Node for ScriptedNode {
         .await
     }
 
+    async fn set_stabilization(
+        &self,
+        token: &SecretString,
+        time: Duration,
+        _: &Armed,
+    ) -> Result<()> {
+        let token = token.expose_secret();
+        self.act("set the stabilization", |world| {
+            world.set_stabilization(&self.name, token, time)
+        })
+        .await
+    }
+
     async fn snapshot_save(&self, token: &SecretString, to: &Path, _: &dyn Meter) -> Result<u64> {
         let token = token.expose_secret();
         let entries = self

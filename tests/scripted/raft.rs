@@ -18,6 +18,7 @@ const ELECTS: Duration = Duration::from_secs(1);
 const STABILISES: Duration = Duration::from_secs(10);
 const SWAPS: Duration = Duration::from_millis(700);
 const SEALS: Duration = Duration::from_secs(5);
+const LAGS: Duration = Duration::from_millis(200);
 
 /// The raft files on a volume.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +34,8 @@ pub struct Group {
     /// When each joined; the founder votes at once.
     pub peers: BTreeMap<String, Option<Instant>>,
     pub leader: Option<String>,
+    /// How long a new peer is watched before it votes, when it was set.
+    stabilises: Option<Duration>,
     last: Option<String>,
     election: Option<Instant>,
 }
@@ -42,7 +45,7 @@ pub struct Swap {
     at: Instant,
     group: u32,
     leader: String,
-    leader_dies: bool,
+    mishap: Option<Mishap>,
     entries: Arc<Entries>,
 }
 
@@ -57,7 +60,7 @@ impl Group {
         match self.peers.get(name) {
             None => false,
             Some(None) => true,
-            Some(Some(joined)) => *joined + STABILISES <= Instant::now(),
+            Some(Some(joined)) => *joined + self.stabilises.unwrap_or(STABILISES) <= Instant::now(),
         }
     }
 }
@@ -116,10 +119,10 @@ impl World {
                 self.replicate(&leader, &live);
                 continue;
             }
-            // Who led last does so again only when nobody else can.
+            // The first other one that can, whether it has led before or not.
             let next = voting
                 .iter()
-                .find(|name| Some(**name) > group.last.as_ref())
+                .find(|name| Some(**name) != group.last.as_ref())
                 .or(voting.first())
                 .filter(|name| quorum && speaks(name))
                 .map(|name| (*name).clone());
@@ -144,8 +147,13 @@ impl World {
 
     fn replicate(&mut self, leader: &str, to: &[String]) {
         let entries = self.member(leader).raft.as_ref().unwrap().entries.clone();
+        let opened = Self::opened_by(&entries);
         for name in to {
-            self.member_mut(name).raft.as_mut().unwrap().entries = entries.clone();
+            let files = self.member_mut(name).raft.as_mut().unwrap();
+            // One that missed a restore has nothing to put the leader's entries onto.
+            if Self::opened_by(&files.entries) == opened {
+                files.entries = entries.clone();
+            }
         }
     }
 
@@ -202,6 +210,19 @@ impl World {
         let group = self.groups.get_mut(&id).unwrap();
         group.leader = None;
         group.election = Some(Instant::now() + ELECTS);
+        Ok(())
+    }
+
+    pub fn set_stabilization(&mut self, name: &str, token: &str, time: Duration) -> Answer<()> {
+        let set = self.authorised(name, token)?;
+        if !self.is_active(name) {
+            return Err(No::Redirect);
+        }
+        if set.name == "old" {
+            self.violation("the restored cluster got another stabilization");
+        }
+        let id = self.group_id(name).unwrap();
+        self.groups.get_mut(&id).unwrap().stabilises = Some(time);
         Ok(())
     }
 
@@ -264,25 +285,16 @@ impl World {
             self.violation(format!("a second restore over one cluster, sent to {name}"));
         }
         let group = self.group_id(name).unwrap();
-        let mut leader_dies = false;
-        if name != SCRATCH {
-            match self.mishap.take() {
-                None => {}
-                Some(Mishap::LeaderDies) => leader_dies = true,
-                Some(Mishap::FollowerAbsent) => {
-                    let peers = &self.groups[&group].peers;
-                    let follower = peers.keys().find(|peer| *peer != name).cloned();
-                    if let Some(follower) = follower {
-                        self.stop(&follower);
-                    }
-                }
-            }
-        }
+        let mishap = if name == SCRATCH {
+            None
+        } else {
+            self.mishap.take()
+        };
         self.swaps.push(Swap {
             at: Instant::now() + SWAPS,
             group,
             leader: name.to_owned(),
-            leader_dies,
+            mishap,
             entries: Arc::new(entries),
         });
         Ok(())
@@ -291,23 +303,36 @@ impl World {
     pub fn restore_due(&mut self, now: Instant) {
         let due = self.swaps.extract_if(.., |swap| swap.at <= now);
         for swap in due.collect::<Vec<_>>() {
-            let takes = if swap.leader_dies {
-                vec![swap.leader.clone()]
-            } else {
-                self.live(swap.group)
-            };
+            let mut takes = self.live(swap.group);
+            match swap.mishap {
+                None => {}
+                Some(Mishap::LeaderDies) => takes.retain(|name| *name == swap.leader),
+                Some(mishap) => {
+                    if let Some(at) = takes.iter().position(|name| *name != swap.leader) {
+                        let lost = takes.remove(at);
+                        if mishap == Mishap::FollowerDies {
+                            self.server_mut(&lost).unwrap().dies = Some(swap.at + SEALS + LAGS * 3);
+                        }
+                    }
+                }
+            }
+            // It was an entry of the data that is gone.
+            self.groups.get_mut(&swap.group).unwrap().stabilises = None;
             for (after, name) in (0..).zip(takes) {
                 let member = self.member_mut(&name);
                 member.raft.as_mut().unwrap().entries = swap.entries.clone();
                 if let Some(server) = &mut member.server {
-                    server.seals = Some(swap.at + SEALS + Duration::from_millis(200) * after);
+                    server.seals = Some(swap.at + SEALS + LAGS * after);
                 }
             }
-            if swap.leader_dies {
+            if swap.mishap == Some(Mishap::LeaderDies) {
                 self.stop(&swap.leader);
             }
         }
         for member in self.members.values_mut() {
+            member
+                .server
+                .take_if(|server| server.dies.is_some_and(|due| due <= now));
             if let Some(server) = &mut member.server
                 && server.seals.take_if(|due| *due <= now).is_some()
             {

@@ -43,6 +43,8 @@ pub struct Server {
     pub poisoned: bool,
     /// When it seals itself after a restore.
     pub seals: Option<Instant>,
+    /// When it goes away for good, having missed a restore.
+    pub dies: Option<Instant>,
     /// When its last write after a seal is done.
     pub drained: Option<Instant>,
 }
@@ -59,6 +61,7 @@ impl Server {
             challenge: None,
             poisoned: false,
             seals: None,
+            dies: None,
             drained: None,
         }
     }

@@ -42,8 +42,10 @@ impl KeySet {
 pub enum Mishap {
     /// The leader's server dies while it restores a snapshot of many voters: no follower takes it.
     LeaderDies,
-    /// A follower's server is gone when the restore comes.
-    FollowerAbsent,
+    /// A follower misses the restore, and its server dies when the others have sealed themselves.
+    FollowerDies,
+    /// A follower misses the restore, and lives on with the throwaway data.
+    FollowerMisses,
 }
 
 /// A member with its volume.
