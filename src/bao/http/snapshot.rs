@@ -154,7 +154,11 @@ impl HttpNode {
             };
             tokio::select! {
                 biased;
-                outcome = &mut answered => return outcome,
+                outcome = &mut answered => {
+                    // The answer may come before the last pieces were counted.
+                    meter.advance(Unit::Bytes, *progress.borrow() - shown);
+                    return outcome;
+                }
                 changed = progress.changed(), if !closed => {
                     closed = changed.is_err();
                     let now = *progress.borrow_and_update();

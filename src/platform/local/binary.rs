@@ -80,12 +80,21 @@ fn on_path() -> Option<PathBuf> {
         .find(|program| runnable(program))
 }
 
+/// Refuses a program that is not there (any more).
+pub(super) fn check(program: &Path) -> Result<()> {
+    if runnable(program) {
+        return Ok(());
+    }
+    Err(missing(
+        &program.display().to_string(),
+        "it is not a program there",
+    ))
+}
+
 /// What the program says its version is, for example `2.6.2`.
 pub(super) async fn version_of(program: &Path) -> Result<String> {
     let failed = |why: String| missing(&program.display().to_string(), &why);
-    if !runnable(program) {
-        return Err(failed("it is not a program any more".to_owned()));
-    }
+    check(program)?;
     let run = Command::new(program)
         .arg("version")
         .env_clear()

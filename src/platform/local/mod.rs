@@ -16,9 +16,6 @@ mod topology;
 mod tree;
 mod volume;
 
-#[cfg(test)]
-mod tests;
-
 pub use binary::find_bao;
 pub use platform::{CreateOptions, LocalPlatform, MemberStatus};
 pub use sample::{

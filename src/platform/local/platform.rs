@@ -62,6 +62,7 @@ impl LocalPlatform {
         if options.members == 0 {
             return Err(Error::Refused("a release needs a member".to_owned()));
         }
+        binary::check(bao)?;
         files::make_folder(work_dir)?;
         let layout = Layout::new(resolved(work_dir)?);
         let mut held =

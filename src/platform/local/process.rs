@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
-use sysinfo::{Pid, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 use tokio::process::Command;
 
 use super::files;
@@ -94,10 +94,10 @@ pub(super) fn find(node: &NodeFiles) -> Result<Option<Running>> {
 
 /// Stops the node's server, first friendly, and waits until it is gone.
 pub(super) async fn stop(name: &str, node: &NodeFiles) -> Result<()> {
-    if let Some(running) = find(node)? {
-        signal(running, node, Signal::TERM)?;
-        if !gone_within(running, node, FRIENDLY).await {
-            kill(name, running, node).await?;
+    if let Some(server) = hold(node)? {
+        server.signal(Signal::TERM, node)?;
+        if !server.gone_within(FRIENDLY, node).await {
+            kill(name, &server, node).await?;
         }
     }
     files::remove(&node.process())
@@ -105,62 +105,95 @@ pub(super) async fn stop(name: &str, node: &NodeFiles) -> Result<()> {
 
 /// Kills the node's server at once and waits until it is gone.
 pub(super) async fn kill_now(name: &str, node: &NodeFiles) -> Result<()> {
-    if let Some(running) = find(node)? {
-        kill(name, running, node).await?;
+    if let Some(server) = hold(node)? {
+        kill(name, &server, node).await?;
     }
     files::remove(&node.process())
 }
 
-async fn kill(name: &str, running: Running, node: &NodeFiles) -> Result<()> {
-    signal(running, node, Signal::KILL)?;
-    if gone_within(running, node, REMOVAL).await {
+async fn kill(name: &str, server: &Held, node: &NodeFiles) -> Result<()> {
+    server.signal(Signal::KILL, node)?;
+    if server.gone_within(REMOVAL, node).await {
         return Ok(());
     }
     Err(Error::Refused(format!(
         "the server of {name} (process {}) does not end, not even when killed",
-        running.pid
+        server.running.pid
     )))
 }
 
-async fn gone_within(running: Running, node: &NodeFiles, limit: Duration) -> bool {
-    let deadline = tokio::time::Instant::now() + limit;
-    while is_ours(running, node) {
-        if tokio::time::Instant::now() >= deadline {
-            return false;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    true
+/// A running server that no other process can be taken for.
+struct Held {
+    running: Running,
+    #[cfg(target_os = "linux")]
+    handle: std::os::fd::OwnedFd,
 }
 
-/// Sends a signal to the server and to nothing else.
+/// Takes hold of the node's server; `None` when there is none.
 #[cfg(target_os = "linux")]
-fn signal(running: Running, node: &NodeFiles, signal: Signal) -> Result<()> {
-    use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
+fn hold(node: &NodeFiles) -> Result<Option<Held>> {
+    use rustix::process::{PidfdFlags, pidfd_open};
+    let Some(running) = find(node)? else {
+        return Ok(None);
+    };
     let Some(pid) = raw(running.pid) else {
-        return Ok(());
+        return Ok(None);
     };
-    // The handle is taken before the look: the process looked at is then the one that gets the signal, even
+    // The handle is taken before the look: the process looked at is then the one that gets the signals, even
     // when it ends in between and another takes its number.
-    let handle = match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(handle) => handle,
-        Err(rustix::io::Errno::SRCH) => return Ok(()),
-        Err(error) => return Err(files::io("signalling", node.folder())(error.into())),
-    };
-    if !is_ours(running, node) {
-        return Ok(());
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(handle) => Ok(is_ours(running, node).then_some(Held { running, handle })),
+        Err(rustix::io::Errno::SRCH) => Ok(None),
+        Err(error) => Err(files::io("signalling", node.folder())(error.into())),
     }
-    delivered(pidfd_send_signal(handle, signal), node)
 }
 
-/// Sends a signal to the server, after a last look that it is one.
+#[cfg(target_os = "linux")]
+impl Held {
+    /// Sends a signal to the server and to nothing else.
+    fn signal(&self, signal: Signal, node: &NodeFiles) -> Result<()> {
+        let sent = rustix::process::pidfd_send_signal(&self.handle, signal);
+        delivered(sent, node)
+    }
+
+    fn gone(&self, _: &NodeFiles) -> bool {
+        ended(&self.handle)
+    }
+}
+
+/// Takes hold of the node's server; `None` when there is none.
 #[cfg(not(target_os = "linux"))]
-fn signal(running: Running, node: &NodeFiles, signal: Signal) -> Result<()> {
-    match raw(running.pid) {
-        Some(pid) if is_ours(running, node) => {
-            delivered(rustix::process::kill_process(pid, signal), node)
+fn hold(node: &NodeFiles) -> Result<Option<Held>> {
+    Ok(find(node)?.map(|running| Held { running }))
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Held {
+    /// Sends a signal to the server, after a last look that it is one.
+    fn signal(&self, signal: Signal, node: &NodeFiles) -> Result<()> {
+        match raw(self.running.pid) {
+            Some(pid) if is_ours(self.running, node) => {
+                delivered(rustix::process::kill_process(pid, signal), node)
+            }
+            _ => Ok(()),
         }
-        _ => Ok(()),
+    }
+
+    fn gone(&self, node: &NodeFiles) -> bool {
+        !is_ours(self.running, node)
+    }
+}
+
+impl Held {
+    async fn gone_within(&self, limit: Duration, node: &NodeFiles) -> bool {
+        let deadline = tokio::time::Instant::now() + limit;
+        while !self.gone(node) {
+            if tokio::time::Instant::now() >= deadline {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        true
     }
 }
 
@@ -194,7 +227,7 @@ fn kind() -> ProcessRefreshKind {
         .without_tasks()
 }
 
-/// A live process by its number; a zombie is not alive.
+/// A live process by its number.
 fn look_at(pid: u32) -> Option<Seen> {
     let pid = Pid::from_u32(pid);
     let mut system = System::new().ok()?;
@@ -206,18 +239,41 @@ fn look_at(pid: u32) -> Option<Seen> {
     })
 }
 
+/// Whether a process has not ended. Its first thread may be a zombie while others still hold its ports and the
+/// lock of its data, so its state says nothing.
+#[cfg(target_os = "linux")]
 fn alive(process: &sysinfo::Process) -> bool {
+    use rustix::process::{PidfdFlags, pidfd_open};
+    raw(process.pid().as_u32())
+        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
+        .is_some_and(|handle| !ended(&handle))
+}
+
+/// Whether a process has ended with all its threads.
+#[cfg(target_os = "linux")]
+fn ended(handle: &std::os::fd::OwnedFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut handles = [PollFd::new(handle, PollFlags::IN)];
+    // A poll that was interrupted is asked again by whoever waits.
+    poll(&mut handles, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+/// Whether a process has not ended; a zombie has.
+#[cfg(not(target_os = "linux"))]
+fn alive(process: &sysinfo::Process) -> bool {
+    use sysinfo::ProcessStatus;
     !matches!(
         process.status(),
         ProcessStatus::Zombie | ProcessStatus::Dead
     )
 }
 
-/// Number, start time and command line together: a number alone is reused.
+/// Number, start time and command line together: a number alone is reused. A process that is ending has no
+/// command line any more and still has its ports, so it counts as running.
 fn is_ours(running: Running, node: &NodeFiles) -> bool {
     look_at(running.pid).is_some_and(|seen| {
         seen.start_time.abs_diff(running.start_time) <= START_TIME_SLACK
-            && serves(&seen.command, node)
+            && (seen.command.is_empty() || serves(&seen.command, node))
     })
 }
 
@@ -232,7 +288,7 @@ fn scan(node: &NodeFiles) -> Option<Running> {
     system
         .processes()
         .values()
-        .find(|process| alive(process) && serves(process.cmd(), node))
+        .find(|process| serves(process.cmd(), node) && alive(process))
         .map(|process| Running {
             pid: process.pid().as_u32(),
             start_time: process.start_time(),

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use super::layout::NodeFiles;
 use super::process::{self, Running};
 use super::topology::{Member, port_is_free};
-use super::{files, layout::Layout};
+use super::{binary, files, layout::Layout};
 use crate::bao::{Deadlines, HttpNode, Node};
 use crate::platform::{Error, Result};
 
 /// How long a server may take until its API answers.
-const ANSWERS: Duration = Duration::from_secs(60);
+const ANSWERS: Duration = Duration::from_mins(1);
 /// How much of a log is read to find its last lines.
 const TAIL: u64 = 256 * 1024;
 /// How many lines of its log an error shows.
@@ -27,6 +27,7 @@ pub(super) async fn start(
     member: &Member,
     config: &str,
 ) -> Result<Running> {
+    binary::check(program)?;
     check_ports(member)?;
     let node = layout.node(&member.name);
     for folder in [node.folder(), &node.data(), &node.audit()] {
