@@ -199,7 +199,7 @@ async fn a_recorded_number_that_is_another_process_now_is_left_alone() {
         forge();
         work.platform.kill_now(FIRST).await.unwrap();
         forge();
-        work.platform.stop_all().await.unwrap();
+        work.platform.kill_all().await.unwrap();
         assert_eq!(stranger.0.try_wait().unwrap(), None, "it was killed");
     }
 }
@@ -466,7 +466,7 @@ async fn a_flip_starts_the_followers_once_and_leaves_the_first_as_it_runs() {
     assert!(again[2].is_some() && again[2] != flipped[2]);
 
     for _ in 0..2 {
-        work.platform.restore_revision("1", &armed()).await.unwrap();
+        work.platform.revert("1", &armed()).await.unwrap();
         let back = instances().await;
         assert_eq!(back[0], before.1[0]);
         assert!(back[1..].iter().all(Option::is_none));

@@ -61,7 +61,7 @@ impl Drop for Work {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
                     .build();
-                let _ = runtime.map(|runtime| runtime.block_on(self.platform.stop_all()));
+                let _ = runtime.map(|runtime| runtime.block_on(self.platform.kill_all()));
             });
         });
     }

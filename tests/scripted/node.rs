@@ -190,15 +190,6 @@ impl Node for ScriptedNode {
         Ok(())
     }
 
-    async fn set_stabilization(&self, token: &SecretString, _: Duration, _: &Armed) -> Result<()> {
-        // The world's peers stabilise at their own pace.
-        let token = token.expose_secret();
-        self.act("set stabilization", |world| {
-            world.authorised(&self.name, token).map(drop)
-        })
-        .await
-    }
-
     async fn step_down(&self, token: &SecretString, _: &Armed) -> Result<()> {
         let token = token.expose_secret();
         self.act("step down", |world| world.step_down(&self.name, token))
