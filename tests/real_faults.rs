@@ -190,8 +190,8 @@ fn an_edited_runbook_is_shown_and_not_followed() {
     std::fs::write(&book, edited).unwrap();
     place.run(&RESUME).expect_code(5).expect_words(&[
         "was edited",
-        "-    title: Freeze the source",
-        "+    title: Freeze it",
+        "- title: Freeze the source",
+        "+ title: Freeze it",
         "baoctl resume --accept-changed-runbook",
     ]);
     assert_serves(&place);

@@ -8,7 +8,7 @@ use std::fs;
 use std::time::Duration;
 
 use baoctl::bao::{Health, Node};
-use baoctl::platform::SecretName;
+use baoctl::platform::{Platform, SecretName};
 use baoctl::storage::ArchiveReader;
 use real::{Place, WORD, assert_whole, files, soon, wait};
 use secrecy::ExposeSecret;

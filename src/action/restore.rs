@@ -72,7 +72,9 @@ async fn scene(ctx: &Context) -> Result<Scene> {
                 cluster_id: Some(id),
                 ..
             }) if id != throwaway.cluster_id => {
-                let why = format!("{member} is unsealed as cluster {id}, which nobody here knows");
+                let why = format!(
+                    "{member} is unsealed as cluster {id}, neither the throwaway one nor the source: find out whose it is"
+                );
                 return Ok(Scene::Foreign(why));
             }
             _ if found != instance => absent.push(member.clone()),

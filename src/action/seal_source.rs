@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::context::free_bytes;
+use super::context::{blocking, free_bytes};
 use super::keys::Keys;
 use super::{
     Action, Context, Error, Evidence, Frozen, Look, Observation, Outcome, Proof, Result, Source,
@@ -13,7 +13,7 @@ use crate::armed::Armed;
 use crate::journal::Mark;
 use crate::meter::Silent;
 use crate::platform::StorageKind;
-use crate::storage::Phase;
+use crate::storage::{self, ArchiveReader, Phase};
 
 /// See [`super::ActionSpec::SealSource`].
 pub struct SealSource;
@@ -91,6 +91,15 @@ impl Action for SealSource {
             ));
         }
         room(ctx)?;
+        let snapshot = proof.snapshot.clone();
+        blocking(move || Ok::<_, Error>(storage::raft_tls_of(ArchiveReader::open(&snapshot)?)?))
+            .await
+            .map_err(|error| {
+                Error::refused(format!(
+                    "the proof's snapshot {} is not whole any more ({error}); begin a new run to prove again (nothing was sealed)",
+                    proof.snapshot.display()
+                ))
+            })?;
         let token = Keys::old(ctx).await?.token;
         ctx.mark(Mark::OutageStarted)?;
         if let Err(error) = node.seal(&token, &armed).await {

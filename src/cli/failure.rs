@@ -7,32 +7,48 @@ use crate::action;
 use crate::bao;
 use crate::engine::{Error, Program};
 use crate::event::{Effect, Failure, Tier};
-use crate::journal::{self, State};
+use crate::journal::{self, ActionState, State};
+
+const PREFLIGHT: &str = "preflight";
+const PROVE: &str = "prove";
 
 /// Where a run left things.
 pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
     let Some(state) = state else {
         return "nothing was changed".to_owned();
     };
-    let touched = touched(program, state);
-    match (state.outage_started().is_some(), state.outage_ended().is_some(), touched) {
-        (_, true, _) => "the cluster serves the old data; clients can use it".to_owned(),
-        (true, false, _) => "the source is sealed and clients are not served; its file tree and the old key are untouched, \
-                             and copies of both are kept"
-            .to_owned(),
-        (false, false, true) => "the source serves as before; only the run's own files and scratch node were changed".to_owned(),
-        (false, false, false) => "nothing was changed; the source serves as before".to_owned(),
-    }
+    let words = if state.outage_ended().is_some() {
+        "the cluster serves the old data; clients can use it"
+    } else if state.in_outage() {
+        "the source is sealed and clients are not served; its file tree and the old key are untouched, and copies of \
+         both are kept"
+    } else if binding(program, state) {
+        "the source serves as before, but its unseal key may be parked: its hook would not unseal it after a restart"
+    } else if touched(program, state) {
+        "the source serves as before; only the run's own files and scratch node were changed"
+    } else {
+        "nothing was changed; the source serves as before"
+    };
+    words.to_owned()
+}
+
+/// Whether the run did more than back up and prove, so that a new one must not begin beside it.
+pub(super) fn binding(program: &Program, state: &State) -> bool {
+    began(program, state, |effect, kind| {
+        effect > Effect::Read && kind != PROVE
+    })
 }
 
 /// Whether any action that can change something began.
 pub(super) fn touched(program: &Program, state: &State) -> bool {
+    began(program, state, |effect, _| effect > Effect::Read)
+}
+
+fn began(program: &Program, state: &State, counts: impl Fn(Effect, &str) -> bool) -> bool {
     program.steps.iter().any(|step| {
         step.units.iter().enumerate().any(|(index, unit)| {
-            unit.effect > Effect::Read
-                && state
-                    .action(&step.id, index)
-                    .is_some_and(|action| action.intents > 0)
+            let acted = |action: &ActionState| action.intents > 0;
+            counts(unit.effect, unit.kind) && state.action(&step.id, index).is_some_and(acted)
         })
     })
 }
@@ -72,7 +88,10 @@ pub(super) fn failure(
             },
             _,
         ) => {
-            vec![format!("{} --keys-file FILE", with_dir("migrate-raft"))]
+            vec![
+                format!("put the right keys where they were read from, then: {resume}"),
+                format!("{} --keys-file FILE", with_dir("migrate-raft")),
+            ]
         }
         _ => vec![resume],
     };
@@ -95,14 +114,11 @@ pub(super) fn exit_of(error: &Error, touched: bool) -> Exit {
         Error::Declined { .. } | Error::Nobody { .. } => Exit::Declined,
         Error::Interrupted { signal, .. } => Exit::Signal(u8::try_from(*signal).unwrap_or(2)),
         Error::Journal(journal::Error::Locked { .. }) => Exit::Locked,
-        Error::Action {
-            source: action::Error::Preflight { .. },
-            ..
-        } => Exit::Preflight,
-        Error::Conflict { .. } if !touched => Exit::Preflight,
         Error::Action { source, .. } if matches!(source.status(), Some(401 | 403)) => {
             Exit::NotAuthorised
         }
+        Error::Action { kind, .. } if kind == PREFLIGHT => Exit::Preflight,
+        Error::Conflict { .. } if !touched => Exit::Preflight,
         Error::Action {
             source: action::Error::Node(node),
             ..

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::args::{ConsentArgs, OutputArgs, RangeArgs};
 use super::exit::fail;
-use super::failure::{failure, touched};
+use super::failure::{binding, failure, touched};
 use super::{Exit, rehearse, replay};
 use crate::action::{Compared, Context, Fact};
 use crate::engine::{self, End, Engine, Interrupt, Program, Range, SharedJournal};
@@ -175,7 +175,7 @@ fn put_by(path: &Path, work_dir: &Path) -> Result<(), Exit> {
     };
     let changed = Loaded::recorded(state.runbook().unwrap_or(&header.runbook))
         .map_or(true, |loaded| {
-            touched(&Program::new(&loaded.runbook), &state)
+            binding(&Program::new(&loaded.runbook), &state)
         });
     if changed && state.finished().is_none() {
         return Err(fail(

@@ -206,7 +206,7 @@ pub struct Running {
 
 impl Running {
     /// Reads events until one fits; `None` when the command ended without it.
-    pub fn until(&mut self, fits: impl Fn(&Value) -> bool) -> Option<Value> {
+    pub fn until(&mut self, mut fits: impl FnMut(&Value) -> bool) -> Option<Value> {
         let mut line = String::new();
         loop {
             line.clear();

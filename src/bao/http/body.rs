@@ -77,19 +77,20 @@ impl From<Init> for InitKeys {
     }
 }
 
-/// The `errors` of an error answer. A body that is not the server's own is described, not quoted.
+/// The `errors` of an error answer. What is not the server's own kind of error is described, not quoted.
 pub(super) fn errors(body: &[u8]) -> Vec<String> {
     #[derive(Deserialize)]
     struct Errors {
         errors: Vec<Value>,
     }
     match serde_json::from_slice::<Errors>(body) {
+        Ok(list) if list.errors.is_empty() => vec!["no reason given".to_owned()],
         Ok(list) => list
             .errors
             .into_iter()
             .map(|error| match error {
                 Value::String(text) => text.trim().to_owned(),
-                other => other.to_string(),
+                _ => "an error that is not a text".to_owned(),
             })
             .collect(),
         Err(_) if body.is_empty() => vec!["empty body".to_owned()],

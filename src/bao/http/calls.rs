@@ -8,16 +8,19 @@ use async_trait::async_trait;
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::body::{self, Autopilot, Configuration, Enveloped, Init, Raw};
 use super::client::{HttpNode, accepted, authorised, whole};
+use super::error::Call;
 use crate::armed::Armed;
 use crate::bao::{
     AuditDevice, Health, InitKeys, Leader, Mount, Node, RaftConfiguration, Result, SealStatus,
     VoterState,
 };
 use crate::meter::Meter;
+
+const UNSEAL: &str = "sys/unseal";
 
 #[derive(Serialize)]
 struct InitRequest {
@@ -33,18 +36,24 @@ struct UnsealRequest<'share> {
 }
 
 impl HttpNode {
-    async fn put_unseal(
-        &self,
-        request: &UnsealRequest<'_>,
-        deadline: Duration,
-    ) -> Result<SealStatus> {
-        let path = "sys/unseal";
-        let request = body::wiped(request).map_err(|error| {
-            self.call(&Method::PUT, path, deadline)
-                .malformed(error.to_string())
-        })?;
-        let (call, answer) = self.put(None, path, request, deadline).await?;
+    async fn put_unseal(&self, call: Call, request: &UnsealRequest<'_>) -> Result<SealStatus> {
+        let request = body::wiped(request).map_err(|error| call.malformed(error.to_string()))?;
+        let answer = self.put(&call, UNSEAL, None, request).await?;
         body::parse(&answer).map_err(|why| call.malformed(why))
+    }
+
+    /// A change that takes a token and answers nothing.
+    async fn command(
+        &self,
+        token: &SecretString,
+        path: &str,
+        body: &Value,
+        deadline: Duration,
+    ) -> Result<()> {
+        let call = self.call(&Method::PUT, path, deadline).carrying(token);
+        self.put(&call, path, Some(token), body.to_string().into())
+            .await
+            .map(drop)
     }
 }
 
@@ -81,16 +90,13 @@ impl Node for HttpNode {
 
     async fn init(&self, shares: u32, threshold: u32, _armed: &Armed) -> Result<InitKeys> {
         let path = "sys/init";
-        let deadline = self.deadlines.init;
+        let call = self.call(&Method::PUT, path, self.deadlines.init);
         let request = body::wiped(&InitRequest {
             secret_shares: shares,
             secret_threshold: threshold,
         })
-        .map_err(|error| {
-            self.call(&Method::PUT, path, deadline)
-                .malformed(error.to_string())
-        })?;
-        let (call, answer) = self.put(None, path, request, deadline).await?;
+        .map_err(|error| call.malformed(error.to_string()))?;
+        let answer = self.put(&call, path, None, request).await?;
         let keys = body::parse::<Init>(&answer).map_err(|why| call.malformed(why));
         body::wipe(answer);
         keys.map(InitKeys::from)
@@ -102,25 +108,26 @@ impl Node for HttpNode {
         deadline: Duration,
         _armed: &Armed,
     ) -> Result<SealStatus> {
+        let call = self.call(&Method::PUT, UNSEAL, deadline).carrying(share);
         let request = UnsealRequest {
             key: Some(share.expose_secret()),
             reset: false,
         };
-        self.put_unseal(&request, deadline).await
+        self.put_unseal(call, &request).await
     }
 
     async fn reset_unseal(&self, _armed: &Armed) -> Result<SealStatus> {
+        let call = self.call(&Method::PUT, UNSEAL, self.deadlines.call);
         let request = UnsealRequest {
             key: None,
             reset: true,
         };
-        self.put_unseal(&request, self.deadlines.call).await
+        self.put_unseal(call, &request).await
     }
 
     async fn seal(&self, token: &SecretString, _armed: &Armed) -> Result<()> {
-        self.put(Some(token), "sys/seal", "{}".into(), self.deadlines.seal)
+        self.command(token, "sys/seal", &json!({}), self.deadlines.seal)
             .await
-            .map(drop)
     }
 
     async fn set_stabilization(
@@ -130,22 +137,14 @@ impl Node for HttpNode {
         _armed: &Armed,
     ) -> Result<()> {
         let time = format!("{}ms", time.as_millis());
-        let request = serde_json::json!({ "server_stabilization_time": time }).to_string();
         let path = "sys/storage/raft/autopilot/configuration";
-        self.put(Some(token), path, request.into(), self.deadlines.call)
-            .await
-            .map(drop)
+        let body = json!({ "server_stabilization_time": time });
+        self.command(token, path, &body, self.deadlines.call).await
     }
 
     async fn step_down(&self, token: &SecretString, _armed: &Armed) -> Result<()> {
-        self.put(
-            Some(token),
-            "sys/step-down",
-            "{}".into(),
-            self.deadlines.init,
-        )
-        .await
-        .map(drop)
+        self.command(token, "sys/step-down", &json!({}), self.deadlines.init)
+            .await
     }
 
     async fn lookup_self(&self, token: &SecretString) -> Result<Value> {
@@ -203,7 +202,9 @@ impl Node for HttpNode {
 
     async fn raw_len(&self, token: &SecretString, key: &str) -> Result<Option<u64>> {
         let path = format!("sys/raw/{key}");
-        let call = self.call(&Method::GET, &path, self.deadlines.call);
+        let call = self
+            .call(&Method::GET, &path, self.deadlines.call)
+            .carrying(token);
         // The bytes as decrypted: inflating them, the server's default, can fail on an entry that is whole.
         let request = self
             .request(Method::GET, &path, self.deadlines.call, true)

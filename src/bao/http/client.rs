@@ -38,10 +38,10 @@ impl Default for Deadlines {
         Self {
             connect: Duration::from_secs(5),
             call: Duration::from_secs(10),
-            init: Duration::from_secs(60),
-            seal: Duration::from_secs(120),
-            idle: Duration::from_secs(60),
-            accepted: Duration::from_secs(120),
+            init: Duration::from_mins(1),
+            seal: Duration::from_mins(2),
+            idle: Duration::from_mins(1),
+            accepted: Duration::from_mins(2),
         }
     }
 }
@@ -122,7 +122,9 @@ impl HttpNode {
         body: &Value,
         _armed: &Armed,
     ) -> Result<Option<Value>> {
-        let call = self.call(&Method::POST, path, self.deadlines.call);
+        let call = self
+            .call(&Method::POST, path, self.deadlines.call)
+            .carrying(token);
         let body = body::wiped(body).map_err(|error| call.malformed(error.to_string()))?;
         let request = self.request(Method::POST, path, self.deadlines.call, true);
         let request = json(authorised(&call, request, token)?, body);
@@ -138,7 +140,9 @@ impl HttpNode {
 
     /// `LIST <path>`, as the server sorts it; empty for 404.
     pub async fn list(&self, token: &SecretString, path: &str) -> Result<Vec<String>> {
-        let call = self.call(&Method::GET, path, self.deadlines.call);
+        let call = self
+            .call(&Method::GET, path, self.deadlines.call)
+            .carrying(token);
         let request = self
             .request(Method::GET, path, self.deadlines.call, true)
             .query(&[("list", "true")]);
@@ -158,7 +162,9 @@ impl HttpNode {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<Option<Value>> {
-        let call = self.call(&Method::GET, path, self.deadlines.call);
+        let call = self
+            .call(&Method::GET, path, self.deadlines.call)
+            .carrying(token);
         let request = self
             .request(Method::GET, path, self.deadlines.call, true)
             .query(query);
@@ -178,7 +184,9 @@ impl HttpNode {
         token: &SecretString,
         path: &str,
     ) -> Result<T> {
-        let call = self.call(&Method::GET, path, self.deadlines.call);
+        let call = self
+            .call(&Method::GET, path, self.deadlines.call)
+            .carrying(token);
         let request = self.request(Method::GET, path, self.deadlines.call, true);
         let (status, answer) = whole(&call, authorised(&call, request, token)?).await?;
         accepted(&call, status, &answer)?;
@@ -196,22 +204,21 @@ impl HttpNode {
         body::parse(&answer).map_err(|why| call.malformed(why))
     }
 
-    /// `PUT <path>` on a connection of its own; the answer's bytes, whatever they hold.
+    /// A `PUT` on a connection of its own; the answer's bytes, whatever they hold.
     pub(super) async fn put(
         &self,
-        token: Option<&SecretString>,
+        call: &Call,
         path: &str,
+        token: Option<&SecretString>,
         body: Bytes,
-        deadline: Duration,
-    ) -> Result<(Call, Bytes)> {
-        let call = self.call(&Method::PUT, path, deadline);
-        let mut request = self.request(Method::PUT, path, deadline, false);
+    ) -> Result<Bytes> {
+        let mut request = self.request(Method::PUT, path, call.deadline, false);
         if let Some(token) = token {
-            request = authorised(&call, request, token)?;
+            request = authorised(call, request, token)?;
         }
-        let (status, answer) = whole(&call, json(request, body)).await?;
-        accepted(&call, status, &answer)?;
-        Ok((call, answer))
+        let (status, answer) = whole(call, json(request, body)).await?;
+        accepted(call, status, &answer)?;
+        Ok(answer)
     }
 
     /// A call's name for errors.
@@ -220,6 +227,7 @@ impl HttpNode {
             node: self.name.clone(),
             call: format!("{method} {path}"),
             deadline,
+            secret: None,
         }
     }
 

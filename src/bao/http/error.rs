@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use secrecy::{ExposeSecret, SecretString};
+
 use crate::bao::Error;
 
 /// A call as it is named in errors: the node, the method and the path, never a query or a body.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Call {
     /// The node's name.
     pub node: String,
@@ -13,9 +15,17 @@ pub(super) struct Call {
     pub call: String,
     /// The deadline it runs under.
     pub deadline: Duration,
+    /// The token or share that the request carries.
+    pub secret: Option<SecretString>,
 }
 
 impl Call {
+    /// Names what the request carries, so that no error repeats it.
+    pub fn carrying(mut self, secret: &SecretString) -> Self {
+        self.secret = Some(secret.clone());
+        self
+    }
+
     /// Sorts a transport error by what it says about the outcome.
     pub fn transport(&self, error: &reqwest::Error) -> Error {
         // A connect timeout is both; nothing was sent, which is the stronger statement.
@@ -59,8 +69,15 @@ impl Call {
         }
     }
 
-    /// The server said no.
-    pub fn status(&self, status: u16, errors: Vec<String>) -> Error {
+    /// The server said no, in these words; they may quote what was sent.
+    pub fn status(&self, status: u16, mut errors: Vec<String>) -> Error {
+        if let Some(secret) = &self.secret
+            && !secret.expose_secret().is_empty()
+        {
+            for error in &mut errors {
+                *error = error.replace(secret.expose_secret(), "[redacted]");
+            }
+        }
         Error::Status {
             node: self.node.clone(),
             call: self.call.clone(),

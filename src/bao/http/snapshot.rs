@@ -36,16 +36,17 @@ impl HttpNode {
         meter: &dyn Meter,
     ) -> Result<u64> {
         let partial = partial_of(to);
-        let saved = self.receive(token, &partial, meter).await;
-        let length = match saved {
-            Ok(length) => length,
-            Err(error) => {
-                // Best effort: the error that is on its way matters more, and the next try truncates the file.
-                let _ = tokio::fs::remove_file(&partial).await;
-                return Err(error);
-            }
-        };
-        tokio::fs::rename(&partial, to).await.map_err(at(to))?;
+        let saved = async {
+            let length = self.receive(token, &partial, meter).await?;
+            tokio::fs::rename(&partial, to).await.map_err(at(to))?;
+            Ok(length)
+        }
+        .await;
+        if saved.is_err() {
+            // Best effort: the error that is on its way matters more, and the next try truncates the file.
+            let _ = tokio::fs::remove_file(&partial).await;
+        }
+        let length = saved?;
         sync_folder(to).await?;
         Ok(length)
     }
@@ -57,7 +58,7 @@ impl HttpNode {
         meter: &dyn Meter,
     ) -> Result<u64> {
         let idle = self.deadlines.idle;
-        let call = self.call(&Method::GET, PATH, idle);
+        let call = self.call(&Method::GET, PATH, idle).carrying(token);
         let request = authorised(&call, self.streaming(Method::GET, PATH, false), token)?;
         let response = within(&call, idle, request.send())
             .await?
@@ -98,7 +99,9 @@ impl HttpNode {
         from: &Path,
         meter: &dyn Meter,
     ) -> Result<()> {
-        let call = self.call(&Method::POST, FORCE, self.deadlines.idle);
+        let call = self
+            .call(&Method::POST, FORCE, self.deadlines.idle)
+            .carrying(token);
         let file = File::open(from).await.map_err(at(from))?;
         let length = file.metadata().await.map_err(at(from))?.len();
         meter.total(Unit::Bytes, length);

@@ -9,6 +9,7 @@ use super::relay::Relay;
 use super::volume;
 use crate::meter::{Meter, Unit};
 use crate::platform::{Error, Result};
+use crate::storage::key::path_of_key;
 use crate::storage::{self, DigestList, Phase, Source, StorageError, TreeOptions, TreeProblem};
 
 /// The key that keeps a server on file storage from starting.
@@ -16,23 +17,7 @@ const MIGRATION: &str = "core/migration";
 
 /// The file of an entry: key `a/b/c` is the file `a/b/_c`.
 pub(super) fn entry_file(data: &Path, key: &str) -> Result<PathBuf> {
-    let (folder, name) = match key.rsplit_once('/') {
-        Some((folder, name)) => (Some(folder), name),
-        None => (None, key),
-    };
-    let mut path = data.to_owned();
-    for part in folder.into_iter().flat_map(|folder| folder.split('/')) {
-        path.push(safe(key, part)?);
-    }
-    path.push(format!("_{}", safe(key, name)?));
-    Ok(path)
-}
-
-fn safe<'key>(key: &str, part: &'key str) -> Result<&'key str> {
-    if part.is_empty() || part == "." || part == ".." || part.contains('\0') {
-        return Err(Error::Refused(format!("{key:?} is not a storage key")));
-    }
-    Ok(part)
+    Ok(data.join(path_of_key(key)?))
 }
 
 /// Writes an entry's file as the server does: a temporary file, then the name.
@@ -183,7 +168,7 @@ mod tests {
         let file = |key| entry_file(data, key).unwrap();
         assert_eq!(file("core/migration"), Path::new("/d/core/_migration"));
         assert_eq!(file("top"), Path::new("/d/_top"));
-        for key in ["", "a/", "/a", "a//b", "../a", "a/..", "a/./b"] {
+        for key in ["", "a/", "/a", "a//b", "../a", "a/..", "a/./b", "a\0b"] {
             assert!(entry_file(data, key).is_err(), "{key}");
         }
     }
