@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// `GET sys/seal-status`: needs no token and answers while sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the server's own fields")]
 pub struct SealStatus {
     /// The seal's kind; `shamir` for unseal shares.
     #[serde(rename = "type")]

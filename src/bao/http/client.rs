@@ -225,7 +225,7 @@ impl HttpNode {
     pub(super) fn call(&self, method: &Method, path: &str, deadline: Duration) -> Call {
         Call {
             node: self.name.clone(),
-            call: format!("{method} {path}"),
+            name: format!("{method} {path}"),
             deadline,
             secret: None,
         }

@@ -12,7 +12,7 @@ pub(super) struct Call {
     /// The node's name.
     pub node: String,
     /// Method and path, for example `PUT sys/unseal`.
-    pub call: String,
+    pub name: String,
     /// The deadline it runs under.
     pub deadline: Duration,
     /// The token or share that the request carries.
@@ -32,7 +32,7 @@ impl Call {
         if error.is_connect() || error.is_builder() {
             return Error::Unreachable {
                 node: self.node.clone(),
-                call: self.call.clone(),
+                call: self.name.clone(),
                 why: chain(error),
             };
         }
@@ -46,7 +46,7 @@ impl Call {
     pub fn timeout(&self, after: Duration) -> Error {
         Error::Timeout {
             node: self.node.clone(),
-            call: self.call.clone(),
+            call: self.name.clone(),
             after,
         }
     }
@@ -55,7 +55,7 @@ impl Call {
     pub fn broken(&self, why: impl Into<String>) -> Error {
         Error::Broken {
             node: self.node.clone(),
-            call: self.call.clone(),
+            call: self.name.clone(),
             why: why.into(),
         }
     }
@@ -64,7 +64,7 @@ impl Call {
     pub fn malformed(&self, why: impl Into<String>) -> Error {
         Error::Malformed {
             node: self.node.clone(),
-            call: self.call.clone(),
+            call: self.name.clone(),
             why: why.into(),
         }
     }
@@ -80,7 +80,7 @@ impl Call {
         }
         Error::Status {
             node: self.node.clone(),
-            call: self.call.clone(),
+            call: self.name.clone(),
             status,
             errors,
         }
@@ -90,7 +90,7 @@ impl Call {
     pub fn redirected(&self) -> Error {
         Error::Redirected {
             node: self.node.clone(),
-            call: self.call.clone(),
+            call: self.name.clone(),
         }
     }
 }

@@ -44,7 +44,7 @@ pub(super) async fn fill(
         next = until;
         let kept = written.into_iter().enumerate();
         samples.extend(
-            kept.filter(|(index, _)| *index as u64 % keep_every == 0)
+            kept.filter(|(index, _)| (*index as u64).is_multiple_of(keep_every))
                 .map(|(_, sample)| sample),
         );
     }
@@ -56,7 +56,7 @@ async fn write(server: &Server<'_>, number: u64) -> Result<KvSample> {
         "password": format!("{number:x}").repeat(usize::try_from(number % 40).unwrap_or_default() + 1),
     });
     let name = format!("team-{}/app-{number}", number % 64);
-    let (path, body, pointer) = if number % 3 == 0 {
+    let (path, body, pointer) = if number.is_multiple_of(3) {
         let path = format!("{VERSIONED}/data/{name}");
         (path, json!({"data": value}), "/data/data")
     } else {

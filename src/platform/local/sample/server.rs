@@ -12,9 +12,9 @@ use crate::platform::local::LocalPlatform;
 use crate::platform::{Error, Platform, Result};
 
 /// How long one unseal call may take.
-const UNSEAL: Duration = Duration::from_secs(60);
+const UNSEAL: Duration = Duration::from_mins(1);
 /// How long an unsealed server may take to serve.
-const ACTIVE: Duration = Duration::from_secs(60);
+const ACTIVE: Duration = Duration::from_mins(1);
 
 /// A running source with the token that seeds it.
 pub(super) struct Server<'run> {
