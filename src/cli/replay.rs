@@ -90,7 +90,7 @@ pub(super) fn events(path: &Path) -> journal::Result<Vec<Timed>> {
                     summary,
                 });
             }
-            Record::Failed { kind, why, .. } => {
+            Record::Failed { kind, why, .. } | Record::Refused { kind, why, .. } => {
                 tell(note(Level::Warn, format!("{kind} failed: {why}")))
             }
             Record::Mark {

@@ -423,12 +423,7 @@ impl Engine {
                 }
                 Ok(Outcome::Rewind { to, why }) => return self.rewind(step, to, why),
                 Err(source) => {
-                    self.record(Record::Failed {
-                        step: step.id.clone(),
-                        action: index,
-                        kind: unit.kind.to_owned(),
-                        why: source.to_string(),
-                    })?;
+                    self.record_failure(step, index, unit, &source)?;
                     ctx = self.context(step, index, unit);
                     if !self.worth_another(unit, &ctx, &source).await || redo == REDOS {
                         return Err(failed(step, unit, source));
@@ -446,6 +441,34 @@ impl Engine {
             step: step.id.clone(),
             kind: unit.kind.to_owned(),
             found: format!("{REDOS} tries did not bring it about"),
+        })
+    }
+
+    fn record_failure(
+        &self,
+        step: &Step,
+        index: usize,
+        unit: &Unit,
+        source: &action::Error,
+    ) -> Result<()> {
+        let (step, action) = (step.id.clone(), index);
+        let (kind, why) = (unit.kind.to_owned(), source.to_string());
+        let guarded =
+            unit.effect == Effect::NoBlindRepeat && matches!(source, action::Error::Refused { .. });
+        self.record(if guarded {
+            Record::Refused {
+                step,
+                action,
+                kind,
+                why,
+            }
+        } else {
+            Record::Failed {
+                step,
+                action,
+                kind,
+                why,
+            }
         })
     }
 

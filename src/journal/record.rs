@@ -118,6 +118,17 @@ pub enum Record {
         /// Why, without secrets.
         why: String,
     },
+    /// A guard kept an action from acting: its intent came to nothing.
+    Refused {
+        /// The step's id.
+        step: String,
+        /// The action's place in the step, from 0.
+        action: usize,
+        /// Its kind.
+        kind: String,
+        /// Why, without secrets.
+        why: String,
+    },
     /// A moment.
     Mark {
         /// Which.
@@ -166,13 +177,14 @@ pub enum Record {
 
 impl Record {
     /// Every kind by the name it has in the file.
-    pub const KINDS: [&str; 13] = [
+    pub const KINDS: [&str; 14] = [
         "started",
         "resumed",
         "confirmed",
         "intent",
         "result",
         "failed",
+        "refused",
         "mark",
         "rewound",
         "finished",

@@ -166,6 +166,19 @@ impl State {
                     ok: false,
                 });
             }
+            Record::Refused {
+                step,
+                action,
+                kind,
+                why,
+            } => {
+                self.check_kind(step, *action, kind)?;
+                let state = self.entry(step, *action, kind);
+                // An earlier try may be open still; this one never began.
+                state.intents = state.intents.saturating_sub(1);
+                state.open_intent &= state.intents > 0;
+                state.last_failure = Some(why.clone());
+            }
             Record::Mark {
                 mark: Mark::OutageStarted,
             } => {

@@ -158,6 +158,44 @@ fn a_rewind_drops_results_and_facts_but_not_the_count_of_intents() {
 }
 
 #[test]
+fn an_intent_that_was_refused_counts_for_nothing() {
+    let refused = Record::Refused {
+        step: "a".into(),
+        action: 0,
+        kind: "init".into(),
+        why: "why".into(),
+    };
+    let state = fold(&[intent("a", "init"), refused.clone()]).unwrap();
+    let action = state.action("a", 0).unwrap();
+    assert_eq!((action.intents, action.open_intent), (0, false));
+    // A try whose outcome is not known stays open beside it.
+    let state = fold(&[intent("a", "init"), intent("a", "init"), refused]).unwrap();
+    let action = state.action("a", 0).unwrap();
+    assert_eq!((action.intents, action.open_intent), (1, true));
+}
+
+#[test]
+fn a_rollback_goes_back_only() {
+    let undone = |step: &str| Record::Undone {
+        step: step.into(),
+        action: 0,
+        kind: "k".into(),
+        summary: String::new(),
+    };
+    let forward = [intent("a", "k"), done("a", "k", 1)];
+    assert!(fold(&[&forward[..], &[undone("a")]].concat()).is_err());
+    let back = [&forward[..], &[Record::RollingBack, undone("a")]].concat();
+    let state = fold(&back).unwrap();
+    assert!(state.rolling_back() && state.action("a", 0).unwrap().undone);
+    assert!(state.done("a", 0).is_none());
+    for after in [intent("b", "k"), Record::Finished] {
+        assert!(fold(&[&back[..], &[after]].concat()).is_err());
+    }
+    let state = fold(&[&back[..], &[Record::RolledBack]].concat()).unwrap();
+    assert!(state.finished().is_some());
+}
+
+#[test]
 fn the_outage_is_told_by_the_parts_that_lie_in_it() {
     let records = [
         intent("a", "seal-source"),
