@@ -100,7 +100,7 @@ fn different<T: PartialEq + Debug>(
         match found.get(path) {
             None => into.push(format!("{what} {path} is missing")),
             Some(other) if other != row => {
-                into.push(format!("{what} {path} is {other:?}, was {row:?}"))
+                into.push(format!("{what} {path} is {other:?}, was {row:?}"));
             }
             Some(_) => {}
         }

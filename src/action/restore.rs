@@ -226,7 +226,7 @@ impl Action for Restore {
         {
             Ok(()) => {}
             Err(error) if error.outcome_unknown() => {
-                ctx.note(Level::Warn, format!("{error}; looking at what came of it"))
+                ctx.note(Level::Warn, format!("{error}; looking at what came of it"));
             }
             // An answer with an error left the node unharmed: the guards hold for another try.
             Err(error) => return Err(error.into()),

@@ -57,7 +57,7 @@ pub struct Args {
     /// Folder for the servers and the run's files
     #[arg(long, value_name = "DIR", default_value = "baoctl-local")]
     work_dir: PathBuf,
-    /// The `bao` program; default: $BAOCTL_BAO, the cache of `make bao`, then the PATH
+    /// The `bao` program; default: $`BAOCTL_BAO`, the cache of `make bao`, then the PATH
     #[arg(long, value_name = "FILE")]
     bao: Option<PathBuf>,
     /// Leave the servers running and their data in place

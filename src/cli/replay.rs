@@ -51,7 +51,7 @@ pub(super) fn events(path: &Path) -> journal::Result<Vec<Timed>> {
                 tell(note(Level::Info, format!("resumed by baoctl {baoctl}")));
             }
             Record::Confirmed { asked, .. } => {
-                tell(note(Level::Info, format!("confirmed: {asked}")))
+                tell(note(Level::Info, format!("confirmed: {asked}")));
             }
             Record::Intent {
                 step, kind, calls, ..
@@ -91,7 +91,7 @@ pub(super) fn events(path: &Path) -> journal::Result<Vec<Timed>> {
                 });
             }
             Record::Failed { kind, why, .. } | Record::Refused { kind, why, .. } => {
-                tell(note(Level::Warn, format!("{kind} failed: {why}")))
+                tell(note(Level::Warn, format!("{kind} failed: {why}")));
             }
             Record::Mark {
                 mark: Mark::OutageStarted,

@@ -14,8 +14,7 @@ use super::{Exit, rehearse, replay};
 use crate::action::{Compared, Context, Fact};
 use crate::engine::{self, End, Engine, Interrupt, Program, Range, SharedJournal};
 use crate::event::{
-    Agreed, Banner, Event, Mode, Observer, Operator, ParityCounts, Plan, StepStatus, StepSummary,
-    Summary,
+    Agreed, Banner, Event, Mode, Observer, Operator, Plan, StepStatus, StepSummary, Summary,
 };
 use crate::journal::{self, Header, Journal, Record, RunbookText, State};
 use crate::meter::Silent;
@@ -609,7 +608,7 @@ pub(super) fn summary(
     });
     Summary {
         entries: compared.as_ref().map_or(0, |compared| compared.entries),
-        parity: worst.unwrap_or(ParityCounts::default()),
+        parity: worst.unwrap_or_default(),
         compared: compared
             .map(|compared| compared.by_leader.into_keys().collect())
             .unwrap_or_default(),

@@ -49,7 +49,7 @@ impl Program {
                 id: step.id.clone(),
                 title: step.title.clone(),
                 rollback: step.rollback.clone(),
-                units: step.actions.iter().map(|spec| unit(spec)).collect(),
+                units: step.actions.iter().map(&unit).collect(),
             })
             .collect();
         Self {

@@ -239,7 +239,7 @@ impl Engine {
                 .units
                 .iter()
                 .enumerate()
-                .filter(|(index, _)| !journal.state().done(&step.id, *index).is_some());
+                .filter(|(index, _)| journal.state().done(&step.id, *index).is_none());
             ahead.map(|(_, unit)| unit.effect).max()
         }) else {
             return Ok(());
