@@ -35,11 +35,21 @@ pub(super) struct Running {
 
 impl Running {
     pub async fn go(mut self, settings: Settings) -> Exit {
-        let output = Output::detect(
+        let mut output = Output::detect(
             settings.output.json,
             settings.output.quiet,
             settings.output.verbose,
         );
+        if self.journal.is_some() {
+            let log = self.platform.run_dir().join("log.jsonl");
+            if let Err(error) = output.also_to(&log) {
+                return fail(
+                    format!("cannot write {}: {error}", log.display()),
+                    &[],
+                    Exit::Failed,
+                );
+            }
+        }
         let observer = output.observer();
         let target = self.platform.target();
         let mut ctx = context(
