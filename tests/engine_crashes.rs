@@ -7,9 +7,8 @@
 mod scripted;
 
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use baoctl::action::ActionSpec;
 use baoctl::engine::{End, Error};
@@ -18,7 +17,7 @@ use baoctl::journal::Record;
 use baoctl::platform::StorageKind;
 use baoctl::runbook::Loaded;
 use scripted::{Consent, Doom, Ended, Fate, KeySet, Lab, Loss, Mishap, Shares};
-use scripted::{in_virtual_time, tree};
+use scripted::{everywhere, in_virtual_time, tree};
 
 const RUNBOOKS: [&str; 2] = ["migrate-raft", "migrate-raft-fast"];
 const ONE: Shares = (1, 1);
@@ -101,41 +100,6 @@ async fn crash_at(lab: &Lab, point: usize) -> Result<(), String> {
     }
     lab.check_source();
     to_the_end(lab, 1).await
-}
-
-/// Calls `each` with every number on two threads, and fails with all that failed.
-fn everywhere(
-    numbers: impl Iterator<Item = usize>,
-    names: &[String],
-    each: impl Fn(usize) -> Result<(), String> + Sync,
-) {
-    let numbers: Vec<usize> = numbers.collect();
-    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let work = || {
-        while let Some(number) = numbers.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let ended = catch_unwind(AssertUnwindSafe(|| each(*number)));
-            let why = match ended {
-                Ok(Ok(())) => continue,
-                Ok(Err(why)) => why,
-                Err(_) => "the end is another, see above".to_owned(),
-            };
-            let name = names.get(*number).map_or("", String::as_str);
-            let failure = format!("{number} ({name}): {why}");
-            failures.lock().unwrap().push(failure);
-        }
-    };
-    std::thread::scope(|scope| {
-        scope.spawn(work);
-        scope.spawn(work);
-    });
-    let failures = failures.into_inner().unwrap();
-    assert!(
-        failures.is_empty(),
-        "{} of {} failed:\n{}",
-        failures.len(),
-        numbers.len(),
-        failures.join("\n")
-    );
 }
 
 /// Crashes at every `every`th point from the one named `from` on.

@@ -97,6 +97,6 @@ fn not_once_clients_were_served_from_the_new_cluster() {
     place
         .run(&ROLLBACK)
         .expect_code(5)
-        .expect_words(&["would lose what they wrote since"]);
+        .expect_words(&["would lose what clients wrote since"]);
     assert_whole(&place.finish());
 }

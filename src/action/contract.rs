@@ -37,6 +37,11 @@ pub trait Action: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Why its effect must not be taken back any more, where that is so; looks only.
+    async fn irrevocable(&self, _: &Context) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// Takes its effect back, also one that came about in part, or was taken back in part before. What came of it, in
     /// words.
     async fn undo(&self, _: &Context, _: Armed) -> Result<String> {

@@ -254,6 +254,24 @@ impl Action for Restore {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+
+    async fn irrevocable(&self, ctx: &Context) -> Result<Option<String>> {
+        let Some(source) = ctx.find::<Source>() else {
+            return Ok(None);
+        };
+        for member in ctx.running().await? {
+            // One that does not answer serves nobody.
+            let Ok(status) = ctx.node(&member)?.seal_status().await else {
+                continue;
+            };
+            if status.storage_type == "raft"
+                && status.cluster_id.as_ref() == Some(&source.cluster_id)
+            {
+                return Ok(Some(format!("{member} serves the old data from raft")));
+            }
+        }
+        Ok(None)
+    }
 }
 
 fn evidence(restored: &Restored) -> Evidence {

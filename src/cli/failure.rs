@@ -83,7 +83,7 @@ pub(super) fn failure(
             _,
         ) => vec![format!("{resume} --yes --confirm-outage {name}")],
         (Error::RollingBack, _) => vec![with_dir("rollback")],
-        (Error::Served, _) => vec![with_dir("report")],
+        (Error::Served { .. }, _) => vec![with_dir("report")],
         (_, Exit::Preflight) => vec![with_dir("check")],
         (_, Exit::Locked) => vec![with_dir("lock show")],
         (
@@ -119,7 +119,7 @@ pub(super) fn failure(
 pub(super) fn exit_of(error: &Error, touched: bool) -> Exit {
     match error {
         Error::NoSuchStep { .. } | Error::OutOfOrder { .. } => Exit::Usage,
-        Error::RollingBack | Error::Served | Error::NothingToTakeBack => Exit::Preflight,
+        Error::RollingBack | Error::Served { .. } | Error::NothingToTakeBack => Exit::Preflight,
         Error::Declined { .. } | Error::Nobody { .. } => Exit::Declined,
         Error::Interrupted { signal, .. } => Exit::Signal(u8::try_from(*signal).unwrap_or(2)),
         Error::Journal(journal::Error::Locked { .. }) => Exit::Locked,

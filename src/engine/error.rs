@@ -83,10 +83,11 @@ pub enum Error {
     #[error("this run is being rolled back; it does not go forward again")]
     RollingBack,
     /// A rollback would lose what clients wrote.
-    #[error(
-        "the new cluster has served clients with the old data: going back to file storage would lose what they wrote since"
-    )]
-    Served,
+    #[error("{why}: going back to file storage would lose what clients wrote since")]
+    Served {
+        /// What tells that clients may have written.
+        why: String,
+    },
     /// The run had no effect, or all of it is taken back.
     #[error("there is nothing to take back")]
     NothingToTakeBack,
@@ -108,7 +109,7 @@ impl Error {
             | Self::OutOfOrder { .. }
             | Self::Interrupted { .. }
             | Self::RollingBack
-            | Self::Served
+            | Self::Served { .. }
             | Self::NothingToTakeBack
             | Self::Journal(_) => None,
         }

@@ -12,13 +12,28 @@ impl Engine {
     /// Takes back what the run did, as far as its actions can. Done as long as no client was served from the new cluster:
     /// after that it would lose what they wrote. Without a journal, or in a dry run of it, only the calls are told.
     pub async fn roll_back(&mut self, dry_run: bool) -> Result<End> {
-        let ahead = self.acted();
+        let acted = self.acted();
+        for (step, index, unit) in &acted {
+            let ctx = self.context(step, *index, unit);
+            let fail = |source| failed(step, unit, source);
+            if let Some(why) = unit.action.irrevocable(&ctx).await.map_err(fail)? {
+                return Err(Error::Served { why });
+            }
+        }
+        if self.served() {
+            let why = "the outage has ended".to_owned();
+            return Err(Error::Served { why });
+        }
+        let ahead: Vec<_> = acted
+            .into_iter()
+            .filter(|(_, _, unit)| {
+                let calls = unit.action.describe_undo(&self.ctx);
+                calls.is_ok_and(|calls| !calls.is_empty())
+            })
+            .collect();
         let Some(effect) = ahead.iter().map(|(_, _, unit)| unit.effect).max() else {
             return Err(Error::NothingToTakeBack);
         };
-        if self.served() {
-            return Err(Error::Served);
-        }
         if dry_run {
             for (step, index, unit) in ahead {
                 let ctx = self.context(step, index, unit);
@@ -69,14 +84,7 @@ impl Engine {
             for (index, unit) in step.units.iter().enumerate() {
                 let state = journal.state().action(&step.id, index);
                 if state.is_some_and(|state| state.intents > 0 && !state.undone) {
-                    let ctx = self.ctx.clone();
-                    if unit
-                        .action
-                        .describe_undo(&ctx)
-                        .is_ok_and(|calls| !calls.is_empty())
-                    {
-                        acted.push((step, index, unit));
-                    }
+                    acted.push((step, index, unit));
                 }
             }
         }

@@ -64,6 +64,8 @@ pub struct Lab {
     pub world: Arc<Mutex<World>>,
     pub range: Range,
     pub consent: Consent,
+    /// The way back instead of the way on.
+    pub back: bool,
     /// Every event of every process, as kind and action.
     pub heard: Arc<Mutex<Vec<String>>>,
 }
@@ -82,6 +84,7 @@ impl Lab {
             world: Arc::new(Mutex::new(world)),
             range: Range::default(),
             consent: Consent::Always,
+            back: false,
             heard: Arc::default(),
         }
     }
@@ -172,7 +175,11 @@ impl Lab {
             Ok(())
         });
         engine.journal = Some(journal);
-        let end = engine.run().await?;
+        let end = if self.back {
+            engine.roll_back(false).await?
+        } else {
+            engine.run().await?
+        };
         fate.point("at the end");
         Ok(end)
     }
@@ -258,6 +265,33 @@ impl Lab {
         let compared: Compared =
             serde_json::from_value(state.fact(Compared::NAME).unwrap().clone()).unwrap();
         assert_eq!(compared.by_leader.len(), 3);
+    }
+
+    /// Panics unless the source serves from file storage again, and nothing else does.
+    pub fn check_back(&self) {
+        self.check_source();
+        let mut world = self.world();
+        world.tick();
+        assert_eq!(world.release.storage, StorageKind::File);
+        let source = world.server(MEMBERS[0]).unwrap();
+        assert_eq!(source.storage, StorageKind::File);
+        assert_eq!(source.open.as_deref(), Some("old"));
+        assert!(MEMBERS[1..].iter().all(|name| world.server(name).is_none()));
+        for name in MEMBERS {
+            let holds_raft = world.members.get(name).is_some_and(|it| it.raft.is_some());
+            assert!(!holds_raft, "{name} holds raft files");
+        }
+        assert!(!world.members.contains_key(SCRATCH), "scratch is left");
+        assert!(!tree::file_of(&world.data, tree::MIGRATION).exists());
+        let unseal = &world.secrets[&SecretName::Unseal]["unseal-key"];
+        assert_eq!(
+            unseal.expose_secret(),
+            world.key_set("old").shares.join("\n")
+        );
+        assert_eq!(world.secrets.len(), 1, "a Secret of the run is left");
+        let state = self.state();
+        assert!(state.rolling_back() && state.finished().is_some());
+        assert!(!state.in_outage());
     }
 
     /// Panics unless the source is whole and nothing dangerous was done.

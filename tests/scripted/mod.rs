@@ -1,7 +1,13 @@
 //! A platform that lives in memory and in virtual time: it does what a real one does, refuses what a real server
 //! refuses, and can be told to let the program die at any point.
-#![allow(dead_code, clippy::unwrap_used, clippy::missing_panics_doc)]
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc
+)]
 
+mod everywhere;
 mod fate;
 mod lab;
 mod node;
@@ -11,6 +17,7 @@ mod server;
 pub mod tree;
 mod world;
 
+pub use everywhere::everywhere;
 pub use fate::{Doom, Fate, Loss};
 pub use lab::{Consent, Ended, Lab, Shares, in_virtual_time};
 pub use world::{KeySet, Mishap};

@@ -1,0 +1,104 @@
+//! The way back, from any point of a run, and from any point of the way back itself, ends on file storage as before.
+#![allow(clippy::unwrap_used)]
+
+mod scripted;
+
+use std::sync::Arc;
+
+use baoctl::engine::{End, Error};
+use scripted::{Doom, Ended, Fate, Lab, Shares, everywhere, in_virtual_time};
+
+const RUNBOOKS: [&str; 2] = ["migrate-raft", "migrate-raft-fast"];
+const ONE: Shares = (1, 1);
+
+async fn go(lab: &Lab) -> Ended {
+    lab.process(&Arc::new(Fate::kind())).await
+}
+
+/// A run that ended after `step`, on its way back from now on.
+async fn after(runbook: &str, step: &str) -> Lab {
+    let mut lab = Lab::new(runbook, ONE).ranged(None, Some(step));
+    let ended = go(&lab).await;
+    assert!(matches!(ended, Ended::Itself(Ok(_))), "{}", ended.words());
+    lab.back = true;
+    lab
+}
+
+fn is_back(ended: &Ended) -> bool {
+    matches!(ended, Ended::Itself(Ok(End::RolledBack)))
+}
+
+#[test]
+fn a_crash_anywhere_on_the_way_back_is_gone_on_from() {
+    let scenes = [
+        ("migrate-raft", "record-keys"),
+        ("migrate-raft", "apply"),
+        ("migrate-raft", "unseal"),
+        ("migrate-raft-fast", "init"),
+    ];
+    for (runbook, step) in scenes {
+        let fate = Arc::new(Fate::kind());
+        in_virtual_time(async {
+            let lab = after(runbook, step).await;
+            let ended = lab.process(&fate).await;
+            assert!(is_back(&ended), "{step}: {}", ended.words());
+            lab.check_back();
+        });
+        let points = fate.points();
+        assert!(points.len() >= 8, "{points:?}");
+        everywhere(0..points.len(), &points, |point| {
+            in_virtual_time(async {
+                let lab = after(runbook, step).await;
+                let doomed = Arc::new(Fate::at(point, Doom::Die));
+                if !matches!(lab.process(&doomed).await, Ended::Killed) {
+                    return Err("it did not die".to_owned());
+                }
+                lab.check_source();
+                // One that died after its last record is back already.
+                let ended = go(&lab).await;
+                if !is_back(&ended) && lab.state().finished().is_none() {
+                    return Err(ended.words());
+                }
+                lab.check_back();
+                Ok(())
+            })
+        });
+    }
+}
+
+#[test]
+fn a_run_that_died_anywhere_can_go_back_until_clients_were_served() {
+    for runbook in RUNBOOKS {
+        let fate = Arc::new(Fate::kind());
+        in_virtual_time(async {
+            let lab = Lab::new(runbook, ONE);
+            assert!(lab.process(&fate).await.finished());
+        });
+        let points = fate.points();
+        everywhere((0..points.len()).step_by(2), &points, |point| {
+            in_virtual_time(async {
+                let mut lab = Lab::new(runbook, ONE);
+                let doomed = Arc::new(Fate::at(point, Doom::Die));
+                if !matches!(lab.process(&doomed).await, Ended::Killed) {
+                    return Err("it did not die".to_owned());
+                }
+                lab.back = true;
+                match go(&lab).await {
+                    ended if is_back(&ended) => lab.check_back(),
+                    Ended::Itself(Err(Error::NothingToTakeBack)) => lab.check_source(),
+                    Ended::Itself(Err(Error::Served { .. }) | Ok(End::Finished)) => {
+                        // What went on to serve must go on to its end.
+                        lab.back = false;
+                        let ended = go(&lab).await;
+                        if !ended.finished() {
+                            return Err(ended.words());
+                        }
+                        lab.check();
+                    }
+                    ended => return Err(ended.words()),
+                }
+                Ok(())
+            })
+        });
+    }
+}
