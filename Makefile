@@ -17,9 +17,9 @@ rehearse: $(BAO)
 ## Runs every test that needs no cluster.
 test: $(BAO)
 ifeq ($(NEXTEST),yes)
-	cargo nextest run --locked $(ARGS)
+	cargo nextest run --locked --no-fail-fast --test-threads 4 $(ARGS)
 else
-	cargo test --locked --no-fail-fast $(ARGS)
+	cargo test --locked --no-fail-fast $(ARGS) -- --test-threads 4
 endif
 
 ## Format, clippy, licences, duplicates and sources of the dependencies.

@@ -43,6 +43,9 @@ _baoctl() {
             baoctl,resume)
                 cmd="baoctl__subcmd__resume"
                 ;;
+            baoctl,rollback)
+                cmd="baoctl__subcmd__rollback"
+                ;;
             baoctl,runbook)
                 cmd="baoctl__subcmd__runbook"
                 ;;
@@ -78,6 +81,9 @@ _baoctl() {
                 ;;
             baoctl__subcmd__help,resume)
                 cmd="baoctl__subcmd__help__subcmd__resume"
+                ;;
+            baoctl__subcmd__help,rollback)
+                cmd="baoctl__subcmd__help__subcmd__rollback"
                 ;;
             baoctl__subcmd__help,runbook)
                 cmd="baoctl__subcmd__help__subcmd__runbook"
@@ -203,7 +209,7 @@ _baoctl() {
 
     case "${cmd}" in
         baoctl)
-            opts="-h -V --help --version migrate-raft rehearse resume status check report snapshot runbook lock completions man help"
+            opts="-h -V --help --version migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -257,7 +263,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__help)
-            opts="migrate-raft rehearse resume status check report snapshot runbook lock completions man help"
+            opts="migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -411,6 +417,20 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__help__subcmd__resume)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        baoctl__subcmd__help__subcmd__rollback)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -872,6 +892,36 @@ _baoctl() {
                     return 0
                     ;;
                 --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        baoctl__subcmd__rollback)
+            opts="-y -q -v -h --platform --work-dir --journal --dry-run --yes --confirm-outage --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --platform)
+                    COMPREPLY=($(compgen -W "kubernetes local" -- "${cur}"))
+                    return 0
+                    ;;
+                --work-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --journal)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --confirm-outage)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

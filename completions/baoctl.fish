@@ -29,6 +29,7 @@ complete -c baoctl -n "__fish_baoctl_needs_command" -s V -l version -d 'Print ve
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "migrate-raft" -d 'Take a server from one replica on file storage to a three-voter Raft cluster'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "rehearse" -d 'Perform the whole migration for real, on servers of its own on this machine'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "resume" -d 'Go on with a run that failed, was killed or was stopped'
+complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "rollback" -d 'Take back what a run did: the source serves from file storage again'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "status" -d 'Tell where a migration stands and what each server says; changes nothing and needs no journal'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "check" -d 'Make the checks that a migration begins with, alone; changes nothing'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "report" -d 'Print the report of a run as Markdown: what was done, when, and what was compared'
@@ -60,7 +61,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l from-tree -d 
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l keys-file -d 'File with that tree\'s unseal keys and token, as `bao operator init -format=json` prints them' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l runbook -d 'Runbook to follow: a built-in name or a file' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l work-dir -d 'Folder for the servers and the run\'s files' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l bao -d 'The `bao` program; default: $BAOCTL_BAO, the cache of `make bao`, then the PATH' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l bao -d 'The `bao` program; default: $`BAOCTL_BAO`, the cache of `make bao`, then the PATH' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l from -d 'First step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l until -d 'Last step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l large -d 'Also a value over raft\'s default entry size of 1 MiB'
@@ -84,6 +85,17 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l json -d 'Print 
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s q -l quiet -d 'Print failures and the summary only'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s v -l verbose -d 'Print details; twice for each call'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l platform -d 'Where the server lives' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
+local\t'Real `bao` processes on this machine'"
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l work-dir -d 'Folder of the local servers and of the run\'s files' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l confirm-outage -d 'Agree to the outage and to all that is not repeated blindly, by the namespace\'s name' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l dry-run -d 'Print each call and change nothing'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s y -l yes -d 'Agree to every change that can be changed back'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l json -d 'Print one JSON object per line instead of text'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s q -l quiet -d 'Print failures and the summary only'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s v -l verbose -d 'Print details; twice for each call'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l platform -d 'Where the server lives' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l work-dir -d 'Folder of the local servers and of the run\'s files' -r -F
@@ -157,18 +169,19 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subc
 complete -c baoctl -n "__fish_baoctl_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand man" -l out -d 'Write the pages into this folder' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand man" -s h -l help -d 'Print help'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "migrate-raft" -d 'Take a server from one replica on file storage to a three-voter Raft cluster'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "rehearse" -d 'Perform the whole migration for real, on servers of its own on this machine'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "resume" -d 'Go on with a run that failed, was killed or was stopped'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "status" -d 'Tell where a migration stands and what each server says; changes nothing and needs no journal'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "check" -d 'Make the checks that a migration begins with, alone; changes nothing'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "report" -d 'Print the report of a run as Markdown: what was done, when, and what was compared'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "snapshot" -d 'Inspect, verify, make and compare raft snapshots'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "runbook" -d 'List, show and check runbooks'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "lock" -d 'Show or break the lock of a run'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "completions" -d 'Print the completion script of a shell'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "man" -d 'Print the manual page, or write one for each command'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume status check report snapshot runbook lock completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "migrate-raft" -d 'Take a server from one replica on file storage to a three-voter Raft cluster'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "rehearse" -d 'Perform the whole migration for real, on servers of its own on this machine'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "resume" -d 'Go on with a run that failed, was killed or was stopped'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "rollback" -d 'Take back what a run did: the source serves from file storage again'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "status" -d 'Tell where a migration stands and what each server says; changes nothing and needs no journal'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "check" -d 'Make the checks that a migration begins with, alone; changes nothing'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "report" -d 'Print the report of a run as Markdown: what was done, when, and what was compared'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "snapshot" -d 'Inspect, verify, make and compare raft snapshots'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "runbook" -d 'List, show and check runbooks'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "lock" -d 'Show or break the lock of a run'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "man" -d 'Print the manual page, or write one for each command'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from snapshot" -f -a "inspect" -d 'Tell what is in a snapshot, after all of it is verified'
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from snapshot" -f -a "verify" -d 'Check sums, sizes, order and end of a snapshot'
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from snapshot" -f -a "convert" -d 'Turn the file tree of a stopped or sealed server into a snapshot'

@@ -125,8 +125,11 @@ fn a_full_disk_is_found_before_the_outage() {
         "$BAOCTL" resume --work-dir "$WORK" --yes --confirm-outage local || echo "exit code $?"
         "#,
     );
-    said.expect_code(0)
-        .expect_words(&["bytes free", "nothing was sealed", "exit code 1"]);
+    said.expect_code(0).expect_words(&[
+        "free, and the final copy needs",
+        "nothing was sealed",
+        "exit code 1",
+    ]);
     assert_serves(&place);
 }
 

@@ -1,5 +1,5 @@
 //! Killed at a random moment in each of the nine steps, a run goes on and ends with everything there.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod real;
 
@@ -11,7 +11,8 @@ const SIGKILL: i32 = 9;
 
 /// Kills the run at a random moment of `step`, which takes about `length`, then goes on.
 fn killed_in(step: &str, length: Duration) {
-    let moment = length.mul_f64((uuid::Uuid::new_v4().as_u128() % 1000) as f64 / 1000.0);
+    let percent = u32::try_from(uuid::Uuid::new_v4().as_u128() % 100).unwrap();
+    let moment = length * percent / 100;
     println!("killed {moment:?} into {step}");
     let place = Place::new();
     let mut run = place.start(&["rehearse", "--entries", "300"]);

@@ -1,5 +1,5 @@
 //! The way back to file storage, on real servers.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod real;
 

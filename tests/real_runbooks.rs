@@ -1,5 +1,5 @@
 //! Both runbooks, with one share and with three of five, side by side.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod real;
 

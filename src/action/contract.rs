@@ -14,6 +14,11 @@ use crate::armed::Armed;
 /// re-enters at [`Action::observe`], never at a memory of what was planned.
 #[async_trait]
 pub trait Action: Send + Sync {
+    /// Whether it has a meaning on this platform at all.
+    fn applies(&self, _: &Context) -> bool {
+        true
+    }
+
     /// What it is about to do, in words: shown while it runs.
     fn title(&self, ctx: &Context) -> String;
 
@@ -87,6 +92,7 @@ impl Evidence {
     }
 
     /// Adds a fact.
+    #[must_use]
     pub fn with<F: Fact>(mut self, fact: &F) -> Self {
         let value = serde_json::to_value(fact).unwrap_or(Value::Null);
         self.facts.insert(F::NAME.to_owned(), value);

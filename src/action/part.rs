@@ -26,6 +26,10 @@ impl PartOf {
 
 #[async_trait]
 impl Action for PartOf {
+    fn applies(&self, ctx: &Context) -> bool {
+        ctx.platform.applicability(self.part) == Applicability::Applies
+    }
+
     fn title(&self, _: &Context) -> String {
         self.words().to_owned()
     }

@@ -2,6 +2,8 @@
 
 use async_trait::async_trait;
 
+use indicatif::HumanBytes;
+
 use super::{Action, Context, Error, Evidence, Observation, Outcome, Result};
 use crate::armed::Armed;
 use crate::check;
@@ -40,10 +42,10 @@ impl Action for Preflight {
         match checked.source {
             Some(source) if failed.is_empty() => Ok(Observation::Done(
                 Evidence::new(format!(
-                    "{} checks passed; {} entries, {} bytes",
+                    "{} checks passed; {} entries, {}",
                     checked.findings.len(),
                     source.entries,
-                    source.bytes
+                    HumanBytes(source.bytes)
                 ))
                 .with(&source),
             )),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use indicatif::HumanBytes;
 
 use super::cluster::{await_active, unseal};
 use super::context::{blocking, free_bytes};
@@ -199,8 +200,10 @@ fn room(ctx: &Context) -> Result<()> {
     let need = source.bytes * COPIES;
     if free < need {
         return Err(Error::refused(format!(
-            "{} has {free} bytes free, and the final copy needs {need}; make room there and resume (nothing was sealed)",
-            folder.display()
+            "{} has {} free, and the final copy needs {}; make room there and resume (nothing was sealed)",
+            folder.display(),
+            HumanBytes(free),
+            HumanBytes(need)
         )));
     }
     Ok(())

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use indicatif::HumanBytes;
+
 use super::finding::{Checked, Group};
 use crate::action::{Context, Result, tombstone};
 use crate::storage::key::MAX_ENTRY_BYTES;
@@ -54,7 +56,7 @@ pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<Data> 
     } else {
         group.pass(
             "data-entries",
-            format!("{} entries, {} bytes", data.entries, data.bytes),
+            format!("{} entries, {}", data.entries, HumanBytes(data.bytes)),
         );
     }
     if namespaces.is_empty() {

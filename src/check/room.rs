@@ -1,5 +1,7 @@
 //! Room on the volumes and for the run's own files.
 
+use indicatif::HumanBytes;
+
 use super::finding::{Checked, Group};
 use crate::action::{Context, Result, free_bytes};
 
@@ -19,13 +21,21 @@ pub(super) async fn check(ctx: &Context, bytes: u64, checked: &mut Checked) -> R
         if free < need {
             group.fail(
                 "room-volume",
-                format!("{member} has {free} bytes free, {need} are needed"),
+                format!(
+                    "{member} has {} free, {} are needed",
+                    HumanBytes(free),
+                    HumanBytes(need)
+                ),
                 "make room on that volume",
             );
         } else {
             group.pass(
                 "room-volume",
-                format!("{member} has {free} bytes free, {need} are needed"),
+                format!(
+                    "{member} has {} free, {} are needed",
+                    HumanBytes(free),
+                    HumanBytes(need)
+                ),
             );
         }
     }
@@ -35,13 +45,23 @@ pub(super) async fn check(ctx: &Context, bytes: u64, checked: &mut Checked) -> R
     if free < need {
         group.fail(
             "room-run",
-            format!("{} has {free} bytes free, {need} are needed", run.display()),
+            format!(
+                "{} has {} free, {} are needed",
+                run.display(),
+                HumanBytes(free),
+                HumanBytes(need)
+            ),
             "make room there, or choose another folder",
         );
     } else {
         group.pass(
             "room-run",
-            format!("{} has {free} bytes free, {need} are needed", run.display()),
+            format!(
+                "{} has {} free, {} are needed",
+                run.display(),
+                HumanBytes(free),
+                HumanBytes(need)
+            ),
         );
     }
     Ok(())

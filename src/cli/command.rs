@@ -68,10 +68,10 @@ pub fn main() -> ExitCode {
         }
     };
     let exit = match cli.command {
-        Command::Completions(args) => completions::run(args, &mut Cli::command()),
+        Command::Completions(args) => completions::run(&args, &mut Cli::command()),
         Command::Man(args) => man::run(&args, &Cli::command()),
         Command::Runbook(args) => runbook::run(args),
-        Command::Snapshot(args) => snapshot::run(args),
+        Command::Snapshot(args) => snapshot::run(&args),
         Command::Lock(args) => lock::run(&args),
         Command::Report(args) => report::run(&args),
         Command::MigrateRaft(args) => wait_for(migrate_raft::run(args)),

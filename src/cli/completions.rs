@@ -17,7 +17,7 @@ pub struct Args {
     shell: Shell,
 }
 
-pub(super) fn run(args: Args, command: &mut Command) -> Exit {
+pub(super) fn run(args: &Args, command: &mut Command) -> Exit {
     clap_complete::generate(args.shell, command, "baoctl", &mut io::stdout().lock());
     Exit::Done
 }

@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod command;
 mod completions;
+mod drive;
 mod exit;
 mod failure;
 mod lock;

@@ -26,6 +26,7 @@ use crate::ui::Output;
 /// The server holds sample data of every kind, or a copy of your own file tree. What it ends with is compared entry by
 /// entry, and the sample data is read back through every member.
 #[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools)] // Each is a flag of its own.
 #[command(after_help = "\
 Examples:
   baoctl rehearse

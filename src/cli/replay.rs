@@ -1,13 +1,17 @@
 //! From a journal back to events, for the report: it covers every process of a run.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::event::{ActionStatus, Banner, Event, Level};
-use crate::journal::{self, Mark, Record};
+use crate::action::{Compared, Fact};
+use crate::engine::Program;
+use crate::event::{ActionStatus, Banner, Event, Level, StepStatus, StepSummary, Summary};
+use crate::journal::{self, Mark, Record, State};
 use crate::runbook::Loaded;
 use crate::ui::{self, Timed};
 
 /// The events of a journal.
+#[allow(clippy::too_many_lines)] // An arm for each kind of record.
 pub(super) fn events(path: &Path) -> journal::Result<Vec<Timed>> {
     let state = journal::read(path)?;
     let runbook = state
@@ -138,16 +142,10 @@ pub(super) fn events(path: &Path) -> journal::Result<Vec<Timed>> {
         }
     }
     if let Some(book) = runbook {
-        let program = crate::engine::Program::new(&book);
+        let program = Program::new(&book);
         let at = state.last_at().unwrap_or_default();
         if state.finished().is_some() {
-            let summary = super::run::summary(
-                &program,
-                &state,
-                None,
-                Some(path.to_owned()),
-                std::collections::BTreeMap::new(),
-            );
+            let summary = summary(&program, &state, path, BTreeMap::new());
             events.push(Timed {
                 at,
                 event: Event::Summary(summary),
@@ -157,14 +155,63 @@ pub(super) fn events(path: &Path) -> journal::Result<Vec<Timed>> {
     Ok(events)
 }
 
-/// Writes the report beside the journal; returns where.
-pub(super) fn write_report(path: &Path) -> journal::Result<PathBuf> {
-    let report = path.with_file_name("report.md");
+fn report_beside(journal: &Path) -> PathBuf {
+    journal.with_file_name("report.md")
+}
+
+/// Writes the report beside the journal.
+pub(super) fn write_report(path: &Path) -> journal::Result<()> {
+    let report = report_beside(path);
     let text = ui::markdown(&events(path)?);
     std::fs::write(&report, text).map_err(|source| journal::Error::Io {
         doing: "writing the report beside",
-        path: report.clone(),
+        path: report,
         source,
-    })?;
-    Ok(report)
+    })
+}
+
+/// The last event of a run, made from its journal so that it covers every process of it.
+pub(super) fn summary(
+    program: &Program,
+    state: &State,
+    journal: &Path,
+    facts: BTreeMap<String, String>,
+) -> Summary {
+    let compared: Option<Compared> = state
+        .fact(Compared::NAME)
+        .and_then(|value| serde_json::from_value(value.clone()).ok());
+    let worst = compared.as_ref().map(|compared| {
+        compared
+            .by_leader
+            .values()
+            .copied()
+            .max_by_key(|counts| (counts.missing + counts.unexplained, counts.volatile))
+            .unwrap_or_default()
+    });
+    Summary {
+        entries: compared.as_ref().map_or(0, |compared| compared.entries),
+        parity: worst.unwrap_or_default(),
+        compared: compared
+            .map(|compared| compared.by_leader.into_keys().collect())
+            .unwrap_or_default(),
+        outage_seconds: state.outage_seconds(),
+        outage_parts: state.outage_parts(),
+        steps: program
+            .steps
+            .iter()
+            .map(|step| StepSummary {
+                id: step.id.clone(),
+                status: if (0..step.units.len()).all(|index| state.done(&step.id, index).is_some())
+                {
+                    StepStatus::Done
+                } else {
+                    StepStatus::Pending
+                },
+                seconds: state.step_seconds(&step.id),
+            })
+            .collect(),
+        report: Some(report_beside(journal).display().to_string()),
+        journal: Some(journal.display().to_string()),
+        facts,
+    }
 }

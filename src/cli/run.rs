@@ -2,26 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
+use super::Exit;
 use super::args::{ConsentArgs, OutputArgs, RangeArgs};
+use super::drive::Running;
 use super::exit::fail;
-use super::failure::{binding, failure, touched};
-use super::{Exit, rehearse, replay};
-use crate::action::{Compared, Context, Fact};
-use crate::engine::{self, End, Engine, Interrupt, Program, Range, SharedJournal};
-use crate::event::{
-    Agreed, Banner, Event, Mode, Observer, Operator, Plan, StepStatus, StepSummary, Summary,
-};
+use super::failure::binding;
+use crate::action::Context;
+use crate::engine::Program;
+use crate::event::{Mode, Observer};
 use crate::journal::{self, Header, Journal, Record, RunbookText, State};
 use crate::meter::Silent;
 use crate::platform::Platform;
 use crate::platform::local::LocalPlatform;
 use crate::runbook::{self, Loaded};
-use crate::ui::Output;
 
 /// How a run is shown, answered and bounded.
 pub(super) struct Settings {
@@ -53,7 +50,7 @@ pub(super) fn looking(platform: Arc<dyn Platform>, observer: Arc<dyn Observer>) 
     context(platform, observer, Uuid::nil(), 3, None)
 }
 
-fn context(
+pub(super) fn context(
     platform: Arc<dyn Platform>,
     observer: Arc<dyn Observer>,
     run: Uuid,
@@ -101,7 +98,7 @@ pub(super) async fn begin(
             resumed: false,
             run: Uuid::now_v7(),
         };
-        return run.to_the_end(settings).await;
+        return run.go(settings).await;
     }
     let path = journal_path(platform.as_ref(), settings.journal.as_ref());
     if let Err(exit) = put_by(&path, &settings.work_dir) {
@@ -141,7 +138,7 @@ pub(super) async fn begin(
                 resumed: false,
                 run,
             };
-            run.to_the_end(settings).await
+            run.go(settings).await
         }
         Err(error) => refused_by_journal(&error, &settings.work_dir),
     }
@@ -298,7 +295,7 @@ pub(super) async fn go_on(platform: Arc<LocalPlatform>, way: Way, settings: Sett
         resumed: true,
         run: header.run,
     }
-    .to_the_end(settings)
+    .go(settings)
     .await
 }
 
@@ -352,304 +349,4 @@ fn the_runbook(
 
 fn recorded_runbook(recorded: &RunbookText) -> Result<Loaded, Exit> {
     Loaded::recorded(recorded).map_err(|error| fail(error, &[], Exit::Failed))
-}
-
-/// A run with all that it needs.
-struct Running {
-    way: Way,
-    platform: Arc<LocalPlatform>,
-    program: Program,
-    loaded: Loaded,
-    mode: Mode,
-    keys_file: Option<PathBuf>,
-    journal: Option<SharedJournal>,
-    resumed: bool,
-    run: Uuid,
-}
-
-impl Running {
-    async fn to_the_end(self, settings: Settings) -> Exit {
-        let output = Output::detect(
-            settings.output.json,
-            settings.output.quiet,
-            settings.output.verbose,
-        );
-        let observer = output.observer();
-        let target = self.platform.target();
-        let mut ctx = context(
-            self.platform.clone(),
-            observer.clone(),
-            self.run,
-            self.loaded.runbook.replicas,
-            self.keys_file.clone(),
-        );
-        if let Some(journal) = &self.journal {
-            let marks = journal.clone();
-            let listener = observer.clone();
-            ctx.marker = Arc::new(move |mark| {
-                let mut journal = marks.lock().unwrap_or_else(PoisonError::into_inner);
-                if mark == journal::Mark::OutageEnded && !journal.state().in_outage() {
-                    return Ok(());
-                }
-                journal
-                    .append(Record::Mark { mark })
-                    .map_err(|error| error.to_string())?;
-                listener.observe(&match mark {
-                    journal::Mark::OutageStarted => Event::OutageStarted,
-                    journal::Mark::OutageEnded => Event::OutageEnded {
-                        seconds: journal.state().outage_seconds().unwrap_or_default(),
-                    },
-                    journal::Mark::OutageAverted => Event::OutageEnded { seconds: 0.0 },
-                });
-                Ok(())
-            });
-        }
-        self.introduce(&ctx, observer.as_ref());
-        let platform = self.platform;
-        let rehearsal = self.mode == Mode::Rehearsal;
-        let consent = settings.consent;
-        let operator: Arc<dyn Operator> = if rehearsal {
-            Arc::new(Agreed)
-        } else {
-            Arc::new(output.prompt(consent.yes, consent.confirm_outage))
-        };
-        let mut engine = Engine {
-            program: self.program,
-            range: Range {
-                from: settings.range.from,
-                until: settings.range.until,
-            },
-            ctx,
-            journal: self.journal.clone(),
-            observer: observer.clone(),
-            operator,
-            interrupt: listen(),
-            outage_word: target.namespace,
-        };
-        let end = match self.way {
-            Way::On { .. } => engine.run().await,
-            Way::Back { dry_run } => engine.roll_back(dry_run).await,
-        };
-        let state = self.journal.as_ref().map(|journal| {
-            journal
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .state()
-                .clone()
-        });
-        let journal_path = self.journal.as_ref().map(|journal| {
-            journal
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .path()
-                .to_owned()
-        });
-        let report = journal_path
-            .as_ref()
-            .and_then(|path| replay::write_report(path).ok());
-        let exit = match end {
-            Err(error) => tell_failure(
-                &error,
-                &engine,
-                state.as_ref(),
-                &settings.work_dir,
-                observer.as_ref(),
-            ),
-            Ok(End::Planned) => {
-                ui_note(observer.as_ref(), "dry run: nothing was changed");
-                Exit::Done
-            }
-            Ok(End::RolledBack) => {
-                let what = "rolled back: the source serves from file storage, and raft files lie aside on the volumes";
-                ui_note(observer.as_ref(), what);
-                Exit::Done
-            }
-            Ok(End::Reached(step)) => {
-                ui_note(
-                    observer.as_ref(),
-                    &format!(
-                        "stopped after the step `{step}`, as asked; `baoctl resume --work-dir {}` goes on",
-                        settings.work_dir.display()
-                    ),
-                );
-                Exit::Done
-            }
-            Ok(End::Finished) => match checked(&platform, rehearsal, &observer).await {
-                Err(why) => fail(why, &["baoctl status"], Exit::Failed),
-                Ok(facts) => {
-                    if let Some(state) = &state {
-                        observer.observe(&Event::Summary(summary(
-                            &engine.program,
-                            state,
-                            report,
-                            journal_path,
-                            facts,
-                        )));
-                    }
-                    Exit::Done
-                }
-            },
-        };
-        output.finish();
-        exit
-    }
-
-    fn introduce(&self, ctx: &Context, observer: &dyn Observer) {
-        let path = self.journal.as_ref().map(|journal| {
-            journal
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .path()
-                .display()
-                .to_string()
-        });
-        let server = self
-            .platform
-            .members()
-            .first()
-            .and_then(|first| {
-                self.platform
-                    .status()
-                    .ok()?
-                    .into_iter()
-                    .find(|server| server.name == *first)
-            })
-            .map_or_else(String::new, |server| server.address);
-        observer.observe(&Event::Banner(Banner {
-            baoctl: env!("CARGO_PKG_VERSION").to_owned(),
-            run: self.run.to_string(),
-            mode: self.mode,
-            runbook: self.program.name.clone(),
-            target: self.platform.target(),
-            server,
-            journal: path,
-            resumed: self.resumed,
-        }));
-        let guard = self
-            .journal
-            .as_ref()
-            .map(|journal| journal.lock().unwrap_or_else(PoisonError::into_inner));
-        let plan: Plan = engine::plan(
-            &self.program,
-            ctx,
-            guard.as_deref().map(Journal::state),
-            None,
-            notes(&self.program.name),
-        );
-        drop(guard);
-        observer.observe(&Event::Plan(plan));
-    }
-}
-
-/// What only a rehearsal can check: its own sample data, through each member.
-async fn checked(
-    platform: &LocalPlatform,
-    rehearsal: bool,
-    observer: &Arc<dyn Observer>,
-) -> Result<BTreeMap<String, String>, String> {
-    if !rehearsal {
-        return Ok(BTreeMap::new());
-    }
-    rehearse::epilogue(platform, observer)
-        .await
-        .map_err(|error| error.to_string())
-}
-
-fn notes(runbook: &str) -> Vec<String> {
-    if runbook == "migrate-raft" {
-        vec!["`--runbook migrate-raft-fast` restores before it joins: a shorter outage, and no voter is ever on throwaway data".to_owned()]
-    } else {
-        Vec::new()
-    }
-}
-
-fn ui_note(observer: &dyn Observer, message: &str) {
-    observer.observe(&Event::Note {
-        level: crate::event::Level::Info,
-        message: message.to_owned(),
-    });
-}
-
-fn tell_failure(
-    error: &engine::Error,
-    engine: &Engine,
-    state: Option<&State>,
-    work_dir: &Path,
-    observer: &dyn Observer,
-) -> Exit {
-    let touched = state.is_some_and(|state| touched(&engine.program, state));
-    observer.observe(&Event::Failed(failure(
-        error,
-        &engine.program,
-        state,
-        work_dir,
-    )));
-    super::failure::exit_of(error, touched)
-}
-
-/// The last event of a run, made from its journal so that it covers every process of it.
-pub(super) fn summary(
-    program: &Program,
-    state: &State,
-    report: Option<PathBuf>,
-    journal: Option<PathBuf>,
-    facts: BTreeMap<String, String>,
-) -> Summary {
-    let compared: Option<Compared> = state
-        .fact(Compared::NAME)
-        .and_then(|value| serde_json::from_value(value.clone()).ok());
-    let worst = compared.as_ref().map(|compared| {
-        compared
-            .by_leader
-            .values()
-            .copied()
-            .max_by_key(|counts| (counts.missing + counts.unexplained, counts.volatile))
-            .unwrap_or_default()
-    });
-    Summary {
-        entries: compared.as_ref().map_or(0, |compared| compared.entries),
-        parity: worst.unwrap_or_default(),
-        compared: compared
-            .map(|compared| compared.by_leader.into_keys().collect())
-            .unwrap_or_default(),
-        outage_seconds: state.outage_seconds(),
-        outage_parts: state.outage_parts(),
-        steps: program
-            .steps
-            .iter()
-            .map(|step| StepSummary {
-                id: step.id.clone(),
-                status: if (0..step.units.len()).all(|index| state.done(&step.id, index).is_some())
-                {
-                    StepStatus::Done
-                } else {
-                    StepStatus::Pending
-                },
-                seconds: state.step_seconds(&step.id),
-            })
-            .collect(),
-        report: report.map(|path| path.display().to_string()),
-        journal: journal.map(|path| path.display().to_string()),
-        facts,
-    }
-}
-
-/// Ctrl-C and its kin, counted.
-fn listen() -> Interrupt {
-    let interrupt = Interrupt::default();
-    for (kind, number) in [
-        (SignalKind::interrupt(), 2),
-        (SignalKind::terminate(), 15),
-        (SignalKind::hangup(), 1),
-    ] {
-        if let Ok(mut stream) = signal(kind) {
-            let interrupt = interrupt.clone();
-            tokio::spawn(async move {
-                while stream.recv().await.is_some() {
-                    interrupt.raise(number);
-                }
-            });
-        }
-    }
-    interrupt
 }

@@ -7,13 +7,12 @@ use serde_json::json;
 
 use super::Exit;
 use super::exit::fail;
-use crate::meter::Silent;
 use crate::storage::archive::ArchiveDigests;
 use crate::storage::{
     self, ArchiveReader, ConvertOptions, DigestList, DigestSource, Phase, Source, StorageError,
     TreeOptions, tree,
 };
-use crate::ui;
+use crate::ui::{self, Progress};
 
 /// Inspect, verify, make and compare raft snapshots
 #[derive(Debug, clap::Args)]
@@ -63,7 +62,7 @@ enum Verb {
     },
 }
 
-pub(super) fn run(args: Args) -> Exit {
+pub(super) fn run(args: &Args) -> Exit {
     let done = match &args.command {
         Verb::Inspect { file, json } => inspect(file, *json),
         Verb::Verify { file } => verify(file),
@@ -74,7 +73,10 @@ pub(super) fn run(args: Args) -> Exit {
 }
 
 fn inspect(file: &Path, as_json: bool) -> Result<Exit, StorageError> {
-    let found = storage::inspect(ArchiveReader::open(file)?, &Silent)?;
+    let found = storage::inspect(
+        ArchiveReader::open(file)?,
+        &Progress::new("read the snapshot"),
+    )?;
     if as_json {
         ui::line(&json!({"version": 1, "inspection": found}).to_string());
         return Ok(Exit::Done);
@@ -126,7 +128,10 @@ fn inspect(file: &Path, as_json: bool) -> Result<Exit, StorageError> {
 }
 
 fn verify(file: &Path) -> Result<Exit, StorageError> {
-    let verified = storage::verify(ArchiveReader::open(file)?, &Silent)?;
+    let verified = storage::verify(
+        ArchiveReader::open(file)?,
+        &Progress::new("verify the snapshot"),
+    )?;
     ui::line(&format!(
         "{}: whole, {} entries, every sum is right",
         file.display(),
@@ -163,7 +168,7 @@ fn convert(tree: &Path, out: &Path, graft: Option<&Path>) -> Result<Exit, Storag
     } else {
         Source::Directory(tree)
     };
-    let made = storage::convert(source, out, &options, &Silent)?;
+    let made = storage::convert(source, out, &options, &Progress::new("convert the tree"))?;
     ui::line(&format!(
         "{}: {} entries, {} bytes, SHA-256 {}",
         out.display(),
@@ -204,7 +209,7 @@ fn side(path: &Path) -> Result<Side, StorageError> {
             tree::entries(
                 Source::Directory(path),
                 &TreeOptions::new(Phase::Sealed),
-                &Silent,
+                &Progress::new("read the tree"),
             )?
             .0,
         )

@@ -1,6 +1,6 @@
 //! What an engine runs: the steps of a runbook with the actions behind them.
 
-use crate::action::{Action, ActionSpec};
+use crate::action::{Action, ActionSpec, Context};
 use crate::event::Effect;
 use crate::runbook::Runbook;
 
@@ -56,6 +56,16 @@ impl Program {
             name: runbook.name.clone(),
             steps,
         }
+    }
+
+    /// The same with what does not apply here as something that only looks: nobody is asked about it.
+    pub fn here(mut self, ctx: &Context) -> Self {
+        for unit in self.steps.iter_mut().flat_map(|step| &mut step.units) {
+            if !unit.action.applies(ctx) {
+                unit.effect = Effect::Read;
+            }
+        }
+        self
     }
 
     /// A step's place, from 0.

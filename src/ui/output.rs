@@ -1,11 +1,14 @@
 //! Picks the form of output for a process.
 
+use std::fs::OpenOptions;
 use std::io::IsTerminal;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::sink::{Sink, system_clock};
 use super::{Json, Look, Plain, Prompt, Screen, Terminal};
-use crate::event::{Event, Observer};
+use crate::event::{Event, Fanout, Observer};
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -35,6 +38,7 @@ impl Verbosity {
 #[derive(Clone)]
 pub struct Output {
     form: Form,
+    log: Option<Arc<Json>>,
 }
 
 #[derive(Clone)]
@@ -73,17 +77,33 @@ impl Output {
                 verbosity,
             )))
         };
-        Self { form }
+        Self { form, log: None }
     }
 
-    /// The listener, for a [`Fanout`](crate::event::Fanout).
+    /// Also writes each event as a line of JSON to the end of this file, whatever the form and the verbosity. Events
+    /// carry no secrets.
+    pub fn also_to(&mut self, path: &Path) -> std::io::Result<()> {
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path)?;
+        self.log = Some(Arc::new(Json::new(Sink::new(file), system_clock())));
+        Ok(())
+    }
+
+    /// The listener.
     #[must_use]
     pub fn observer(&self) -> Arc<dyn Observer> {
-        match &self.form {
+        let mut listeners: Vec<Arc<dyn Observer>> = vec![match &self.form {
             Form::Terminal(terminal, _) => Arc::clone(terminal) as Arc<dyn Observer>,
             Form::Plain(plain) => Arc::clone(plain) as Arc<dyn Observer>,
             Form::Json(json) => Arc::clone(json) as Arc<dyn Observer>,
+        }];
+        if let Some(log) = &self.log {
+            listeners.push(Arc::clone(log) as Arc<dyn Observer>);
         }
+        Arc::new(Fanout(listeners))
     }
 
     /// Who answers questions; asks at the terminal when stdin and stderr are one.
@@ -107,10 +127,6 @@ impl Output {
 
 impl Observer for Output {
     fn observe(&self, event: &Event) {
-        match &self.form {
-            Form::Terminal(terminal, _) => terminal.observe(event),
-            Form::Plain(plain) => plain.observe(event),
-            Form::Json(json) => json.observe(event),
-        }
+        self.observer().observe(event);
     }
 }

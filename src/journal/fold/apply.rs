@@ -100,6 +100,7 @@ impl State {
         Ok(())
     }
 
+    #[allow(clippy::too_many_lines)] // An arm for each kind of record.
     fn take(&mut self, time: Timestamp, record: &Record) -> Result<(), FoldError> {
         match record {
             Record::Started(header) => {

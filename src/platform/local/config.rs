@@ -30,6 +30,9 @@ pub(super) fn member(
             if let Some(size) = flip.and_then(|flip| flip.max_entry_size) {
                 let _ = writeln!(storage, "  max_entry_size = \"{size}\"");
             }
+            // A new peer waits for the next look of the autopilot to become a voter: every 10 s unless told otherwise, and
+            // never more often than it updates itself, every 2 s.
+            storage.push_str("  autopilot_reconcile_interval = \"3s\"\n");
             for peer in &topology.members {
                 let _ = write!(
                     storage,

@@ -1,0 +1,248 @@
+//! Drives a run to its end: engine, marks, signals, and what is told first and last.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
+
+use super::exit::fail;
+use super::failure::{exit_of, failure, touched};
+use super::run::{Settings, Way, context};
+use super::{Exit, rehearse, replay};
+use crate::action::{Context, Marker};
+use crate::engine::{self, End, Engine, Interrupt, Program, Range, SharedJournal};
+use crate::event::{Agreed, Banner, Event, Level, Mode, Observer, Operator, Plan};
+use crate::journal::{Journal, Mark, Record};
+use crate::platform::Platform;
+use crate::platform::local::LocalPlatform;
+use crate::runbook::Loaded;
+use crate::ui::Output;
+
+/// A run with all that it needs.
+pub(super) struct Running {
+    pub way: Way,
+    pub platform: Arc<LocalPlatform>,
+    pub program: Program,
+    pub loaded: Loaded,
+    pub mode: Mode,
+    pub keys_file: Option<PathBuf>,
+    pub journal: Option<SharedJournal>,
+    pub resumed: bool,
+    pub run: Uuid,
+}
+
+impl Running {
+    pub async fn go(mut self, settings: Settings) -> Exit {
+        let mut output = Output::detect(
+            settings.output.json,
+            settings.output.quiet,
+            settings.output.verbose,
+        );
+        if self.journal.is_some() {
+            let log = self.platform.run_dir().join("log.jsonl");
+            if let Err(error) = output.also_to(&log) {
+                return fail(
+                    format!("cannot write {}: {error}", log.display()),
+                    &[],
+                    Exit::Failed,
+                );
+            }
+        }
+        let observer = output.observer();
+        let target = self.platform.target();
+        let mut ctx = context(
+            self.platform.clone(),
+            observer.clone(),
+            self.run,
+            self.loaded.runbook.replicas,
+            self.keys_file.clone(),
+        );
+        if let Some(journal) = &self.journal {
+            ctx.marker = marker(journal.clone(), observer.clone());
+        }
+        self.program = self.program.here(&ctx);
+        self.introduce(&ctx, observer.as_ref());
+        let platform = self.platform;
+        let rehearsal = self.mode == Mode::Rehearsal;
+        let consent = settings.consent;
+        let operator: Arc<dyn Operator> = if rehearsal {
+            Arc::new(Agreed)
+        } else {
+            Arc::new(output.prompt(consent.yes, consent.confirm_outage))
+        };
+        let mut engine = Engine {
+            program: self.program,
+            range: Range {
+                from: settings.range.from,
+                until: settings.range.until,
+            },
+            ctx,
+            journal: self.journal.clone(),
+            observer: observer.clone(),
+            operator,
+            interrupt: listen(),
+            outage_word: target.namespace,
+        };
+        let end = match self.way {
+            Way::On { .. } => engine.run().await,
+            Way::Back { dry_run } => engine.roll_back(dry_run).await,
+        };
+        let exit = match end {
+            Err(error) => {
+                let state = self
+                    .journal
+                    .as_ref()
+                    .map(|journal| held(journal).state().clone());
+                let told = failure(&error, &engine.program, state.as_ref(), &settings.work_dir);
+                observer.observe(&Event::Failed(told));
+                let touched = state.is_some_and(|state| touched(&engine.program, &state));
+                exit_of(&error, touched)
+            }
+            Ok(End::Planned) => note(observer.as_ref(), "dry run: nothing was changed"),
+            Ok(End::RolledBack) => note(
+                observer.as_ref(),
+                "rolled back: the source serves from file storage, and raft files lie aside on the volumes",
+            ),
+            Ok(End::Reached(step)) => {
+                let work_dir = settings.work_dir.display();
+                let what = format!(
+                    "stopped after the step `{step}`, as asked; `baoctl resume --work-dir {work_dir}` goes on"
+                );
+                note(observer.as_ref(), &what)
+            }
+            Ok(End::Finished) => {
+                let facts = if rehearsal {
+                    rehearse::epilogue(&platform, &observer).await
+                } else {
+                    Ok(BTreeMap::new())
+                };
+                match (facts, &self.journal) {
+                    (Err(why), _) => fail(why, &["baoctl status"], Exit::Failed),
+                    (Ok(_), None) => Exit::Done,
+                    (Ok(facts), Some(journal)) => {
+                        let journal = held(journal);
+                        let summary = replay::summary(
+                            &engine.program,
+                            journal.state(),
+                            journal.path(),
+                            facts,
+                        );
+                        observer.observe(&Event::Summary(summary));
+                        Exit::Done
+                    }
+                }
+            }
+        };
+        if let Some(journal) = &self.journal {
+            // The journal is what counts; the report can be made from it at any time.
+            let _ = replay::write_report(held(journal).path());
+        }
+        output.finish();
+        exit
+    }
+
+    fn introduce(&self, ctx: &Context, observer: &dyn Observer) {
+        let path = self
+            .journal
+            .as_ref()
+            .map(|journal| held(journal).path().display().to_string());
+        let server = self
+            .platform
+            .members()
+            .first()
+            .and_then(|first| {
+                self.platform
+                    .status()
+                    .ok()?
+                    .into_iter()
+                    .find(|server| server.name == *first)
+            })
+            .map_or_else(String::new, |server| server.address);
+        observer.observe(&Event::Banner(Banner {
+            baoctl: env!("CARGO_PKG_VERSION").to_owned(),
+            run: self.run.to_string(),
+            mode: self.mode,
+            runbook: self.program.name.clone(),
+            target: self.platform.target(),
+            server,
+            journal: path,
+            resumed: self.resumed,
+        }));
+        let guard = self
+            .journal
+            .as_ref()
+            .map(|journal| journal.lock().unwrap_or_else(PoisonError::into_inner));
+        let plan: Plan = engine::plan(
+            &self.program,
+            ctx,
+            guard.as_deref().map(Journal::state),
+            None,
+            notes(&self.program.name),
+        );
+        drop(guard);
+        observer.observe(&Event::Plan(plan));
+    }
+}
+
+fn notes(runbook: &str) -> Vec<String> {
+    if runbook == "migrate-raft" {
+        vec!["`--runbook migrate-raft-fast` restores before it joins: a shorter outage, and no voter is ever on throwaway data".to_owned()]
+    } else {
+        Vec::new()
+    }
+}
+
+fn note(observer: &dyn Observer, message: &str) -> Exit {
+    observer.observe(&Event::Note {
+        level: Level::Info,
+        message: message.to_owned(),
+    });
+    Exit::Done
+}
+
+fn held(journal: &SharedJournal) -> MutexGuard<'_, Journal> {
+    journal.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes marks into the journal, and tells of them.
+fn marker(journal: SharedJournal, observer: Arc<dyn Observer>) -> Marker {
+    Arc::new(move |mark| {
+        let mut journal = held(&journal);
+        if mark == Mark::OutageEnded && !journal.state().in_outage() {
+            return Ok(());
+        }
+        journal
+            .append(Record::Mark { mark })
+            .map_err(|error| error.to_string())?;
+        observer.observe(&match mark {
+            Mark::OutageStarted => Event::OutageStarted,
+            Mark::OutageEnded => Event::OutageEnded {
+                seconds: journal.state().outage_seconds().unwrap_or_default(),
+            },
+            Mark::OutageAverted => Event::OutageEnded { seconds: 0.0 },
+        });
+        Ok(())
+    })
+}
+
+/// Ctrl-C and its kin, counted.
+fn listen() -> Interrupt {
+    let interrupt = Interrupt::default();
+    for (kind, number) in [
+        (SignalKind::interrupt(), 2),
+        (SignalKind::terminate(), 15),
+        (SignalKind::hangup(), 1),
+    ] {
+        if let Ok(mut stream) = signal(kind) {
+            let interrupt = interrupt.clone();
+            tokio::spawn(async move {
+                while stream.recv().await.is_some() {
+                    interrupt.raise(number);
+                }
+            });
+        }
+    }
+    interrupt
+}
