@@ -1,71 +1,86 @@
-//! Converts made trees with the library and with `bao operator migrate`, and prints speed and peak memory of both.
+//! `baoctl snapshot convert` beside `bao operator migrate` on the same made tree: speed and peak memory.
 //!
-//! `cargo bench --bench convert`; `BAO_BIN` names the server binary (without it only the library is measured), `BIG=1`
-//! adds a tree of 1,000,000 entries, `BENCH_DIR` names a directory for the trees. Both read the same tree warm from the page cache
-//! (a first conversion, not shown, warms it), each in a child process whose peak resident memory the kernel tells.
-#![allow(clippy::print_stdout, clippy::expect_used, missing_docs)]
+//! `BIG=1` adds a tree of 1,000,000 entries; `BENCH_DIR` names a folder for the trees and what is made of them. Both
+//! read the tree from the page cache, which a first conversion, not shown, has warmed.
+#![allow(clippy::cast_precision_loss, clippy::print_stdout)]
+#![allow(clippy::expect_used, missing_docs)]
 
-use std::fs;
+mod common;
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use baoctl::meter::Silent;
 use baoctl::storage::tree::encode;
-use baoctl::storage::{ConvertOptions, Phase, Source, TreeOptions, convert};
+use common::{Table, Target, grouped};
+use nix::sys::resource::{UsageWho, getrusage};
 
 const VALUE_BYTES: usize = 600;
 /// Entries per directory, about what KV v2 has below each of its 4,096 version prefixes on a large server.
 const PER_DIRECTORY: usize = 250;
+const MEASURE: &str = "--measure";
 
-struct Measured {
-    time: Duration,
-    /// In KiB, as `/proc/PID/status` has it.
-    peak: u64,
+/// What a run took.
+struct Used {
+    seconds: f64,
+    peak_mib: f64,
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let [_, mode, tree, out] = arguments.as_slice()
-        && mode == "--child"
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if let [flag, log, program, arguments @ ..] = arguments.as_slice()
+        && flag == MEASURE
     {
-        child(Path::new(tree), Path::new(out));
+        measure(log, program, arguments);
         return;
     }
-    let place = std::env::var_os("BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-    let place = tempfile::tempdir_in(place).expect("a directory for the trees");
-    let bao = std::env::var_os("BAO_BIN").map(PathBuf::from);
-    let mut sizes = vec![20_000, 100_000];
+    let bao = common::bao();
+    let folder = common::folder();
+    compare(&bao, folder.path(), 20_000, 3);
+    compare(&bao, folder.path(), 100_000, 3);
     if std::env::var_os("BIG").is_some() {
-        sizes.push(1_000_000);
-    }
-    println!("trees of {VALUE_BYTES}-byte values, read warm; each run a process of its own");
-    println!(
-        "{:>9}  {:<22} {:>9} {:>11} {:>9} {:>7}",
-        "entries", "", "seconds", "entries/s", "peak MB", "ratio"
-    );
-    for entries in sizes {
-        let tree = place.path().join(format!("tree-{entries}"));
-        make_tree(&tree, entries);
-        let ours = ours(&tree, place.path());
-        row(entries, "baoctl", &ours, None);
-        if let Some(bao) = &bao {
-            let theirs = theirs(bao, &tree, place.path());
-            row(entries, "bao operator migrate", &theirs, Some(&ours));
-        }
-        fs::remove_dir_all(&tree).expect("the tree goes");
+        compare(&bao, folder.path(), 1_000_000, 1);
     }
 }
 
-fn row(entries: usize, who: &str, measured: &Measured, ours: Option<&Measured>) {
-    let seconds = measured.time.as_secs_f64();
-    let ratio = ours.map(|ours| format!("{:.1}", seconds / ours.time.as_secs_f64()));
-    println!(
-        "{entries:>9}  {who:<22} {seconds:>9.2} {:>11.0} {:>9.1} {:>7}",
-        f64::from(u32::try_from(entries).unwrap_or(u32::MAX)) / seconds,
-        f64::from(u32::try_from(measured.peak).unwrap_or(u32::MAX)) / 1024.0,
-        ratio.unwrap_or_default()
+fn compare(bao: &Path, folder: &Path, entries: usize, runs: usize) {
+    let tree = folder.join("tree");
+    make_tree(&tree, entries);
+    ours(&tree, folder);
+    let own = best((0..runs).map(|_| ours(&tree, folder)));
+    let theirs = best((0..runs).map(|_| theirs(bao, &tree, folder)));
+    fs::remove_dir_all(&tree).expect("the tree goes");
+
+    let (speed, their_speed) = (
+        entries as f64 / own.seconds,
+        entries as f64 / theirs.seconds,
     );
+    let (fast, small) = match entries {
+        100_000 => (
+            Some(Target::at_least(speed / their_speed, 40.0, "x")),
+            Some(Target::below(own.peak_mib, 64.0, "MiB")),
+        ),
+        1_000_000 => (None, Some(Target::below(own.peak_mib, 256.0, "MiB"))),
+        _ => (None, None),
+    };
+    let mut table = Table::new(
+        &format!(
+            "{} entries of {VALUE_BYTES} B, best of {runs}",
+            grouped(entries as f64)
+        ),
+        "baoctl",
+        "bao operator migrate",
+    );
+    table.row("entries per second", speed, their_speed, fast);
+    table.row("peak memory, MiB", own.peak_mib, theirs.peak_mib, small);
+    table.print();
+}
+
+fn best(runs: impl Iterator<Item = Used>) -> Used {
+    runs.min_by(|a, b| a.seconds.total_cmp(&b.seconds))
+        .expect("a run")
 }
 
 /// Values that do not compress, under keys of the length that KV v2 gives them.
@@ -93,82 +108,83 @@ fn make_tree(root: &Path, entries: usize) {
     }
 }
 
-fn child(tree: &Path, out: &Path) {
-    let scratch = out.parent().expect("a directory beside the archive");
-    let options = ConvertOptions::new(TreeOptions::new(Phase::Sealed), scratch);
-    let done = convert(Source::Directory(tree), out, &options, &Silent).expect("the tree converts");
-    println!("{}", done.entries);
-    print!(
-        "{}",
-        fs::read_to_string("/proc/self/status").expect("own status")
-    );
-}
-
-/// The best of three runs.
-fn ours(tree: &Path, place: &Path) -> Measured {
-    let out = place.join("bench.snap");
-    let own = std::env::current_exe().expect("own path");
-    let once = || {
-        let begin = Instant::now();
-        let output = Command::new(&own)
-            .arg("--child")
-            .args([tree, &out])
-            .stderr(Stdio::inherit())
-            .output()
-            .expect("the child runs");
-        let time = begin.elapsed();
-        assert!(output.status.success(), "the conversion failed");
-        let peak =
-            peak_of(&String::from_utf8_lossy(&output.stdout)).expect("the child tells its peak");
-        Measured { time, peak }
-    };
-    once();
-    let runs = [once(), once(), once()];
+fn ours(tree: &Path, folder: &Path) -> Used {
+    let out = folder.join("bench.snap");
+    let arguments = [
+        "snapshot".as_ref(),
+        "convert".as_ref(),
+        tree.as_os_str(),
+        "--out".as_ref(),
+        out.as_os_str(),
+    ];
+    let used = run(env!("CARGO_BIN_EXE_baoctl").as_ref(), &arguments, folder);
     fs::remove_file(&out).expect("the archive goes");
-    runs.into_iter()
-        .min_by_key(|run| run.time)
-        .expect("three runs")
+    used
 }
 
-fn theirs(bao: &Path, tree: &Path, place: &Path) -> Measured {
-    let destination = place.join("raft");
-    fs::create_dir_all(&destination).expect("a directory for raft");
-    let config = place.join("migrate.hcl");
+fn theirs(bao: &Path, tree: &Path, folder: &Path) -> Used {
+    let destination = folder.join("raft");
+    fs::create_dir(&destination).expect("a folder for raft");
+    let config = folder.join("migrate.hcl");
     let text = format!(
         "storage_source \"file\" {{\n  path = \"{}\"\n}}\nstorage_destination \"raft\" {{\n  path = \"{}\"\n  node_id = \"bench\"\n}}\ncluster_addr = \"http://127.0.0.1:42901\"\n",
         tree.display(),
         destination.display()
     );
     fs::write(&config, text).expect("the configuration is written");
-    let log = fs::File::create(place.join("migrate.log")).expect("a log");
-    let begin = Instant::now();
-    let mut migrating = Command::new(bao)
-        .args(["operator", "migrate", "-config"])
-        .arg(&config)
-        .stdout(log.try_clone().expect("a log"))
-        .stderr(log)
-        .spawn()
-        .expect("the server binary runs");
-    let mut peak = 0;
-    let status = loop {
-        if let Some(status) = migrating.try_wait().expect("the child is ours") {
-            break status;
-        }
-        let text =
-            fs::read_to_string(format!("/proc/{}/status", migrating.id())).unwrap_or_default();
-        peak = peak_of(&text).unwrap_or(peak);
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    let time = begin.elapsed();
-    let log = fs::read_to_string(place.join("migrate.log")).unwrap_or_default();
-    assert!(status.success(), "bao operator migrate failed: {log}");
+    let arguments = [
+        "operator".as_ref(),
+        "migrate".as_ref(),
+        "-config".as_ref(),
+        config.as_os_str(),
+    ];
+    let used = run(bao.as_os_str(), &arguments, folder);
     fs::remove_dir_all(&destination).expect("the raft data goes");
-    Measured { time, peak }
+    used
 }
 
-fn peak_of(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse().ok()
+/// Runs a program below a process of its own, as the kernel only tells the largest peak of all that a process has run.
+fn run(program: &OsStr, arguments: &[&OsStr], folder: &Path) -> Used {
+    let log = folder.join("log");
+    let output = Command::new(std::env::current_exe().expect("own path"))
+        .args([MEASURE.as_ref(), log.as_os_str(), program])
+        .args(arguments)
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("the bench runs itself");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let mut figures = said.split_whitespace().map(str::parse::<f64>);
+    match (output.status.success(), figures.next(), figures.next()) {
+        (true, Some(Ok(seconds)), Some(Ok(peak_mib))) => Used { seconds, peak_mib },
+        _ => panic!(
+            "{} failed: {}",
+            program.display(),
+            fs::read_to_string(&log).unwrap_or_default()
+        ),
+    }
+}
+
+/// Runs a program, and prints seconds and MiB.
+fn measure(log: &OsStr, program: &OsStr, arguments: &[std::ffi::OsString]) {
+    let log = File::create(log).expect("a log");
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .stdout(log.try_clone().expect("a log"))
+        .stderr(log);
+    let begin = Instant::now();
+    let status = command.status().expect("the program runs");
+    let seconds = begin.elapsed().as_secs_f64();
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("the kernel tells");
+    // Linux counts KiB, macOS bytes.
+    let unit = if cfg!(target_os = "macos") {
+        1.0
+    } else {
+        1024.0
+    };
+    println!(
+        "{seconds} {}",
+        usage.max_rss() as f64 * unit / 1024.0 / 1024.0
+    );
+    std::process::exit(status.code().unwrap_or(1));
 }

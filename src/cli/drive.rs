@@ -1,7 +1,7 @@
 //! Drives a run to its end: engine, marks, signals, and what is told first and last.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -90,28 +90,6 @@ impl Running {
             Way::Back { dry_run } => engine.roll_back(dry_run).await,
         };
         let exit = match end {
-            Err(error) => {
-                let state = self
-                    .journal
-                    .as_ref()
-                    .map(|journal| held(journal).state().clone());
-                let told = failure(&error, &engine.program, state.as_ref(), &settings.work_dir);
-                observer.observe(&Event::Failed(told));
-                let touched = state.is_some_and(|state| touched(&engine.program, &state));
-                exit_of(&error, touched)
-            }
-            Ok(End::Planned) => note(observer.as_ref(), "dry run: nothing was changed"),
-            Ok(End::RolledBack) => note(
-                observer.as_ref(),
-                "rolled back: the source serves from file storage, and raft files lie aside on the volumes",
-            ),
-            Ok(End::Reached(step)) => {
-                let work_dir = settings.work_dir.display();
-                let what = format!(
-                    "stopped after the step `{step}`, as asked; `baoctl resume --work-dir {work_dir}` goes on"
-                );
-                note(observer.as_ref(), &what)
-            }
             Ok(End::Finished) => {
                 let facts = if rehearsal {
                     rehearse::epilogue(&platform, &observer).await
@@ -133,6 +111,15 @@ impl Running {
                         Exit::Done
                     }
                 }
+            }
+            Ok(end) => tell_end(&end, &settings.work_dir, observer.as_ref()),
+            Err(error) => {
+                let journal = self.journal.as_ref().map(held);
+                let state = journal.as_deref().map(Journal::state);
+                let told = failure(&error, &engine.program, state, &settings.work_dir);
+                observer.observe(&Event::Failed(told));
+                let touched = state.is_some_and(|state| touched(&engine.program, state));
+                exit_of(&error, touched)
             }
         };
         if let Some(journal) = &self.journal {
@@ -194,10 +181,22 @@ fn notes(runbook: &str) -> Vec<String> {
     }
 }
 
-fn note(observer: &dyn Observer, message: &str) -> Exit {
+/// A good end before the runbook's.
+fn tell_end(end: &End, work_dir: &Path, observer: &dyn Observer) -> Exit {
+    let message = match end {
+        End::Finished => "every step is done".to_owned(),
+        End::Planned => "dry run: nothing was changed".to_owned(),
+        End::RolledBack => {
+            "rolled back: the source serves from file storage, and raft files lie aside on the volumes".to_owned()
+        }
+        End::Reached(step) => format!(
+            "stopped after the step `{step}`, as asked; `baoctl resume --work-dir {}` goes on",
+            work_dir.display()
+        ),
+    };
     observer.observe(&Event::Note {
         level: Level::Info,
-        message: message.to_owned(),
+        message,
     });
     Exit::Done
 }

@@ -59,6 +59,7 @@ impl Program {
     }
 
     /// The same with what does not apply here as something that only looks: nobody is asked about it.
+    #[must_use]
     pub fn here(mut self, ctx: &Context) -> Self {
         for unit in self.steps.iter_mut().flat_map(|step| &mut step.units) {
             if !unit.action.applies(ctx) {

@@ -125,9 +125,8 @@ impl Journal {
                 why: format!("it would not read back: {error:?}"),
             }
         })?;
-        let mut state = self.state.clone();
-        state
-            .apply(seq, written.time, &written.record)
+        self.state
+            .check(seq, &written.record)
             .map_err(|source| Error::Order {
                 path: self.path.clone(),
                 line: seq,
@@ -141,7 +140,7 @@ impl Journal {
             self.poisoned = Some(error.to_string());
             return Err(Error::io("writing", &self.path)(error));
         }
-        self.state = state;
+        self.state.take(seq, written.time, &written.record);
         self.crc = written.crc;
         Ok(seq)
     }

@@ -82,6 +82,13 @@ pub enum FoldError {
 impl State {
     /// Takes in the next record. On an error nothing has changed.
     pub fn apply(&mut self, seq: u64, time: Timestamp, record: &Record) -> Result<(), FoldError> {
+        self.check(seq, record)?;
+        self.take(seq, time, record);
+        Ok(())
+    }
+
+    /// Whether the record follows from those before it.
+    pub(in crate::journal) fn check(&self, seq: u64, record: &Record) -> Result<(), FoldError> {
         if seq != self.records + 1 {
             return Err(FoldError::Number {
                 last: self.records,
@@ -94,19 +101,54 @@ impl State {
         if self.finished.is_some() && !matches!(record, Record::Resumed { .. }) {
             return Err(FoldError::Finished);
         }
-        self.take(time, record)?;
-        self.records = seq;
-        self.last_at = Some(time);
-        Ok(())
+        match record {
+            Record::Started(_) if self.header.is_some() => Err(FoldError::StartedTwice),
+            Record::Intent {
+                step, action, kind, ..
+            } => {
+                self.stays_on_course(false)?;
+                self.check_undone(step, *action, kind)
+            }
+            Record::Result {
+                step,
+                action,
+                kind,
+                status,
+                ..
+            } => self.check_result(step, *action, kind, *status),
+            Record::Failed {
+                step, action, kind, ..
+            }
+            | Record::Refused {
+                step, action, kind, ..
+            } => self.check_kind(step, *action, kind),
+            Record::Undoing {
+                step, action, kind, ..
+            }
+            | Record::Undone {
+                step, action, kind, ..
+            } => {
+                self.stays_on_course(true)?;
+                self.check_kind(step, *action, kind)
+            }
+            Record::Finished => self.stays_on_course(false),
+            Record::RolledBack => self.stays_on_course(true),
+            Record::Mark {
+                mark: Mark::OutageEnded,
+            } if self.outage_started.is_none() => Err(FoldError::NoOutage),
+            Record::Rewound { to, steps, .. } if !steps.contains(to) => {
+                Err(FoldError::Rewind { to: to.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
-    #[allow(clippy::too_many_lines)] // An arm for each kind of record.
-    fn take(&mut self, time: Timestamp, record: &Record) -> Result<(), FoldError> {
+    /// Takes in a record that was checked. Costs the same however many there were, unlike a changed copy.
+    pub(in crate::journal) fn take(&mut self, seq: u64, time: Timestamp, record: &Record) {
+        self.records = seq;
+        self.last_at = Some(time);
         match record {
             Record::Started(header) => {
-                if self.header.is_some() {
-                    return Err(FoldError::StartedTwice);
-                }
                 self.runbook = Some(header.runbook.clone());
                 self.header = Some(header.clone());
                 self.started_at = Some(time);
@@ -123,8 +165,6 @@ impl State {
             Record::Intent {
                 step, action, kind, ..
             } => {
-                self.stays_on_course(false)?;
-                self.check_undone(step, *action, kind)?;
                 let state = self.entry(step, *action, kind);
                 state.intents = state.intents.saturating_add(1);
                 state.open_intent = true;
@@ -139,7 +179,6 @@ impl State {
                 summary,
                 facts,
             } => {
-                self.check_result(step, *action, kind, *status)?;
                 let done = Done {
                     status: *status,
                     seconds: *seconds,
@@ -154,7 +193,6 @@ impl State {
                 kind,
                 why,
             } => {
-                self.check_kind(step, *action, kind)?;
                 let state = self.entry(step, *action, kind);
                 state.last_failure = Some(why.clone());
                 let began = state.intended_at.filter(|_| state.open_intent);
@@ -173,57 +211,42 @@ impl State {
                 kind,
                 why,
             } => {
-                self.check_kind(step, *action, kind)?;
                 let state = self.entry(step, *action, kind);
                 // An earlier try may be open still; this one never began.
                 state.intents = state.intents.saturating_sub(1);
                 state.open_intent &= state.intents > 0;
                 state.last_failure = Some(why.clone());
             }
-            Record::Mark {
-                mark: Mark::OutageStarted,
-            } => {
-                self.outage_started.get_or_insert(time);
-            }
-            Record::Mark {
-                mark: Mark::OutageEnded,
-            } => {
-                if self.outage_started.is_none() {
-                    return Err(FoldError::NoOutage);
-                }
-                self.outage_ended.get_or_insert(time);
-            }
-            Record::Mark {
-                mark: Mark::OutageAverted,
-            } => {
-                if self.outage_ended.is_none() {
-                    self.outage_started = None;
-                }
-            }
-            Record::Rewound { to, steps, .. } => self.rewind(to, steps)?,
-            Record::Finished | Record::RolledBack => {
-                self.stays_on_course(matches!(record, Record::RolledBack))?;
-                self.finished = Some(time);
-            }
+            Record::Mark { mark } => self.mark(*mark, time),
+            Record::Rewound { steps, .. } => self.rewind(steps),
+            Record::Finished | Record::RolledBack => self.finished = Some(time),
             Record::RollingBack => self.rolling_back = true,
-            Record::Undoing {
-                step, action, kind, ..
-            } => {
-                self.stays_on_course(true)?;
-                self.check_kind(step, *action, kind)?;
-            }
+            Record::Undoing { .. } => {}
             Record::Undone {
                 step, action, kind, ..
             } => {
-                self.stays_on_course(true)?;
-                self.check_kind(step, *action, kind)?;
                 let state = self.entry(step, *action, kind);
                 state.undone = true;
                 state.done = None;
                 state.open_intent = false;
             }
         }
-        Ok(())
+    }
+
+    fn mark(&mut self, mark: Mark, time: Timestamp) {
+        match mark {
+            Mark::OutageStarted => {
+                self.outage_started.get_or_insert(time);
+            }
+            Mark::OutageEnded => {
+                self.outage_ended.get_or_insert(time);
+            }
+            Mark::OutageAverted => {
+                if self.outage_ended.is_none() {
+                    self.outage_started = None;
+                }
+            }
+        }
     }
 
     fn result(
@@ -317,10 +340,7 @@ impl State {
         state
     }
 
-    fn rewind(&mut self, to: &str, steps: &[String]) -> Result<(), FoldError> {
-        if !steps.iter().any(|step| step == to) {
-            return Err(FoldError::Rewind { to: to.to_owned() });
-        }
+    fn rewind(&mut self, steps: &[String]) {
         for ((step, _), state) in &mut self.actions {
             if steps.contains(step) {
                 state.done = None;
@@ -335,6 +355,5 @@ impl State {
         self.confirmed.retain(|step, _| !steps.contains(step));
         self.outage_ended = None;
         self.rewinds = self.rewinds.saturating_add(1);
-        Ok(())
     }
 }
