@@ -7,18 +7,9 @@ mod real;
 use std::net::TcpListener;
 
 use baoctl::bao::{Health, Node};
-use real::{Place, Said, WORD, assert_whole, wait};
+use real::{MIGRATE, Place, RESUME, Said, assert_whole, wait};
 use serde_json::{Value, json};
 
-const MIGRATE: [&str; 6] = [
-    "migrate-raft",
-    "--platform",
-    "local",
-    "--yes",
-    "--confirm-outage",
-    WORD,
-];
-const RESUME: [&str; 4] = ["resume", "--yes", "--confirm-outage", WORD];
 
 fn assert_serves(place: &Place) {
     let node = place.node("openbao-0");

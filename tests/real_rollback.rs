@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use baoctl::bao::{Health, Node};
 use baoctl::platform::{Platform, SecretName};
-use real::{Place, WORD, assert_whole, wait};
+use real::{MIGRATE, Place, WORD, assert_whole, wait};
 use secrecy::ExposeSecret;
 
 const ROLLBACK: [&str; 4] = ["rollback", "--yes", "--confirm-outage", WORD];
@@ -59,9 +59,8 @@ fn from_each_step_before_the_restore_and_forward_again() {
         assert_back(&place);
         place.run(&["resume"]).expect_code(5);
         if step == "unseal" {
-            let args = ["migrate-raft", "--platform", "local", "--yes", "--json"];
-            let mut again = args.to_vec();
-            again.extend(["--confirm-outage", WORD]);
+            let mut again = MIGRATE.to_vec();
+            again.push("--json");
             let said = place.run(&again);
             said.expect_code(0);
             assert_eq!(said.summary()["parity"]["missing"], 0);

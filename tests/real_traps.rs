@@ -10,20 +10,11 @@ use std::time::Duration;
 use baoctl::bao::{Health, Node};
 use baoctl::platform::{Platform, SecretName};
 use baoctl::storage::ArchiveReader;
-use real::{Place, WORD, assert_whole, files, soon, wait};
+use real::{MIGRATE, Place, RESUME, assert_whole, files, soon, wait};
 use secrecy::ExposeSecret;
 use serde_json::json;
 
 const SIGKILL: i32 = 9;
-const MIGRATE: [&str; 6] = [
-    "migrate-raft",
-    "--platform",
-    "local",
-    "--yes",
-    "--confirm-outage",
-    WORD,
-];
-const RESUME: [&str; 4] = ["resume", "--yes", "--confirm-outage", WORD];
 
 /// Kills a member the moment it says that it has restored, and goes on.
 fn killed_during_the_restore(leader: bool) -> serde_json::Value {
@@ -37,7 +28,7 @@ fn killed_during_the_restore(leader: bool) -> serde_json::Value {
     let pid = place.pid(victim);
     let log = place.log(&first);
     let before = fs::read_to_string(&log).unwrap().len();
-    let mut run = place.start(&["resume", "--yes", "--confirm-outage", WORD]);
+    let mut run = place.start(&RESUME);
     run.until_action("restore", "restore");
     soon("the restore", || {
         fs::read_to_string(&log).unwrap()[before..].contains("restored user snapshot")

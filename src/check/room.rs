@@ -18,51 +18,24 @@ pub(super) async fn check(ctx: &Context, bytes: u64, checked: &mut Checked) -> R
     let need = bytes * RAFT_TIMES + LEAST;
     for member in ctx.platform.members() {
         let free = ctx.platform.volume(&member).await?.free_bytes;
-        if free < need {
-            group.fail(
-                "room-volume",
-                format!(
-                    "{member} has {} free, {} are needed",
-                    HumanBytes(free),
-                    HumanBytes(need)
-                ),
-                "make room on that volume",
-            );
-        } else {
-            group.pass(
-                "room-volume",
-                format!(
-                    "{member} has {} free, {} are needed",
-                    HumanBytes(free),
-                    HumanBytes(need)
-                ),
-            );
-        }
+        room(&mut group, "room-volume", &member, (free, need));
     }
     let run = ctx.platform.run_dir();
-    let free = free_bytes(run)?;
     let need = bytes * RUN_TIMES + LEAST;
-    if free < need {
-        group.fail(
-            "room-run",
-            format!(
-                "{} has {} free, {} are needed",
-                run.display(),
-                HumanBytes(free),
-                HumanBytes(need)
-            ),
-            "make room there, or choose another folder",
-        );
-    } else {
-        group.pass(
-            "room-run",
-            format!(
-                "{} has {} free, {} are needed",
-                run.display(),
-                HumanBytes(free),
-                HumanBytes(need)
-            ),
-        );
-    }
+    let place = run.display().to_string();
+    room(&mut group, "room-run", &place, (free_bytes(run)?, need));
     Ok(())
+}
+
+fn room(group: &mut Group<'_>, id: &'static str, place: &str, (free, need): (u64, u64)) {
+    let found = format!(
+        "{place} has {} free, {} are needed",
+        HumanBytes(free),
+        HumanBytes(need)
+    );
+    if free < need {
+        group.fail(id, found, "make room there, or choose another place");
+    } else {
+        group.pass(id, found);
+    }
 }

@@ -1,5 +1,6 @@
 //! `baoctl check`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::{OutputArgs, TargetArgs};
@@ -7,7 +8,7 @@ use super::exit::fail;
 use super::migrate_raft::open;
 use super::{Exit, run};
 use crate::check;
-use crate::event::CheckStatus;
+use crate::event::{CheckStatus, Event, Level, Observer};
 use crate::ui::Output;
 
 /// Make the checks that a migration begins with, alone; changes nothing
@@ -15,6 +16,9 @@ use crate::ui::Output;
 pub struct Args {
     #[command(flatten)]
     target: TargetArgs,
+    /// File with unseal keys and token, as `bao operator init -format=json` prints them; default: the release's Secret
+    #[arg(long, value_name = "FILE")]
+    keys_file: Option<PathBuf>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -25,17 +29,25 @@ pub(super) async fn run(args: Args) -> Exit {
         Err(exit) => return exit,
     };
     let output = Output::detect(args.output.json, args.output.quiet, args.output.verbose);
-    let ctx = run::looking(Arc::new(platform), output.observer());
-    match check::all(&ctx).await {
-        Ok(checked)
-            if checked
-                .findings
-                .iter()
-                .any(|finding| finding.status == CheckStatus::Fail) =>
-        {
-            Exit::Preflight
-        }
-        Ok(_) => Exit::Done,
-        Err(error) => fail(error, &["baoctl status"], Exit::Failed),
-    }
+    let ctx = run::looking(Arc::new(platform), output.observer(), args.keys_file);
+    let checked = match check::all(&ctx).await {
+        Ok(checked) => checked,
+        Err(error) => return fail(error, &["baoctl status"], Exit::Failed),
+    };
+    let of = checked.findings.len();
+    let failed = checked
+        .findings
+        .iter()
+        .filter(|finding| finding.status == CheckStatus::Fail)
+        .count();
+    let (level, message, exit) = if failed == 0 {
+        (Level::Info, format!("all {of} checks passed"), Exit::Done)
+    } else {
+        (Level::Warn, format!("{failed} of {of} checks failed"), Exit::Preflight)
+    };
+    output.observe(&Event::Note {
+        level,
+        message,
+    });
+    exit
 }

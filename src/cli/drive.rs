@@ -150,7 +150,11 @@ impl Running {
         observer.observe(&Event::Banner(Banner {
             baoctl: env!("CARGO_PKG_VERSION").to_owned(),
             run: self.run.to_string(),
-            mode: self.mode,
+            mode: if self.way == (Way::Back { dry_run: true }) {
+                Mode::DryRun
+            } else {
+                self.mode
+            },
             runbook: self.program.name.clone(),
             target: self.platform.target(),
             server,
@@ -187,7 +191,7 @@ fn tell_end(end: &End, work_dir: &Path, observer: &dyn Observer) -> Exit {
         End::Finished => "every step is done".to_owned(),
         End::Planned => "dry run: nothing was changed".to_owned(),
         End::RolledBack => {
-            "rolled back: the source serves from file storage, and raft files lie aside on the volumes".to_owned()
+            "rolled back: the source serves from file storage; raft files that stood on a volume lie aside there".to_owned()
         }
         End::Reached(step) => format!(
             "stopped after the step `{step}`, as asked; `baoctl resume --work-dir {}` goes on",

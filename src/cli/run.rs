@@ -46,8 +46,23 @@ pub(super) fn journal_path(platform: &dyn Platform, named: Option<&PathBuf>) -> 
 }
 
 /// A context that only looks: for commands beside a run.
-pub(super) fn looking(platform: Arc<dyn Platform>, observer: Arc<dyn Observer>) -> Context {
-    context(platform, observer, Uuid::nil(), 3, None)
+pub(super) fn looking(
+    platform: Arc<dyn Platform>,
+    observer: Arc<dyn Observer>,
+    keys_file: Option<PathBuf>,
+) -> Context {
+    context(platform, observer, Uuid::nil(), 3, keys_file)
+}
+
+/// A wrong word is told before anything is done, not when it is asked for.
+pub(super) fn wrong_word(platform: &dyn Platform, consent: &ConsentArgs) -> Option<Exit> {
+    let word = platform.target().namespace;
+    let given = consent.confirm_outage.as_ref().filter(|given| **given != word)?;
+    Some(fail(
+        format!("--confirm-outage says {given:?}, but this run is about {word:?}"),
+        &[&format!("the same command with --confirm-outage {word}")],
+        Exit::Usage,
+    ))
 }
 
 pub(super) fn context(
@@ -78,6 +93,9 @@ pub(super) async fn begin(
     beginning: Beginning,
     settings: Settings,
 ) -> Exit {
+    if let Some(exit) = wrong_word(platform.as_ref(), &settings.consent) {
+        return exit;
+    }
     let Beginning {
         loaded,
         mode,
@@ -234,6 +252,9 @@ pub(super) enum Way {
 
 /// Goes on with the target's run, or back.
 pub(super) async fn go_on(platform: Arc<LocalPlatform>, way: Way, settings: Settings) -> Exit {
+    if let Some(exit) = wrong_word(platform.as_ref(), &settings.consent) {
+        return exit;
+    }
     let path = journal_path(platform.as_ref(), settings.journal.as_ref());
     let mut journal = match Journal::open(&path) {
         Ok(journal) => journal,
@@ -279,7 +300,8 @@ pub(super) async fn go_on(platform: Arc<LocalPlatform>, way: Way, settings: Sett
         pid: std::process::id(),
         runbook: changed.then(|| RunbookText::from(&loaded)),
     };
-    if way != (Way::Back { dry_run: true })
+    // A rollback records itself, once nothing speaks against it.
+    if matches!(way, Way::On { .. })
         && let Err(error) = journal.append(resumed)
     {
         return refused_by_journal(&error, &settings.work_dir);

@@ -94,9 +94,7 @@ impl Engine {
 
     /// Whether a node was active with the old data on the new cluster.
     fn served(&self) -> bool {
-        self.journal().is_some_and(|journal| {
-            journal.state().outage_ended().is_some() && !journal.state().rolling_back()
-        })
+        self.outage_is_over() && !self.rolling_back()
     }
 
     fn tell_calls(&self, step: &Step, unit: &Unit, calls: Vec<String>) {

@@ -82,10 +82,7 @@ impl Engine {
                 steps: ids(),
             })?;
         self.in_order(*range.start())?;
-        if self
-            .journal()
-            .is_some_and(|journal| journal.state().rolling_back())
-        {
+        if self.rolling_back() {
             return Err(Error::RollingBack);
         }
         let mut place = *range.start();
@@ -258,6 +255,9 @@ impl Engine {
         );
         let consequences = vec![
             match effect {
+                Effect::Outage if self.outage_is_over() => {
+                    "the cluster goes on serving the old data meanwhile".to_owned()
+                }
                 Effect::Outage => "clients are not served until the restore is done".to_owned(),
                 Effect::NoBlindRepeat => {
                     "it is not repeated without a look at what came of it".to_owned()
@@ -279,6 +279,16 @@ impl Engine {
             tier,
         })
         .await
+    }
+
+    pub(super) fn outage_is_over(&self) -> bool {
+        self.journal()
+            .is_some_and(|journal| journal.state().outage_ended().is_some())
+    }
+
+    pub(super) fn rolling_back(&self) -> bool {
+        self.journal()
+            .is_some_and(|journal| journal.state().rolling_back())
     }
 
     fn in_outage(&self) -> bool {
@@ -322,7 +332,7 @@ impl Engine {
             action: unit.kind.to_owned(),
             calls,
         });
-        let observation = if *looks {
+        let observation = if *looks || !unit.action.applies(ctx) {
             unit.action.observe(ctx).await.map_err(fail)?
         } else {
             Observation::Pending

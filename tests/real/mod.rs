@@ -14,6 +14,17 @@ use serde_json::Value;
 
 /// The word that confirms an outage of local servers.
 pub const WORD: &str = "local";
+/// A migration with all that could be asked agreed to.
+pub const MIGRATE: [&str; 6] = [
+    "migrate-raft",
+    "--platform",
+    "local",
+    "--yes",
+    "--confirm-outage",
+    WORD,
+];
+/// The same for one that goes on.
+pub const RESUME: [&str; 4] = ["resume", "--yes", "--confirm-outage", WORD];
 /// Longer than any command takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(400);
 
@@ -144,7 +155,9 @@ impl Place {
 
     /// Goes on, with all that could be asked agreed to, and expects a good end. The summary.
     pub fn finish(&self) -> Value {
-        let said = self.run(&["resume", "--json", "--yes", "--confirm-outage", WORD]);
+        let mut args = RESUME.to_vec();
+        args.push("--json");
+        let said = self.run(&args);
         said.expect_code(0);
         said.summary()
     }

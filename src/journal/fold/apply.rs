@@ -195,7 +195,8 @@ impl State {
             } => {
                 let state = self.entry(step, *action, kind);
                 state.last_failure = Some(why.clone());
-                let began = state.intended_at.filter(|_| state.open_intent);
+                // A later end of the same intent, by a look, took no time of its own.
+                let began = state.intended_at.take().filter(|_| state.open_intent);
                 self.spans.push(Span {
                     action: (step.clone(), *action),
                     kind: kind.clone(),

@@ -39,7 +39,7 @@ pub struct ActionState {
     pub intents: u32,
     /// An intent has no result yet: whether the action took effect is not known.
     pub open_intent: bool,
-    /// When the last intent was recorded.
+    /// When the last intent was recorded, until the action fails.
     pub intended_at: Option<Timestamp>,
     /// How it ended well; `None` again after a rewind.
     pub done: Option<Done>,
