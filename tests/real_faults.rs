@@ -10,7 +10,6 @@ use baoctl::bao::{Health, Node};
 use real::{MIGRATE, Place, RESUME, Said, assert_whole, wait};
 use serde_json::{Value, json};
 
-
 fn assert_serves(place: &Place) {
     let node = place.node("openbao-0");
     assert_eq!(wait(node.health()).unwrap(), Health::Active);

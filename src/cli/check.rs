@@ -43,11 +43,12 @@ pub(super) async fn run(args: Args) -> Exit {
     let (level, message, exit) = if failed == 0 {
         (Level::Info, format!("all {of} checks passed"), Exit::Done)
     } else {
-        (Level::Warn, format!("{failed} of {of} checks failed"), Exit::Preflight)
+        (
+            Level::Warn,
+            format!("{failed} of {of} checks failed"),
+            Exit::Preflight,
+        )
     };
-    output.observe(&Event::Note {
-        level,
-        message,
-    });
+    output.observe(&Event::Note { level, message });
     exit
 }

@@ -57,7 +57,10 @@ pub(super) fn looking(
 /// A wrong word is told before anything is done, not when it is asked for.
 pub(super) fn wrong_word(platform: &dyn Platform, consent: &ConsentArgs) -> Option<Exit> {
     let word = platform.target().namespace;
-    let given = consent.confirm_outage.as_ref().filter(|given| **given != word)?;
+    let given = consent
+        .confirm_outage
+        .as_ref()
+        .filter(|given| **given != word)?;
     Some(fail(
         format!("--confirm-outage says {given:?}, but this run is about {word:?}"),
         &[&format!("the same command with --confirm-outage {word}")],
