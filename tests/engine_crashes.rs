@@ -560,6 +560,35 @@ fn a_source_that_was_written_to_after_its_copy_is_not_replaced() {
     );
 }
 
+/// Trap 14: what binds keys and data is another than was proven, so the proof says nothing about it.
+#[test]
+fn a_keyring_that_changed_since_the_proof_is_not_moved() {
+    let scene = Scene::of("migrate-raft", ONE);
+    let (lab, said) = behind_its_back(scene, "started: final-copy", |lab| {
+        let data = lab.world().data.clone();
+        tree::put(&data, "core/keyring", br#"{"Value":"cm90YXRlZA=="}"#);
+    });
+    assert!(said.contains("the proof no longer holds"), "{said}");
+    assert!(said.contains("core/keyring"), "{said}");
+    assert_eq!(lab.world().restores.len(), 1, "the proof's own");
+}
+
+/// Trap 1: a keyring that is near the age at which the server replaces it is not grafted.
+#[test]
+fn a_proof_of_yesterday_seals_nothing() {
+    let scene = Scene::of("migrate-raft", ONE);
+    let (lab, said) = behind_its_back(scene, "started: seal-source", |lab| {
+        let fact = lab.state().fact("proof").unwrap().clone();
+        let now: jiff::Timestamp = fact["at"].as_str().unwrap().parse().unwrap();
+        let old = now - jiff::SignedDuration::from_hours(13);
+        lab.rewrite_journal(&now.to_string(), &old.to_string());
+    });
+    assert!(said.contains("the proof is 13 hours old"), "{said}");
+    assert!(lab.state().outage_started().is_none());
+    let source = lab.world().server("openbao-0").unwrap().open.clone();
+    assert_eq!(source.as_deref(), Some("old"));
+}
+
 /// The first member serves this key set's cluster from raft, by the hand of somebody else.
 fn serve(lab: &Lab, name: &str) {
     let mut world = lab.world();

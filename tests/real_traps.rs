@@ -244,6 +244,24 @@ fn child_namespaces_are_refused() {
     );
 }
 
+/// Trap 27.
+#[test]
+fn a_version_that_would_change_is_refused() {
+    let place = Place::with_source(&["--entries", "50"]);
+    let other = place.path("bao");
+    fs::write(&other, "#!/bin/sh\necho 'OpenBao v2.7.2 (other)'\n").unwrap();
+    fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let file = place.work().join("local.json");
+    let mut topology: serde_json::Value =
+        serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    topology["bao"] = json!(other);
+    fs::write(&file, topology.to_string()).unwrap();
+    place.run(&MIGRATE).expect_code(5).expect_words(&[
+        "server-version: fail",
+        "runs 2.6.2, but 2.7.2 is configured",
+    ]);
+}
+
 /// Trap 20.
 #[test]
 fn an_audit_stanza_that_differs_is_refused() {

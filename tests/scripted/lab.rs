@@ -106,6 +106,25 @@ impl Lab {
         records.into_iter().map(|(_, record)| record).collect()
     }
 
+    /// The journal as it would be had something else been found out.
+    pub fn rewrite_journal(&self, from: &str, to: &str) {
+        let mut changed = 0;
+        let mut records = self.records().into_iter().map(|record| {
+            let text = serde_json::to_string(&record).unwrap();
+            changed += text.matches(from).count();
+            serde_json::from_str(&text.replace(from, to)).unwrap()
+        });
+        let Some(Record::Started(header)) = records.next() else {
+            panic!("a journal begins with a start");
+        };
+        std::fs::remove_file(self.journal_path()).unwrap();
+        let mut journal = Journal::create(&self.journal_path(), header).unwrap();
+        for record in records {
+            journal.append(record).unwrap();
+        }
+        assert!(changed > 0, "no `{from}` in the journal");
+    }
+
     pub fn heard(&self) -> Vec<String> {
         self.heard.lock().unwrap().clone()
     }
