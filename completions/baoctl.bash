@@ -223,7 +223,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__check)
-            opts="-q -v -h --platform --work-dir --journal --json --quiet --verbose --help"
+            opts="-q -v -h --platform --work-dir --journal --keys-file --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -238,6 +238,10 @@ _baoctl() {
                     return 0
                     ;;
                 --journal)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keys-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -106,6 +106,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l platform -d 'Whe
 local\t'Real `bao` processes on this machine'"
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l work-dir -d 'Folder of the local servers and of the run\'s files' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; default: the release\'s Secret' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l json -d 'Print one JSON object per line instead of text'
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s q -l quiet -d 'Print failures and the summary only'
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s v -l verbose -d 'Print details; twice for each call'

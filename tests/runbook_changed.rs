@@ -28,7 +28,7 @@ fn what_has_acted_must_stay_in_its_place() {
     };
     let text = EMBEDDED[0].1;
     assert!(against(text).is_empty());
-    let later = text.replace("      - rehearse-flip: {replicas: 3}\n", "");
+    let later = text.replace("      - await-storage: {storage: raft}\n", "");
     assert!(against(&later).is_empty());
     let shifted = text.replace("- read-keys", "- preflight\n      - read-keys");
     insta::assert_snapshot!(against(&shifted).join("\n"), @"action 1 of step `record-keys` was `prove` and is `read-keys` now");

@@ -73,6 +73,7 @@ fn the_meaning() {
         &[("- flip: {replicas: 3}", "- flip: {replicas: 2}")],
         &[("      - init: {}\n", "")],
         &[("- init: {}", "- init: {}\n      - init: {}")],
+        &[("rewind-to: init", "rewind-to: apply")],
         &[("rewind-to: init", "rewind-to: innit")],
         &[("rewind-to: init", "rewind-to: join")],
         &[("rewind-to: init", "rewind-to: verify")],
@@ -87,6 +88,12 @@ fn the_meaning() {
         &[("voters: 3", "voters: 4")],
         &[("replicas: 3", "replicas: 0")],
         &[("      - restore: {rewind-to: init}\n", "")],
+        &[("      - preflight: {}\n", "")],
+        &[("      - rehearse-flip: {replicas: 3}\n", "")],
+        &[("      - write-tombstone: {}\n", "")],
+        &[("      - replace-source: {}\n", "")],
+        &[("      - destroy-throwaway: {}\n", "")],
+        &[("      - compare: {leaders: each}\n", "")],
     ];
     let found: Vec<String> = cases
         .iter()

@@ -31,12 +31,30 @@ pub(super) struct Limit {
     pub why: &'static str,
 }
 
+/// `subject` is followed by a `by`, somewhere behind it.
+#[derive(Debug)]
+pub(super) struct Followed {
+    pub subject: Subject,
+    pub by: Subject,
+    pub why: &'static str,
+}
+
 /// What comes after what.
 pub(super) const AFTER: &[Rule] = &[
     Rule {
         subject: Kind("seal-source"),
         after: &[Kind("back-up"), Kind("read-keys"), Kind("prove")],
         why: "the outage must not begin before a backup exists and the keys are proven",
+    },
+    Rule {
+        subject: Kind("seal-source"),
+        after: &[Kind("rehearse-flip")],
+        why: "the change must be tried before the outage, and a rollback goes back to what it found",
+    },
+    Rule {
+        subject: Kind("read-keys"),
+        after: &[Kind("preflight")],
+        why: "what the source is must be known before its keys are looked at",
     },
     Rule {
         subject: Kind("prove"),
@@ -54,13 +72,18 @@ pub(super) const AFTER: &[Rule] = &[
         why: "a copy of a tree that still changes is not final",
     },
     Rule {
+        subject: Kind("final-copy"),
+        after: &[Kind("write-tombstone")],
+        why: "a server that starts on the tree again would write behind the copy",
+    },
+    Rule {
         subject: FirstFlip,
         after: &[Kind("final-copy")],
         why: "the data must be copied before anything else starts on the volume",
     },
     Rule {
         subject: Kind("init"),
-        after: &[Kind("seal-source"), Kind("flip")],
+        after: &[Kind("seal-source"), Kind("flip"), Kind("replace-source")],
         why: "only an empty raft node may be initialised",
     },
     Rule {
@@ -111,6 +134,30 @@ pub(super) const BEFORE: &[Limit] = &[
         subject: Kind("park-key"),
         before: Kind("seal-source"),
         why: "the auto-unseal hook would open the source again",
+    },
+];
+
+/// What must not be left open.
+pub(super) const FOLLOWED: &[Followed] = &[
+    Followed {
+        subject: Kind("park-key"),
+        by: Kind("return-key"),
+        why: "the key would never come back",
+    },
+    Followed {
+        subject: Kind("init"),
+        by: Kind("destroy-throwaway"),
+        why: "the throwaway keys would be left behind",
+    },
+    Followed {
+        subject: Kind("restore"),
+        by: Unseal(Key::Old),
+        why: "the data would stay sealed",
+    },
+    Followed {
+        subject: Kind("restore"),
+        by: Kind("compare"),
+        why: "nobody would know whether everything is there",
     },
 ];
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::model::Runbook;
-use super::order::{AFTER, BEFORE, ONCE};
+use super::order::{AFTER, BEFORE, FOLLOWED, ONCE};
 use super::places::{Place, Places};
 use crate::action::ActionSpec;
 
@@ -110,6 +110,16 @@ fn order(actions: &[Placed], findings: &mut Vec<(Place, String)>) {
                 ));
             }
         }
+        for rule in FOLLOWED {
+            let left_open = rule.subject.is(placed.action, placed.earlier_flips)
+                && !actions[index..]
+                    .iter()
+                    .any(|it| rule.by.is(it.action, it.earlier_flips));
+            if left_open {
+                let (name, by, why) = (rule.subject.name(), rule.by.name(), rule.why);
+                findings.push((placed.at, format!("`{name}` without a later `{by}`: {why}")));
+            }
+        }
     }
 }
 
@@ -136,10 +146,6 @@ fn counts(
             let message = format!("`{kind}` is in line {line} already; there must be one");
             findings.push((again.at, message));
         }
-    }
-    if let (Some(park), []) = (of("park-key").first(), &of("return-key")[..]) {
-        let message = "`park-key` without a `return-key`: the key would never come back".to_owned();
-        findings.push((park.at, message));
     }
     let mut odd = |at: Place, what: &str, number: u32| {
         if number.is_multiple_of(2) {
@@ -190,7 +196,19 @@ fn restores(runbook: &Runbook, actions: &[Placed], findings: &mut Vec<(Place, St
                 );
                 findings.push((placed.at, message));
             }
-            _ => {}
+            (Some(to), _) => {
+                let frozen = before.iter().find(|it| {
+                    it.step >= to && matches!(it.action.kind(), "seal-source" | "replace-source")
+                });
+                if let Some(frozen) = frozen {
+                    let message = format!(
+                        "`rewind-to: {rewind_to}` goes back to the `{}` in line {}; the source is frozen and replaced once",
+                        frozen.action.kind(),
+                        frozen.at.line
+                    );
+                    findings.push((placed.at, message));
+                }
+            }
         }
         let members = before.iter().rev().find_map(|it| match it.action {
             ActionSpec::Flip { replicas } => Some(*replicas),
