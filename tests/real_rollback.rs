@@ -98,4 +98,8 @@ fn not_once_clients_were_served_from_the_new_cluster() {
         .expect_code(5)
         .expect_words(&["would lose what clients wrote since"]);
     assert_whole(&place.finish());
+    // A refusal leaves the run as it was.
+    place.run(&ROLLBACK).expect_code(5);
+    let words = ["finished", "9 of 9 steps done"];
+    place.run(&["status"]).expect_code(0).expect_words(&words);
 }
