@@ -213,6 +213,13 @@ fn a_second_runner_is_told_who_runs() {
         .run(&["rehearse", "--discard"])
         .expect_code(6)
         .expect_words(&words);
+    let other = place.path("other.jsonl");
+    let mut beside = MIGRATE.to_vec();
+    beside.extend(["--journal", other.to_str().unwrap()]);
+    place
+        .run(&beside)
+        .expect_code(6)
+        .expect_words(&["with a journal of another name"]);
     first.signal(2);
     assert_eq!(first.end(), 130);
     place

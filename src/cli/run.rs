@@ -1,6 +1,7 @@
 //! What every command that runs a runbook shares: the journal, the engine, signals, the report and the end.
 
 use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -125,6 +126,10 @@ pub(super) async fn begin(
     if let Err(exit) = put_by(&path, &settings.work_dir) {
         return exit;
     }
+    let _held = match hold_target(platform.as_ref(), &settings.work_dir) {
+        Ok(held) => held,
+        Err(exit) => return exit,
+    };
     let keys_file = match keys_file.map(std::path::absolute).transpose() {
         Ok(keys_file) => keys_file,
         Err(error) => return fail(format!("--keys-file: {error}"), &[], Exit::Usage),
@@ -162,6 +167,31 @@ pub(super) async fn begin(
             run.go(settings).await
         }
         Err(error) => refused_by_journal(&error, &settings.work_dir),
+    }
+}
+
+/// The lock of the target itself: a journal of another name must not let two runs act on one target. It lives as long
+/// as the file that is handed out.
+fn hold_target(platform: &dyn Platform, work_dir: &Path) -> Result<File, Exit> {
+    let path = platform.run_dir().join("target.lock");
+    let unusable = |error: std::io::Error| {
+        let why = format!("cannot lock {}: {error}", path.display());
+        fail(why, &[], Exit::Failed)
+    };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(fail(
+            "another process runs a migration of this target, with a journal of another name",
+            &[&format!("baoctl status --work-dir {}", work_dir.display())],
+            Exit::Locked,
+        )),
+        Err(TryLockError::Error(error)) => Err(unusable(error)),
     }
 }
 
@@ -262,6 +292,10 @@ pub(super) async fn go_on(platform: Arc<LocalPlatform>, way: Way, settings: Sett
     let mut journal = match Journal::open(&path) {
         Ok(journal) => journal,
         Err(error) => return refused_by_journal(&error, &settings.work_dir),
+    };
+    let _held = match hold_target(platform.as_ref(), &settings.work_dir) {
+        Ok(held) => held,
+        Err(exit) => return exit,
     };
     let Some(header) = journal.state().header().cloned() else {
         return fail("the journal has no first record", &[], Exit::Failed);
