@@ -81,11 +81,9 @@ pub(super) async fn run(args: Args) -> Exit {
 pub(super) fn open(target: &TargetArgs) -> Result<LocalPlatform, Exit> {
     match target.platform {
         PlatformKind::Local => LocalPlatform::open(&target.work_dir).map_err(|error| {
-            fail(
-                error,
-                &["baoctl rehearse --source-only --work-dir DIR"],
-                Exit::Usage,
-            )
+            let work_dir = target.work_dir.display();
+            let next = format!("baoctl rehearse --source-only --work-dir {work_dir}");
+            fail(error, &[&next], Exit::Usage)
         }),
         PlatformKind::Kubernetes => Err(fail(
             "this version migrates servers on this machine only",
