@@ -88,6 +88,12 @@ impl Action for ParkKey {
             }
             _ => {}
         }
+        let live = ctx.platform.secret(SecretName::Unseal).await?;
+        if live.is_some() && key_of(live.as_ref()).is_none() {
+            return Err(Error::refused(
+                "neither the unseal Secret nor a parked copy holds the key: write the old key into it by hand",
+            ));
+        }
         ctx.platform
             .remove_secret(SecretName::Parked, &armed)
             .await?;
@@ -130,14 +136,22 @@ impl Action for ReturnKey {
     }
 }
 
+/// Puts the key back and nothing else: whoever keeps the Secret may have changed its other fields meanwhile.
 async fn return_key(ctx: &Context, armed: &Armed) -> Result<()> {
     let parked = ctx
         .platform
         .secret(SecretName::Parked)
         .await?
         .ok_or_else(|| Error::refused("the parked copy of the unseal Secret is gone"))?;
+    let mut live = match ctx.platform.secret(SecretName::Unseal).await? {
+        Some(live) => live,
+        None => parked.clone(),
+    };
+    if let Some(key) = parked.get(UNSEAL_KEY) {
+        live.insert(UNSEAL_KEY.to_owned(), key.clone());
+    }
     ctx.platform
-        .write_secret(SecretName::Unseal, &parked, armed)
+        .write_secret(SecretName::Unseal, &live, armed)
         .await?;
     Ok(())
 }

@@ -143,6 +143,14 @@ impl Action for Unseal {
         }
         Ok(self.evidence(ctx).await?.into())
     }
+
+    async fn irrevocable(&self, ctx: &Context) -> Result<Option<String>> {
+        // A majority serves before the last member is unsealed, and nobody may have lived to note it.
+        let begun = self.key == Key::Old && ctx.earlier_intents > 0;
+        Ok(begun.then(|| {
+            "members were unsealed with the old key, so the new cluster may have served".to_owned()
+        }))
+    }
 }
 
 impl Unseal {

@@ -109,6 +109,24 @@ pub(super) async fn run(args: Args) -> Exit {
             Exit::Usage,
         );
     }
+    let inside = |path: &PathBuf| {
+        let resolved = (path.canonicalize(), args.work_dir.canonicalize());
+        matches!(resolved, (Ok(path), Ok(dir)) if path.starts_with(&dir))
+    };
+    if let Some(path) = [&args.from_tree, &args.keys_file]
+        .into_iter()
+        .flatten()
+        .find(|path| inside(path))
+    {
+        return fail(
+            format!(
+                "{} lies in the work folder, which a new rehearsal clears",
+                path.display()
+            ),
+            &["baoctl rehearse --work-dir ANOTHER --from-tree DIR --keys-file FILE"],
+            Exit::Usage,
+        );
+    }
     if let Err(exit) = put_by_earlier(&args.work_dir, args.discard).await {
         return exit;
     }
@@ -183,6 +201,23 @@ async fn put_by_earlier(work_dir: &Path, discard: bool) -> Result<(), Exit> {
         let mode = state.header().map(|header| header.mode);
         state.finished().is_some() && mode == Some(Mode::Rehearsal)
     });
+    let live = journal::read(&path).is_ok_and(|state| {
+        let mode = state.header().map(|header| header.mode);
+        mode == Some(Mode::Live) && state.finished().is_none()
+    });
+    if live {
+        let dir = work_dir.display();
+        return Err(fail(
+            format!(
+                "{dir} holds a migration that is not finished, with the only copy of its data; it is not discarded"
+            ),
+            &[
+                &format!("baoctl status --work-dir {dir}"),
+                "baoctl rehearse --work-dir ANOTHER",
+            ],
+            Exit::Preflight,
+        ));
+    }
     let kept = earlier.run_dir().join(KEEP).is_file();
     let half_made = work_dir.join(MAKING).is_file();
     let dir = work_dir.display();

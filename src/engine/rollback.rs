@@ -13,11 +13,14 @@ impl Engine {
     /// after that it would lose what they wrote. Without a journal, or in a dry run of it, only the calls are told.
     pub async fn roll_back(&mut self, dry_run: bool) -> Result<End> {
         let acted = self.acted();
-        for (step, index, unit) in &acted {
-            let ctx = self.context(step, *index, unit);
-            let fail = |source| failed(step, unit, source);
-            if let Some(why) = unit.action.irrevocable(&ctx).await.map_err(fail)? {
-                return Err(Error::Served { why });
+        // Whatever this journal knows of: a cluster that serves is never taken away.
+        for step in &self.program.steps {
+            for (index, unit) in step.units.iter().enumerate() {
+                let ctx = self.context(step, index, unit);
+                let fail = |source| failed(step, unit, source);
+                if let Some(why) = unit.action.irrevocable(&ctx).await.map_err(fail)? {
+                    return Err(Error::Served { why });
+                }
             }
         }
         if self.served() {
@@ -32,6 +35,11 @@ impl Engine {
             })
             .collect();
         let Some(effect) = ahead.iter().map(|(_, _, unit)| unit.effect).max() else {
+            if self.rolling_back() {
+                // Killed between its last step and its last word.
+                self.record(Record::RolledBack)?;
+                return Ok(End::RolledBack);
+            }
             return Err(Error::NothingToTakeBack);
         };
         if dry_run {
