@@ -141,10 +141,6 @@ pub fn clear_calls(members: &[String]) -> Vec<String> {
 
 /// Stops members and moves their raft files aside, where there are any.
 pub async fn clear(ctx: &Context, members: &[String], armed: &Armed) -> Result<()> {
-    for member in members {
-        ctx.platform.stop(member, armed).await?;
-        let label = format!("rolled-back-{}", ctx.run);
-        ctx.platform.set_raft_aside(member, &label, armed).await?;
-    }
-    Ok(())
+    let label = format!("rolled-back-{}", ctx.run);
+    Ok(ctx.platform.put_away(members, &label, armed).await?)
 }

@@ -85,15 +85,8 @@ impl Action for Init {
             && (cut_off(ctx, &first).await? || node.seal_status().await?.initialized);
         if lost {
             // Only a Redo leads here (see observe), and the engine has asked for it.
-            ctx.platform.stop(&first, &armed).await?;
-            ctx.platform
-                .set_raft_aside(
-                    &first,
-                    &format!("lost-init-{}-{}", ctx.run, armed.sequence()),
-                    &armed,
-                )
-                .await?;
-            ctx.platform.replace(&first, &armed).await?;
+            let label = format!("lost-init-{}-{}", ctx.run, armed.sequence());
+            ctx.platform.replace_empty(&first, &label, &armed).await?;
         }
         for member in ctx.running().await? {
             let status = ctx.node(&member)?.seal_status().await?;

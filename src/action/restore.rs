@@ -371,24 +371,25 @@ async fn guard(ctx: &Context, copied: &FinalCopied) -> Result<(String, SecretStr
 async fn begin_anew(ctx: &Context, armed: &Armed) -> Result<()> {
     let members = ctx.running().await?;
     let before: Voters = ctx.fact()?;
-    let all: Vec<&String> = before
+    let all: Vec<String> = before
         .instances
-        .keys()
-        .chain(&members)
+        .into_keys()
+        .chain(members)
         .collect::<std::collections::BTreeSet<_>>()
         .into_iter()
         .collect();
-    for member in &all {
-        ctx.platform.stop(member, armed).await?;
-    }
-    for member in &all {
-        let label = format!("broken-restore-{}-{}", ctx.run, armed.sequence());
-        ctx.platform.set_raft_aside(member, &label, armed).await?;
-    }
+    let label = format!("broken-restore-{}-{}", ctx.run, armed.sequence());
+    ctx.platform.put_away(&all, &label, armed).await?;
     ctx.platform
         .remove_secret(SecretName::Throwaway, armed)
         .await?;
-    for member in &all {
+    // Where each waits for the one before it to be unsealed, the others come up as the run goes on.
+    let first = if ctx.platform.one_by_one().await? {
+        1
+    } else {
+        all.len()
+    };
+    for member in &all[..first] {
         ctx.platform.replace(member, armed).await?;
     }
     Ok(())

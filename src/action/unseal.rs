@@ -203,11 +203,8 @@ impl Unseal {
                 Level::Warn,
                 format!("{member} was absent during the restore: it is emptied and joins again"),
             );
-            ctx.platform.stop(member, armed).await?;
-            ctx.platform
-                .set_raft_aside(member, &format!("absent-{}", ctx.run), armed)
-                .await?;
-            ctx.platform.replace(member, armed).await?;
+            let label = format!("absent-{}", ctx.run);
+            ctx.platform.replace_empty(member, &label, armed).await?;
             let node = ctx.node(member)?;
             ctx.until(
                 &format!("{member} to find its leader"),

@@ -86,6 +86,7 @@ impl<'a> Group<'a> {
 /// Makes every check. An error is a check that could not be made at all.
 pub async fn all(ctx: &Context) -> Result<Checked> {
     let mut checked = Checked::default();
+    super::release::place(ctx, &mut checked).await?;
     super::release::check(ctx, &mut checked).await?;
     let server = super::server::check(ctx, &mut checked).await?;
     let data = super::data::check(ctx, &mut checked).await?;

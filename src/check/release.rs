@@ -2,7 +2,7 @@
 
 use super::finding::{Checked, Group};
 use crate::action::{Context, Result};
-use crate::platform::{Flip, SecretName, StorageKind};
+use crate::platform::{Flip, Grade, SecretName, StorageKind};
 
 const GROUP: &str = "release";
 
@@ -68,6 +68,19 @@ pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<()> {
             format!("raft files on the volume of {}", taken.join(", ")),
             "unsealed with the old key they would elect a leader beside this run: move `vault.db` and `raft/` away",
         );
+    }
+    Ok(())
+}
+
+/// What only the platform itself can look at.
+pub(super) async fn place(ctx: &Context, checked: &mut Checked) -> Result<()> {
+    let mut group = Group::new("place", ctx, checked);
+    for remark in ctx.platform.inspect().await? {
+        match remark.grade {
+            Grade::Good => group.pass(remark.id, remark.found),
+            Grade::Risky => group.warn(remark.id, remark.found, remark.hint),
+            Grade::Bad => group.fail(remark.id, remark.found, remark.hint),
+        }
     }
     Ok(())
 }

@@ -141,6 +141,30 @@ pub enum Applicability {
     DoesNotApply(&'static str),
 }
 
+/// How a [`Remark`] counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grade {
+    /// As it should be.
+    Good,
+    /// A run can go on; the operator should know.
+    Risky,
+    /// A run must not begin.
+    Bad,
+}
+
+/// Something that a look at the place itself found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// Stable identifier, for example `cluster-access`.
+    pub id: &'static str,
+    /// How it counts.
+    pub grade: Grade,
+    /// What was found.
+    pub found: String,
+    /// What to do about it, empty when nothing.
+    pub hint: String,
+}
+
 /// The place a server lives in: its members, their volumes, its release and its Secrets.
 ///
 /// A method that changes anything wants an [`Armed`]. All of them may be called again after a crash: each
@@ -149,6 +173,8 @@ pub enum Applicability {
 pub trait Platform: Send + Sync {
     /// What the run is about.
     fn target(&self) -> Target;
+    /// Where the source's API is, as a person would name it.
+    fn address(&self) -> String;
     /// Member names in ordinal order: the first is the source, all three are the later voters.
     fn members(&self) -> Vec<String>;
     /// Whether a part of a step has a meaning here.
@@ -162,10 +188,33 @@ pub trait Platform: Send + Sync {
     async fn instance(&self, member: &str) -> Result<Option<Instance>>;
     /// The last `lines` lines of the member's log.
     async fn log_tail(&self, member: &str, lines: usize) -> Result<Vec<String>>;
-    /// Stops the member's server and waits until it is gone; nothing to do when it is.
+    /// Stops the member's server and waits until it is gone; nothing to do when it is. A platform that brings servers
+    /// back by itself does so: what needs a server to stay away uses [`Platform::put_away`].
     async fn stop(&self, member: &str, armed: &Armed) -> Result<()>;
     /// Stops the member's server if it runs and starts it with the release's configuration; returns when its API answers.
     async fn replace(&self, member: &str, armed: &Armed) -> Result<()>;
+    /// Stops the members' servers so that they stay away until they are replaced, then moves their raft files aside.
+    /// Other members may have to stop with them.
+    async fn put_away(&self, members: &[String], label: &str, armed: &Armed) -> Result<()> {
+        for member in members {
+            self.stop(member, armed).await?;
+        }
+        for member in members {
+            self.set_raft_aside(member, label, armed).await?;
+        }
+        Ok(())
+    }
+    /// Moves the member's raft files aside and starts its server anew without them, whatever the others do.
+    async fn replace_empty(&self, member: &str, label: &str, armed: &Armed) -> Result<()> {
+        self.stop(member, armed).await?;
+        self.set_raft_aside(member, label, armed).await?;
+        self.replace(member, armed).await
+    }
+    /// Whether a follower is started only when the member before it is unsealed: joining and unsealing then go member by
+    /// member.
+    async fn one_by_one(&self) -> Result<bool> {
+        Ok(false)
+    }
 
     /// What stands on the member's data volume.
     async fn volume(&self, member: &str) -> Result<Volume>;
@@ -192,6 +241,11 @@ pub trait Platform: Send + Sync {
     async fn remove_tree_entry(&self, member: &str, key: &str, armed: &Armed) -> Result<()>;
     /// Moves `vault.db` and `raft/`, nothing else, into a folder `raft-aside-<label>` on the same volume. The server must be stopped.
     async fn set_raft_aside(&self, member: &str, label: &str, armed: &Armed) -> Result<()>;
+
+    /// What is worth knowing of the place before a run, beyond what every platform is asked.
+    async fn inspect(&self) -> Result<Vec<Remark>> {
+        Ok(Vec::new())
+    }
 
     /// The release as configured now.
     async fn release(&self) -> Result<Release>;

@@ -5,7 +5,7 @@ mod error;
 pub mod local;
 
 pub use contract::{
-    Applicability, Flip, FlipPlan, Instance, Part, Platform, Release, SecretData, SecretName,
-    StorageKind, Target, Volume,
+    Applicability, Flip, FlipPlan, Grade, Instance, Part, Platform, Release, Remark, SecretData,
+    SecretName, StorageKind, Target, Volume,
 };
 pub use error::{Error, Result};

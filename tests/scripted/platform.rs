@@ -84,6 +84,10 @@ impl Platform for ScriptedPlatform {
         }
     }
 
+    fn address(&self) -> String {
+        "memory".to_owned()
+    }
+
     fn members(&self) -> Vec<String> {
         MEMBERS.map(str::to_owned).into()
     }

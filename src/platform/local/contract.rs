@@ -29,6 +29,13 @@ impl Platform for LocalPlatform {
         }
     }
 
+    fn address(&self) -> String {
+        self.topology()
+            .members
+            .first()
+            .map_or_else(String::new, super::topology::Member::api)
+    }
+
     fn members(&self) -> Vec<String> {
         self.topology()
             .members
