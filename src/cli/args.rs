@@ -1,17 +1,6 @@
 //! Flags that several commands share.
 
-use std::path::PathBuf;
-
-use clap::{Args, ValueEnum};
-
-/// Where the server lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PlatformKind {
-    /// A release on a Kubernetes cluster.
-    Kubernetes,
-    /// Real `bao` processes on this machine.
-    Local,
-}
+use clap::Args;
 
 /// How a run is shown.
 #[derive(Debug, Clone, Args)]
@@ -25,20 +14,6 @@ pub struct OutputArgs {
     /// Print details; twice for each call
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
-}
-
-/// Which run: the journal of a target is found by itself.
-#[derive(Debug, Clone, Args)]
-pub struct TargetArgs {
-    /// Where the server lives
-    #[arg(long, value_enum, default_value = "local")]
-    pub platform: PlatformKind,
-    /// Folder of the local servers and of the run's files
-    #[arg(long, value_name = "DIR", default_value = "baoctl-local")]
-    pub work_dir: PathBuf,
-    /// Journal to use instead of the target's own
-    #[arg(long, value_name = "FILE")]
-    pub journal: Option<PathBuf>,
 }
 
 /// Agreement given beforehand.

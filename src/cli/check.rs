@@ -1,11 +1,10 @@
 //! `baoctl check`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use super::args::{OutputArgs, TargetArgs};
+use super::args::OutputArgs;
 use super::exit::fail;
-use super::migrate_raft::open;
+use super::target::TargetArgs;
 use super::{Exit, run};
 use crate::check;
 use crate::event::{CheckStatus, Event, Level, Observer};
@@ -13,6 +12,11 @@ use crate::ui::Output;
 
 /// Make the checks that a migration begins with, alone; changes nothing
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  baoctl check --context prod --namespace vault --chart openbao/openbao
+  baoctl check --context prod -n vault --chart openbao/openbao --json
+  baoctl check --platform local")]
 pub struct Args {
     #[command(flatten)]
     target: TargetArgs,
@@ -24,15 +28,15 @@ pub struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Exit {
-    let platform = match open(&args.target) {
-        Ok(platform) => platform,
+    let here = match args.target.open(true).await {
+        Ok(here) => here,
         Err(exit) => return exit,
     };
     let output = Output::detect(args.output.json, args.output.quiet, args.output.verbose);
-    let ctx = run::looking(Arc::new(platform), output.observer(), args.keys_file);
+    let ctx = run::looking(here.platform, output.observer(), args.keys_file);
     let checked = match check::all(&ctx).await {
         Ok(checked) => checked,
-        Err(error) => return fail(error, &["baoctl status"], Exit::Failed),
+        Err(error) => return fail(error, &[&here.place.command("status")], Exit::Failed),
     };
     let of = checked.findings.len();
     let failed = checked

@@ -1,7 +1,7 @@
 //! Drives a run to its end: engine, marks, signals, and what is told first and last.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -10,20 +10,19 @@ use uuid::Uuid;
 use super::exit::fail;
 use super::failure::{exit_of, failure, touched};
 use super::run::{Settings, Way, context};
+use super::target::{Here, Place};
 use super::{Exit, rehearse, replay};
 use crate::action::{Context, Marker};
 use crate::engine::{self, End, Engine, Interrupt, Program, Range, SharedJournal};
 use crate::event::{Agreed, Banner, Event, Level, Mode, Observer, Operator, Plan};
 use crate::journal::{Journal, Mark, Record};
-use crate::platform::Platform;
-use crate::platform::local::LocalPlatform;
 use crate::runbook::Loaded;
 use crate::ui::Output;
 
 /// A run with all that it needs.
 pub(super) struct Running {
     pub way: Way,
-    pub platform: Arc<LocalPlatform>,
+    pub here: Here,
     pub program: Program,
     pub loaded: Loaded,
     pub mode: Mode,
@@ -41,7 +40,7 @@ impl Running {
             settings.output.verbose,
         );
         if self.journal.is_some() {
-            let log = self.platform.run_dir().join("log.jsonl");
+            let log = self.here.platform.run_dir().join("log.jsonl");
             if let Err(error) = output.also_to(&log) {
                 return fail(
                     format!("cannot write {}: {error}", log.display()),
@@ -51,9 +50,9 @@ impl Running {
             }
         }
         let observer = output.observer();
-        let target = self.platform.target();
+        let target = self.here.platform.target();
         let mut ctx = context(
-            self.platform.clone(),
+            self.here.platform.clone(),
             observer.clone(),
             self.run,
             self.loaded.runbook.replicas,
@@ -64,7 +63,7 @@ impl Running {
         }
         self.program = self.program.here(&ctx);
         self.introduce(&ctx, observer.as_ref());
-        let platform = self.platform;
+        let Here { local, place, .. } = self.here;
         let rehearsal = self.mode == Mode::Rehearsal;
         let consent = settings.consent;
         let operator: Arc<dyn Operator> = if rehearsal {
@@ -91,13 +90,12 @@ impl Running {
         };
         let exit = match end {
             Ok(End::Finished) => {
-                let facts = if rehearsal {
-                    rehearse::epilogue(&platform, &observer).await
-                } else {
-                    Ok(BTreeMap::new())
+                let facts = match local.filter(|_| rehearsal) {
+                    Some(local) => rehearse::epilogue(&local, &observer).await,
+                    None => Ok(BTreeMap::new()),
                 };
                 match (facts, &self.journal) {
-                    (Err(why), _) => fail(why, &["baoctl status"], Exit::Failed),
+                    (Err(why), _) => fail(why, &[&place.command("status")], Exit::Failed),
                     (Ok(_), None) => Exit::Done,
                     (Ok(facts), Some(journal)) => {
                         let journal = held(journal);
@@ -112,11 +110,11 @@ impl Running {
                     }
                 }
             }
-            Ok(end) => tell_end(&end, &settings.work_dir, observer.as_ref()),
+            Ok(end) => tell_end(&end, &place, observer.as_ref()),
             Err(error) => {
                 let journal = self.journal.as_ref().map(held);
                 let state = journal.as_deref().map(Journal::state);
-                let told = failure(&error, &engine.program, state, &settings.work_dir);
+                let told = failure(&error, &engine.program, state, &place);
                 observer.observe(&Event::Failed(told));
                 let touched = state.is_some_and(|state| touched(&engine.program, state));
                 exit_of(&error, touched)
@@ -135,18 +133,6 @@ impl Running {
             .journal
             .as_ref()
             .map(|journal| held(journal).path().display().to_string());
-        let server = self
-            .platform
-            .members()
-            .first()
-            .and_then(|first| {
-                self.platform
-                    .status()
-                    .ok()?
-                    .into_iter()
-                    .find(|server| server.name == *first)
-            })
-            .map_or_else(String::new, |server| server.address);
         observer.observe(&Event::Banner(Banner {
             baoctl: env!("CARGO_PKG_VERSION").to_owned(),
             run: self.run.to_string(),
@@ -156,8 +142,8 @@ impl Running {
                 self.mode
             },
             runbook: self.program.name.clone(),
-            target: self.platform.target(),
-            server,
+            target: self.here.platform.target(),
+            server: self.here.platform.address(),
             journal: path,
             resumed: self.resumed,
         }));
@@ -186,7 +172,7 @@ fn notes(runbook: &str) -> Vec<String> {
 }
 
 /// A good end before the runbook's.
-fn tell_end(end: &End, work_dir: &Path, observer: &dyn Observer) -> Exit {
+fn tell_end(end: &End, place: &Place, observer: &dyn Observer) -> Exit {
     let message = match end {
         End::Finished => "every step is done".to_owned(),
         End::Planned => "dry run: nothing was changed".to_owned(),
@@ -194,8 +180,8 @@ fn tell_end(end: &End, work_dir: &Path, observer: &dyn Observer) -> Exit {
             "rolled back: the source serves from file storage; raft files that stood on a volume lie aside there".to_owned()
         }
         End::Reached(step) => format!(
-            "stopped after the step `{step}`, as asked; `baoctl resume --work-dir {}` goes on",
-            work_dir.display()
+            "stopped after the step `{step}`, as asked; `{}` goes on",
+            place.command("resume")
         ),
     };
     observer.observe(&Event::Note {

@@ -1,8 +1,7 @@
 //! What to tell when a run ends badly: what happened, what was changed, what to type next, and the exit code.
 
-use std::path::Path;
-
 use super::Exit;
+use super::target::Place;
 use crate::action;
 use crate::bao;
 use crate::engine::{Error, Program};
@@ -60,12 +59,11 @@ pub(super) fn failure(
     error: &Error,
     program: &Program,
     state: Option<&State>,
-    work_dir: &Path,
+    place: &Place,
 ) -> Failure {
     let exit = exit_of(error, state.is_some_and(|state| touched(program, state)));
-    let with_dir = |command: &str| format!("baoctl {command} --work-dir {}", work_dir.display());
     let rolling_back = state.is_some_and(State::rolling_back);
-    let resume = with_dir(if rolling_back { "rollback" } else { "resume" });
+    let resume = place.command(if rolling_back { "rollback" } else { "resume" });
     let mut next = match (error, exit) {
         (Error::NoSuchStep { .. }, _) => vec!["baoctl runbook show NAME".to_owned()],
         (Error::OutOfOrder { missing, .. }, _) => vec![format!("{resume} --from {missing}")],
@@ -82,10 +80,10 @@ pub(super) fn failure(
             },
             _,
         ) => vec![format!("{resume} --yes --confirm-outage {name}")],
-        (Error::RollingBack, _) => vec![with_dir("rollback")],
-        (Error::Served { .. }, _) => vec![with_dir("report")],
-        (_, Exit::Preflight) => vec![with_dir("check")],
-        (_, Exit::Locked) => vec![with_dir("lock show")],
+        (Error::RollingBack, _) => vec![place.command("rollback")],
+        (Error::Served { .. }, _) => vec![place.command("report")],
+        (_, Exit::Preflight) => vec![place.command("check")],
+        (_, Exit::Locked) => vec![place.command("lock show")],
         (
             Error::Action {
                 source: action::Error::WrongKey { .. },
@@ -95,16 +93,16 @@ pub(super) fn failure(
         ) => {
             vec![
                 format!("put the right keys where they were read from, then: {resume}"),
-                format!("{} --keys-file FILE", with_dir("migrate-raft")),
+                format!("{} --keys-file FILE", place.command("migrate-raft")),
             ]
         }
         _ => vec![resume],
     };
     if state.is_some_and(State::in_outage) && !rolling_back {
-        next.push(with_dir("rollback"));
+        next.push(place.command("rollback"));
     }
     if state.is_some() {
-        next.push(with_dir("status"));
+        next.push(place.command("status"));
     }
     Failure {
         step: error.step().map(str::to_owned),

@@ -2,10 +2,9 @@
 
 use clap::Subcommand;
 
-use super::args::TargetArgs;
+use super::Exit;
 use super::exit::fail;
-use super::migrate_raft::open;
-use super::{Exit, run};
+use super::target::TargetArgs;
 use crate::journal::{self, Holder};
 use crate::ui;
 
@@ -26,14 +25,13 @@ enum Verb {
 
 pub(super) fn run(args: &Args) -> Exit {
     let (Verb::Show(target) | Verb::Break(target)) = &args.command;
-    let platform = match open(target) {
-        Ok(platform) => platform,
+    let (path, place) = match target.standing() {
+        Ok(standing) => standing,
         Err(exit) => return exit,
     };
-    let path = run::journal_path(&platform, target.journal.as_ref());
     let locked = match journal::is_locked(&path) {
         Ok(locked) => locked,
-        Err(error) => return fail(error, &["baoctl status"], Exit::Failed),
+        Err(error) => return fail(error, &[&place.command("status")], Exit::Failed),
     };
     if !locked {
         // The lock lives and dies with its process, so what is left is at most a note of it.
@@ -53,9 +51,10 @@ pub(super) fn run(args: &Args) -> Exit {
             format!(
                 "{holder} is alive and holds the lock; taking it away would let two runs act on one server"
             ),
-            &[
-                "stop that process (Ctrl-C once lets it finish the running action), then: baoctl resume",
-            ],
+            &[&format!(
+                "stop that process (Ctrl-C once lets it finish the running action), then: {}",
+                place.command("resume")
+            )],
             Exit::Locked,
         ),
     }

@@ -1,14 +1,13 @@
 //! `baoctl migrate-raft`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::Exit;
-use super::args::{ConsentArgs, OutputArgs, PlatformKind, RangeArgs, TargetArgs};
+use super::args::{ConsentArgs, OutputArgs, RangeArgs};
 use super::exit::fail;
 use super::run::{self, Beginning, Settings};
+use super::target::TargetArgs;
 use crate::event::Mode;
-use crate::platform::local::LocalPlatform;
 use crate::runbook::Loaded;
 
 /// Take a server from one replica on file storage to a three-voter Raft cluster
@@ -18,10 +17,11 @@ use crate::runbook::Loaded;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  baoctl migrate-raft --platform local --dry-run
-  baoctl migrate-raft --platform local --runbook migrate-raft-fast
-  baoctl migrate-raft --platform local --until record-keys    stop before the outage
-  baoctl migrate-raft --platform local --yes --confirm-outage openbao --json")]
+  baoctl migrate-raft --context prod --namespace vault --chart openbao/openbao --dry-run
+  baoctl migrate-raft --context prod --namespace vault --chart openbao/openbao
+  baoctl migrate-raft --context prod -n vault --chart openbao/openbao --until record-keys    stop before the outage
+  baoctl migrate-raft --context prod -n vault --chart openbao/openbao --runbook migrate-raft-fast
+  baoctl migrate-raft --platform local --yes --confirm-outage local --json    on servers of `baoctl rehearse --source-only`")]
 pub struct Args {
     #[command(flatten)]
     target: TargetArgs,
@@ -53,16 +53,14 @@ pub(super) async fn run(args: Args) -> Exit {
             );
         }
     };
-    let platform = match open(&args.target) {
-        Ok(platform) => platform,
+    let here = match args.target.open(args.dry_run).await {
+        Ok(here) => here,
         Err(exit) => return exit,
     };
     let settings = Settings {
         output: args.output,
         consent: args.consent,
         range: args.range,
-        journal: args.target.journal,
-        work_dir: args.target.work_dir,
     };
     let mode = if args.dry_run {
         Mode::DryRun
@@ -74,21 +72,5 @@ pub(super) async fn run(args: Args) -> Exit {
         mode,
         keys_file: args.keys_file,
     };
-    run::begin(Arc::new(platform), beginning, settings).await
-}
-
-/// Opens the place that the flags name.
-pub(super) fn open(target: &TargetArgs) -> Result<LocalPlatform, Exit> {
-    match target.platform {
-        PlatformKind::Local => LocalPlatform::open(&target.work_dir).map_err(|error| {
-            let work_dir = target.work_dir.display();
-            let next = format!("baoctl rehearse --source-only --work-dir {work_dir}");
-            fail(error, &[&next], Exit::Usage)
-        }),
-        PlatformKind::Kubernetes => Err(fail(
-            "this version migrates servers on this machine only",
-            &["baoctl migrate-raft --platform local"],
-            Exit::Usage,
-        )),
-    }
+    run::begin(here, beginning, settings).await
 }

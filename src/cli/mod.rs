@@ -19,6 +19,7 @@ mod run;
 mod runbook;
 mod snapshot;
 mod status;
+mod target;
 
 pub use command::{Cli, main};
 pub use exit::Exit;

@@ -8,6 +8,7 @@ use super::Exit;
 use super::args::{OutputArgs, RangeArgs};
 use super::exit::fail;
 use super::run::{self, Beginning, Settings};
+use super::target::{Here, Place};
 use crate::action::{Keys, UNSEAL_KEY};
 use crate::bao::{Health, Node};
 use crate::engine::ActionMeter;
@@ -167,11 +168,9 @@ pub(super) async fn run(args: Args) -> Exit {
             confirm_outage: None,
         },
         range: args.range,
-        journal: None,
-        work_dir: args.work_dir,
     };
     run::begin(
-        Arc::new(platform),
+        Here::of_local(Arc::new(platform), None),
         Beginning {
             loaded,
             mode: Mode::Rehearsal,
@@ -185,15 +184,15 @@ pub(super) async fn run(args: Args) -> Exit {
 /// A rehearsal that is finished, or that died before its run began, makes room for the next in the same folder.
 /// Anything else stays as it is unless `discard` says otherwise.
 async fn put_by_earlier(work_dir: &Path, discard: bool) -> Result<(), Exit> {
-    let Ok(earlier) = LocalPlatform::open(work_dir) else {
+    let Ok(earlier) = LocalPlatform::open(work_dir).map(Arc::new) else {
         return Ok(());
     };
-    let path = run::journal_path(&earlier, None);
+    let path = Here::of_local(earlier.clone(), None).journal;
     if journal::is_locked(&path).unwrap_or(false) {
         let holder = journal::Holder::read(&path);
         return Err(run::refused_by_journal(
             &journal::Error::Locked { path, holder },
-            work_dir,
+            &Place::local(work_dir),
         ));
     }
     let over = journal::read(&path).is_ok_and(|state| {

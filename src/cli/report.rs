@@ -1,9 +1,8 @@
 //! `baoctl report`.
 
-use super::args::TargetArgs;
 use super::exit::fail;
-use super::migrate_raft::open;
-use super::{Exit, replay, run};
+use super::target::TargetArgs;
+use super::{Exit, replay};
 use crate::ui;
 
 /// Print the report of a run as Markdown: what was done, when, and what was compared
@@ -14,15 +13,15 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Exit {
-    let platform = match open(&args.target) {
-        Ok(platform) => platform,
+    let (journal, place) = match args.target.standing() {
+        Ok(standing) => standing,
         Err(exit) => return exit,
     };
-    match replay::events(&run::journal_path(&platform, args.target.journal.as_ref())) {
+    match replay::events(&journal) {
         Ok(events) => {
             ui::text(&ui::markdown(&events));
             Exit::Done
         }
-        Err(error) => fail(error, &["baoctl status"], Exit::Failed),
+        Err(error) => fail(error, &[&place.command("status")], Exit::Failed),
     }
 }

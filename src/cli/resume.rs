@@ -1,11 +1,9 @@
 //! `baoctl resume`.
 
-use std::sync::Arc;
-
 use super::Exit;
-use super::args::{ConsentArgs, OutputArgs, RangeArgs, TargetArgs};
-use super::migrate_raft::open;
+use super::args::{ConsentArgs, OutputArgs, RangeArgs};
 use super::run::{self, Settings, Way};
+use super::target::TargetArgs;
 
 /// Go on with a run that failed, was killed or was stopped
 ///
@@ -26,19 +24,17 @@ pub struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Exit {
-    let platform = match open(&args.target) {
-        Ok(platform) => platform,
+    let here = match args.target.open(false).await {
+        Ok(here) => here,
         Err(exit) => return exit,
     };
     let settings = Settings {
         output: args.output,
         consent: args.consent,
         range: args.range,
-        journal: args.target.journal,
-        work_dir: args.target.work_dir,
     };
     let way = Way::On {
         accept_changed: args.accept_changed_runbook,
     };
-    run::go_on(Arc::new(platform), way, settings).await
+    run::go_on(here, way, settings).await
 }

@@ -1,11 +1,9 @@
 //! `baoctl rollback`.
 
-use std::sync::Arc;
-
 use super::Exit;
-use super::args::{ConsentArgs, OutputArgs, RangeArgs, TargetArgs};
-use super::migrate_raft::open;
+use super::args::{ConsentArgs, OutputArgs, RangeArgs};
 use super::run::{self, Settings, Way};
+use super::target::TargetArgs;
 
 /// Take back what a run did: the source serves from file storage again
 ///
@@ -14,8 +12,9 @@ use super::run::{self, Settings, Way};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  baoctl rollback --dry-run                    what it would do
-  baoctl rollback --confirm-outage local --json")]
+  baoctl rollback --context prod --namespace vault --dry-run    what it would do
+  baoctl rollback --context prod --namespace vault
+  baoctl rollback --platform local --confirm-outage local --json")]
 pub struct Args {
     #[command(flatten)]
     target: TargetArgs,
@@ -29,19 +28,17 @@ pub struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Exit {
-    let platform = match open(&args.target) {
-        Ok(platform) => platform,
+    let here = match args.target.open(args.dry_run).await {
+        Ok(here) => here,
         Err(exit) => return exit,
     };
     let settings = Settings {
         output: args.output,
         consent: args.consent,
         range: RangeArgs::default(),
-        journal: args.target.journal,
-        work_dir: args.target.work_dir,
     };
     let way = Way::Back {
         dry_run: args.dry_run,
     };
-    run::go_on(Arc::new(platform), way, settings).await
+    run::go_on(here, way, settings).await
 }

@@ -1,6 +1,5 @@
 //! What every command that runs a runbook shares: the journal, the engine, signals, the report and the end.
 
-use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -12,13 +11,13 @@ use super::args::{ConsentArgs, OutputArgs, RangeArgs};
 use super::drive::Running;
 use super::exit::fail;
 use super::failure::binding;
+use super::target::{Here, Place};
 use crate::action::Context;
 use crate::engine::Program;
 use crate::event::{Mode, Observer};
 use crate::journal::{self, Header, Journal, Record, RunbookText, State};
 use crate::meter::Silent;
 use crate::platform::Platform;
-use crate::platform::local::LocalPlatform;
 use crate::runbook::{self, Loaded};
 
 /// How a run is shown, answered and bounded.
@@ -26,8 +25,6 @@ pub(super) struct Settings {
     pub output: OutputArgs,
     pub consent: ConsentArgs,
     pub range: RangeArgs,
-    pub journal: Option<PathBuf>,
-    pub work_dir: PathBuf,
 }
 
 /// A run that has no journal yet.
@@ -39,13 +36,6 @@ pub(super) struct Beginning {
 
 const KEYS_FILE: &str = "keys-file";
 
-/// Where the journal of a target is.
-pub(super) fn journal_path(platform: &dyn Platform, named: Option<&PathBuf>) -> PathBuf {
-    named
-        .cloned()
-        .unwrap_or_else(|| platform.run_dir().join("journal.jsonl"))
-}
-
 /// A context that only looks: for commands beside a run.
 pub(super) fn looking(
     platform: Arc<dyn Platform>,
@@ -56,8 +46,8 @@ pub(super) fn looking(
 }
 
 /// A wrong word is told before anything is done, not when it is asked for.
-pub(super) fn wrong_word(platform: &dyn Platform, consent: &ConsentArgs) -> Option<Exit> {
-    let word = platform.target().namespace;
+fn wrong_word(here: &Here, consent: &ConsentArgs) -> Option<Exit> {
+    let word = here.platform.target().namespace;
     let given = consent
         .confirm_outage
         .as_ref()
@@ -92,12 +82,8 @@ pub(super) fn context(
 }
 
 /// Begins a run: a new journal, or none for a dry run.
-pub(super) async fn begin(
-    platform: Arc<LocalPlatform>,
-    beginning: Beginning,
-    settings: Settings,
-) -> Exit {
-    if let Some(exit) = wrong_word(platform.as_ref(), &settings.consent) {
+pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) -> Exit {
+    if let Some(exit) = wrong_word(&here, &settings.consent) {
         return exit;
     }
     let Beginning {
@@ -111,7 +97,7 @@ pub(super) async fn begin(
             way: Way::On {
                 accept_changed: false,
             },
-            platform,
+            here,
             program,
             loaded,
             mode,
@@ -122,11 +108,11 @@ pub(super) async fn begin(
         };
         return run.go(settings).await;
     }
-    let path = journal_path(platform.as_ref(), settings.journal.as_ref());
-    if let Err(exit) = put_by(&path, &settings.work_dir) {
+    let path = here.journal.clone();
+    if let Err(exit) = put_by(&path, &here.place) {
         return exit;
     }
-    let _held = match hold_target(platform.as_ref(), &settings.work_dir) {
+    let _held = match hold_target(&here) {
         Ok(held) => held,
         Err(exit) => return exit,
     };
@@ -134,7 +120,7 @@ pub(super) async fn begin(
         Ok(keys_file) => keys_file,
         Err(error) => return fail(format!("--keys-file: {error}"), &[], Exit::Usage),
     };
-    let mut inputs = BTreeMap::new();
+    let mut inputs = here.inputs.clone();
     if let Some(file) = &keys_file {
         inputs.insert(KEYS_FILE.to_owned(), file.display().to_string());
     }
@@ -145,7 +131,7 @@ pub(super) async fn begin(
         run,
         mode,
         runbook: RunbookText::from(&loaded),
-        target: platform.target(),
+        target: here.platform.target(),
         inputs,
     };
     match Journal::create(&path, header) {
@@ -155,7 +141,7 @@ pub(super) async fn begin(
                 way: Way::On {
                     accept_changed: false,
                 },
-                platform,
+                here,
                 program,
                 loaded,
                 mode,
@@ -166,14 +152,14 @@ pub(super) async fn begin(
             };
             run.go(settings).await
         }
-        Err(error) => refused_by_journal(&error, &settings.work_dir),
+        Err(error) => refused_by_journal(&error, &here.place),
     }
 }
 
 /// The lock of the target itself: a journal of another name must not let two runs act on one target. It lives as long
 /// as the file that is handed out.
-fn hold_target(platform: &dyn Platform, work_dir: &Path) -> Result<File, Exit> {
-    let path = platform.run_dir().join("target.lock");
+fn hold_target(here: &Here) -> Result<File, Exit> {
+    let path = here.platform.run_dir().join("target.lock");
     let unusable = |error: std::io::Error| {
         let why = format!("cannot lock {}: {error}", path.display());
         fail(why, &[], Exit::Failed)
@@ -188,7 +174,7 @@ fn hold_target(platform: &dyn Platform, work_dir: &Path) -> Result<File, Exit> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(fail(
             "another process runs a migration of this target, with a journal of another name",
-            &[&format!("baoctl status --work-dir {}", work_dir.display())],
+            &[&here.place.command("status")],
             Exit::Locked,
         )),
         Err(TryLockError::Error(error)) => Err(unusable(error)),
@@ -196,9 +182,8 @@ fn hold_target(platform: &dyn Platform, work_dir: &Path) -> Result<File, Exit> {
 }
 
 /// Makes room for a new journal: one that is finished, or that changed nothing, is kept under its run's id.
-fn put_by(path: &Path, work_dir: &Path) -> Result<(), Exit> {
-    let work_dir = work_dir.display();
-    let resume = format!("baoctl resume --work-dir {work_dir}");
+fn put_by(path: &Path, place: &Place) -> Result<(), Exit> {
+    let resume = place.command("resume");
     match journal::is_locked(path) {
         Ok(true) => {
             return Err(refused_by_journal(
@@ -206,7 +191,7 @@ fn put_by(path: &Path, work_dir: &Path) -> Result<(), Exit> {
                     path: path.to_owned(),
                     holder: journal::Holder::read(path),
                 },
-                Path::new(&work_dir.to_string()),
+                place,
             ));
         }
         Ok(false) | Err(journal::Error::Missing { .. }) => {}
@@ -216,11 +201,7 @@ fn put_by(path: &Path, work_dir: &Path) -> Result<(), Exit> {
         Ok(state) => state,
         Err(journal::Error::Missing { .. } | journal::Error::Empty { .. }) => return Ok(()),
         Err(error) => {
-            return Err(fail(
-                error,
-                &[&format!("baoctl status --work-dir {work_dir}")],
-                Exit::Preflight,
-            ));
+            return Err(fail(error, &[&place.command("status")], Exit::Preflight));
         }
     };
     let Some(header) = state.header() else {
@@ -237,7 +218,7 @@ fn put_by(path: &Path, work_dir: &Path) -> Result<(), Exit> {
                 header.runbook.name,
                 path.display()
             ),
-            &[&resume, &format!("baoctl status --work-dir {work_dir}")],
+            &[&resume, &place.command("status")],
             Exit::Preflight,
         ));
     }
@@ -251,26 +232,13 @@ fn put_by(path: &Path, work_dir: &Path) -> Result<(), Exit> {
     })
 }
 
-pub(super) fn refused_by_journal(error: &journal::Error, work_dir: &Path) -> Exit {
-    let work_dir = work_dir.display();
+pub(super) fn refused_by_journal(error: &journal::Error, place: &Place) -> Exit {
     match error {
-        journal::Error::Locked { .. } => fail(
-            error,
-            &[&format!("baoctl lock show --work-dir {work_dir}")],
-            Exit::Locked,
-        ),
-        journal::Error::Missing { .. } | journal::Error::Empty { .. } => fail(
-            error,
-            &[&format!(
-                "baoctl migrate-raft --platform local --work-dir {work_dir}"
-            )],
-            Exit::Usage,
-        ),
-        _ => fail(
-            error,
-            &[&format!("baoctl status --work-dir {work_dir}")],
-            Exit::Failed,
-        ),
+        journal::Error::Locked { .. } => fail(error, &[&place.command("lock show")], Exit::Locked),
+        journal::Error::Missing { .. } | journal::Error::Empty { .. } => {
+            fail(error, &[&place.command("migrate-raft")], Exit::Usage)
+        }
+        _ => fail(error, &[&place.command("status")], Exit::Failed),
     }
 }
 
@@ -284,29 +252,28 @@ pub(super) enum Way {
 }
 
 /// Goes on with the target's run, or back.
-pub(super) async fn go_on(platform: Arc<LocalPlatform>, way: Way, settings: Settings) -> Exit {
-    if let Some(exit) = wrong_word(platform.as_ref(), &settings.consent) {
+pub(super) async fn go_on(here: Here, way: Way, settings: Settings) -> Exit {
+    if let Some(exit) = wrong_word(&here, &settings.consent) {
         return exit;
     }
-    let path = journal_path(platform.as_ref(), settings.journal.as_ref());
-    let mut journal = match Journal::open(&path) {
+    let mut journal = match Journal::open(&here.journal) {
         Ok(journal) => journal,
-        Err(error) => return refused_by_journal(&error, &settings.work_dir),
+        Err(error) => return refused_by_journal(&error, &here.place),
     };
-    let _held = match hold_target(platform.as_ref(), &settings.work_dir) {
+    let _held = match hold_target(&here) {
         Ok(held) => held,
         Err(exit) => return exit,
     };
     let Some(header) = journal.state().header().cloned() else {
         return fail("the journal has no first record", &[], Exit::Failed);
     };
-    if header.target != platform.target() {
+    if !header.target.is(&here.platform.target()) {
         return fail(
             format!(
                 "the journal is of {} in {}, not of this target",
                 header.target.release, header.target.context
             ),
-            &["baoctl status"],
+            &[&here.place.command("status")],
             Exit::Preflight,
         );
     }
@@ -316,15 +283,14 @@ pub(super) async fn go_on(platform: Arc<LocalPlatform>, way: Way, settings: Sett
         .cloned()
         .unwrap_or_else(|| header.runbook.clone());
     if journal.state().rolling_back() && journal.state().finished().is_some() {
-        let next = format!(
-            "baoctl migrate-raft --platform local --work-dir {}",
-            settings.work_dir.display()
-        );
+        let next = here.place.command("migrate-raft");
         let why = "this run was rolled back: the source serves from file storage";
         return fail(why, &[&next], Exit::Preflight);
     }
     let found = match way {
-        Way::On { accept_changed } => the_runbook(&recorded, journal.state(), accept_changed),
+        Way::On { accept_changed } => {
+            the_runbook(&recorded, journal.state(), accept_changed, &here.place)
+        }
         // What was done is taken back as it was done, whatever became of the file.
         Way::Back { .. } => recorded_runbook(&recorded).map(|loaded| (loaded, false)),
     };
@@ -341,11 +307,11 @@ pub(super) async fn go_on(platform: Arc<LocalPlatform>, way: Way, settings: Sett
     if matches!(way, Way::On { .. })
         && let Err(error) = journal.append(resumed)
     {
-        return refused_by_journal(&error, &settings.work_dir);
+        return refused_by_journal(&error, &here.place);
     }
     Running {
         way,
-        platform,
+        here,
         program: Program::new(&loaded.runbook),
         loaded,
         mode: header.mode,
@@ -363,6 +329,7 @@ fn the_runbook(
     recorded: &RunbookText,
     state: &State,
     accept_changed: bool,
+    place: &Place,
 ) -> Result<(Loaded, bool), Exit> {
     let now = match &recorded.file {
         Some(file) => Loaded::file(file),
@@ -399,8 +366,11 @@ fn the_runbook(
             runbook::diff(&recorded.text, &now.text)
         ),
         &[
-            "baoctl resume --accept-changed-runbook",
-            "put the runbook back as it was, then: baoctl resume",
+            &place.command("resume --accept-changed-runbook"),
+            &format!(
+                "put the runbook back as it was, then: {}",
+                place.command("resume")
+            ),
         ],
         Exit::Preflight,
     ))

@@ -2,15 +2,13 @@
 
 use serde_json::json;
 
-use super::args::TargetArgs;
 use super::exit::fail;
-use super::migrate_raft::open;
-use super::{Exit, failure, run};
-use crate::bao::{Node, SealStatus};
+use super::target::{Here, TargetArgs};
+use super::{Exit, failure};
+use crate::bao::SealStatus;
 use crate::engine::Program;
 use crate::journal::{self, State};
 use crate::platform::Platform;
-use crate::platform::local::LocalPlatform;
 use crate::runbook::Loaded;
 use crate::ui;
 
@@ -33,36 +31,36 @@ struct Row {
 }
 
 pub(super) async fn run(args: Args) -> Exit {
-    let platform = match open(&args.target) {
-        Ok(platform) => platform,
+    let here = match args.target.open(true).await {
+        Ok(here) => here,
         Err(exit) => return exit,
     };
-    let path = run::journal_path(&platform, args.target.journal.as_ref());
-    let state = match journal::read(&path) {
+    let (platform, path) = (here.platform.as_ref(), &here.journal);
+    let state = match journal::read(path) {
         Ok(state) => Some(state),
         Err(journal::Error::Missing { .. } | journal::Error::Empty { .. }) => None,
-        Err(error) => return fail(error, &["baoctl lock show"], Exit::Failed),
+        Err(error) => return fail(error, &[&here.place.command("lock show")], Exit::Failed),
     };
     let mut rows = Vec::new();
     for member in platform.members() {
-        rows.push(look(&platform, member).await);
+        rows.push(look(platform, member).await);
     }
-    let running = journal::is_locked(&path).unwrap_or(false);
+    let running = journal::is_locked(path).unwrap_or(false);
     if args.json {
-        print_json(&platform, state.as_ref(), running, &rows);
+        print_json(platform, state.as_ref(), running, &rows);
     } else {
-        print_text(&platform, state.as_ref(), running, &rows);
+        print_text(&here, state.as_ref(), running, &rows);
     }
     Exit::Done
 }
 
-async fn look(platform: &LocalPlatform, member: String) -> Row {
+async fn look(platform: &dyn Platform, member: String) -> Row {
     let process = match platform.instance(&member).await {
         Ok(Some(instance)) => instance.id,
         Ok(None) => "stopped".to_owned(),
         Err(error) => error.to_string(),
     };
-    let node = platform.http_node(&member).ok();
+    let node = platform.node(&member).ok();
     let (mut says, mut role) = (None, "-".to_owned());
     if let Some(node) = node.filter(|_| process != "stopped") {
         says = node.seal_status().await.ok();
@@ -110,8 +108,8 @@ fn standing(state: &State) -> Vec<String> {
     lines
 }
 
-fn print_text(platform: &LocalPlatform, state: Option<&State>, running: bool, rows: &[Row]) {
-    let target = platform.target();
+fn print_text(here: &Here, state: Option<&State>, running: bool, rows: &[Row]) {
+    let target = here.platform.target();
     ui::line(&format!(
         "{} in {} ({})",
         target.release, target.context, target.platform
@@ -124,8 +122,11 @@ fn print_text(platform: &LocalPlatform, state: Option<&State>, running: bool, ro
                 (true, _) if back => "rolled back",
                 (true, _) => "finished",
                 (false, true) => "running",
-                (false, false) if back => "stopped on its way back; `baoctl rollback` goes on",
-                (false, false) => "stopped; `baoctl resume` goes on",
+                (false, false) if back => &format!(
+                    "stopped on its way back; `{}` goes on",
+                    here.place.command("rollback")
+                ),
+                (false, false) => &format!("stopped; `{}` goes on", here.place.command("resume")),
             };
             ui::line(&format!(
                 "run {} of {}: {word}",
@@ -165,7 +166,7 @@ fn print_text(platform: &LocalPlatform, state: Option<&State>, running: bool, ro
     }
 }
 
-fn print_json(platform: &LocalPlatform, state: Option<&State>, running: bool, rows: &[Row]) {
+fn print_json(platform: &dyn Platform, state: Option<&State>, running: bool, rows: &[Row]) {
     let run = state.and_then(|state| {
         let header = state.header()?;
         Some(json!({

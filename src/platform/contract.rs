@@ -30,6 +30,21 @@ pub struct Target {
     pub uid: String,
 }
 
+impl Target {
+    /// Whether both are the same place. A kubeconfig may call one cluster by another name on another machine.
+    pub fn is(&self, other: &Self) -> bool {
+        let cluster = self.platform == "kubernetes";
+        (cluster || self.context == other.context)
+            && (&self.platform, &self.namespace, &self.release, &self.uid)
+                == (
+                    &other.platform,
+                    &other.namespace,
+                    &other.release,
+                    &other.uid,
+                )
+    }
+}
+
 /// A storage backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

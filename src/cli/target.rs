@@ -1,0 +1,337 @@
+//! Which server a command is about: the flags, the place they name, and how the next command names it again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+
+use super::Exit;
+use super::exit::fail;
+use crate::journal;
+use crate::platform::Platform;
+use crate::platform::kubernetes::{self, KubernetesPlatform};
+use crate::platform::local::LocalPlatform;
+
+/// Where the server lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlatformKind {
+    /// A release on a Kubernetes cluster.
+    Kubernetes,
+    /// Real `bao` processes on this machine.
+    Local,
+}
+
+/// Which server, and which run of it: the journal of a target is found by itself.
+#[derive(Debug, Clone, Args)]
+pub struct TargetArgs {
+    /// Where the server lives; default: kubernetes when a context or a namespace is named, else local
+    #[arg(long, value_enum, help_heading = "Target")]
+    pub platform: Option<PlatformKind>,
+    /// Context of the kubeconfig
+    #[arg(long, value_name = "NAME", help_heading = "Target")]
+    pub context: Option<String>,
+    /// Namespace of the release
+    #[arg(short, long, value_name = "NAME", help_heading = "Target")]
+    pub namespace: Option<String>,
+    /// Release, as `helm list` names it [default: openbao]
+    #[arg(long, value_name = "NAME", help_heading = "Target")]
+    pub release: Option<String>,
+    /// Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config
+    #[arg(long, value_name = "FILE", help_heading = "Target")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…
+    #[arg(long, value_name = "CHART", help_heading = "Target")]
+    pub chart: Option<String>,
+    /// Values of your own for raft, in place of the generated ones
+    #[arg(long, value_name = "FILE", help_heading = "Target")]
+    pub values: Option<PathBuf>,
+    /// Secret that the auto-unseal hook reads [default: openbao-unseal]
+    #[arg(long, value_name = "NAME", help_heading = "Target")]
+    pub unseal_secret: Option<String>,
+    /// Image with sh, tar and sha256sum, where the server's own has none
+    #[arg(long, value_name = "IMAGE", help_heading = "Target")]
+    pub helper_image: Option<String>,
+    /// Folder of the run's files, for local also of the servers; default: baoctl-local, for kubernetes
+    /// $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE
+    #[arg(long, value_name = "DIR", help_heading = "Target")]
+    pub work_dir: Option<PathBuf>,
+    /// Journal to use instead of the target's own
+    #[arg(long, value_name = "FILE", help_heading = "Target")]
+    pub journal: Option<PathBuf>,
+}
+
+/// How the next command names the same target.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    flags: String,
+}
+
+impl Place {
+    /// The local servers in a folder.
+    pub(super) fn local(work_dir: &Path) -> Self {
+        Self {
+            flags: format!("--work-dir {}", word(&work_dir.display().to_string())),
+        }
+    }
+
+    /// A command about this target, for example `resume`.
+    pub(super) fn command(&self, verb: &str) -> String {
+        format!("baoctl {verb} {}", self.flags)
+    }
+}
+
+/// An opened target.
+pub(super) struct Here {
+    pub(super) platform: Arc<dyn Platform>,
+    /// The same, where it is servers on this machine: rehearsals need more of it.
+    pub(super) local: Option<Arc<LocalPlatform>>,
+    /// The same, where it is a release on a cluster: runs of it are claimed and mirrored there.
+    pub(super) kubernetes: Option<Arc<KubernetesPlatform>>,
+    pub(super) place: Place,
+    pub(super) journal: PathBuf,
+    /// What a later command needs to open it the same way.
+    pub(super) inputs: BTreeMap<String, String>,
+}
+
+impl Here {
+    pub(super) fn of_local(platform: Arc<LocalPlatform>, journal: Option<&PathBuf>) -> Self {
+        let default = platform.run_dir().join(JOURNAL);
+        Self {
+            place: Place::local(platform.work_dir()),
+            journal: journal.cloned().unwrap_or(default),
+            inputs: BTreeMap::new(),
+            platform: platform.clone(),
+            local: Some(platform),
+            kubernetes: None,
+        }
+    }
+}
+
+const JOURNAL: &str = "journal.jsonl";
+const DEFAULT_RELEASE: &str = "openbao";
+const DEFAULT_UNSEAL_SECRET: &str = "openbao-unseal";
+const DEFAULT_LOCAL: &str = "baoctl-local";
+
+impl TargetArgs {
+    fn kind(&self) -> PlatformKind {
+        self.platform.unwrap_or(
+            if self.context.is_some() || self.namespace.is_some() || self.kubeconfig.is_some() {
+                PlatformKind::Kubernetes
+            } else {
+                PlatformKind::Local
+            },
+        )
+    }
+
+    fn local_dir(&self) -> PathBuf {
+        self.work_dir
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(DEFAULT_LOCAL))
+    }
+
+    /// The journal and how the target is named, without reaching for it.
+    pub(super) fn standing(&self) -> Result<(PathBuf, Place), Exit> {
+        match self.kind() {
+            PlatformKind::Local => {
+                let here = Here::of_local(Arc::new(self.open_local()?), self.journal.as_ref());
+                Ok((here.journal, here.place))
+            }
+            PlatformKind::Kubernetes => {
+                let default = self.run_dir()?.join(JOURNAL);
+                let place = self.cluster_place()?;
+                Ok((self.journal.clone().unwrap_or(default), place))
+            }
+        }
+    }
+
+    /// Opens the target. One that is only looked at is never given anything that a run would make there.
+    pub(super) async fn open(&self, look_only: bool) -> Result<Here, Exit> {
+        match self.kind() {
+            PlatformKind::Local => {
+                let platform = Arc::new(self.open_local()?);
+                Ok(Here::of_local(platform, self.journal.as_ref()))
+            }
+            PlatformKind::Kubernetes => self.open_cluster(look_only).await,
+        }
+    }
+
+    fn open_local(&self) -> Result<LocalPlatform, Exit> {
+        let work_dir = self.local_dir();
+        LocalPlatform::open(&work_dir).map_err(|error| {
+            let next = Place::local(&work_dir).command("rehearse --source-only");
+            let cluster =
+                "baoctl check --context NAME --namespace NAME    for a release on Kubernetes";
+            fail(error, &[&next, cluster], Exit::Usage)
+        })
+    }
+
+    async fn open_cluster(&self, look_only: bool) -> Result<Here, Exit> {
+        let (journal, place) = self.standing()?;
+        let run_dir = self.run_dir()?;
+        let mut inputs = journal::read(&journal)
+            .ok()
+            .filter(|state| state.finished().is_none())
+            .and_then(|state| state.header().map(|header| header.inputs.clone()))
+            .unwrap_or_default();
+        // What the flags say now counts; what they leave out is as it was when the run began.
+        let mut keep = |name: &str, given: Option<String>| {
+            if let Some(given) = given {
+                inputs.insert(name.to_owned(), given);
+            }
+            inputs.get(name).cloned()
+        };
+        let path = |path: &Option<PathBuf>| {
+            path.as_ref().map(|path| {
+                std::path::absolute(path)
+                    .unwrap_or_else(|_| path.clone())
+                    .display()
+                    .to_string()
+            })
+        };
+        // A chart that is a folder is named by its place, whatever folder a later command is typed in.
+        let chart = self.chart.as_ref().map(|chart| match Path::new(chart) {
+            folder if folder.is_dir() => path(&Some(folder.to_owned())).unwrap_or_default(),
+            _ => chart.clone(),
+        });
+        let options = kubernetes::Options {
+            kubeconfig: self.kubeconfig.clone(),
+            context: self.context.clone(),
+            namespace: self.namespace.clone().unwrap_or_default(),
+            release: self.release_name(),
+            chart: keep("chart", chart),
+            values: keep("values", path(&self.values)).map(PathBuf::from),
+            unseal_secret: keep("unseal-secret", self.unseal_secret.clone())
+                .unwrap_or_else(|| DEFAULT_UNSEAL_SECRET.to_owned()),
+            helper_image: keep("helper-image", self.helper_image.clone()),
+            run_dir,
+            members: 3,
+            look_only,
+        };
+        let platform = match KubernetesPlatform::connect(options).await {
+            Ok(platform) => Arc::new(platform),
+            Err(error) => {
+                let exit = match &error {
+                    crate::platform::Error::Cluster {
+                        status: Some(401 | 403),
+                        ..
+                    } => Exit::NotAuthorised,
+                    crate::platform::Error::Cluster { .. } => Exit::Failed,
+                    _ => Exit::Usage,
+                };
+                return Err(fail(error, &[&place.command("check")], exit));
+            }
+        };
+        Ok(Here {
+            platform: platform.clone(),
+            local: None,
+            kubernetes: Some(platform),
+            place,
+            journal,
+            inputs,
+        })
+    }
+
+    fn release_name(&self) -> String {
+        self.release
+            .clone()
+            .unwrap_or_else(|| DEFAULT_RELEASE.to_owned())
+    }
+
+    /// Context and namespace, which are never guessed: a wrong one is another company's server.
+    fn named(&self) -> Result<(&str, &str), Exit> {
+        match (&self.context, &self.namespace) {
+            (Some(context), Some(namespace)) => Ok((context, namespace)),
+            _ => Err(fail(
+                "a release on Kubernetes is named by its context and its namespace; neither is guessed",
+                &["the same command with --context NAME --namespace NAME"],
+                Exit::Usage,
+            )),
+        }
+    }
+
+    fn cluster_place(&self) -> Result<Place, Exit> {
+        let (context, namespace) = self.named()?;
+        let mut flags = format!(
+            "--context {} --namespace {}",
+            word(context),
+            word(namespace)
+        );
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        for (flag, value) in [
+            ("release", self.release.clone()),
+            ("kubeconfig", path(&self.kubeconfig)),
+            ("work-dir", path(&self.work_dir)),
+            ("journal", path(&self.journal)),
+        ] {
+            if let Some(value) = value {
+                flags = format!("{flags} --{flag} {}", word(&value));
+            }
+        }
+        Ok(Place { flags })
+    }
+
+    fn run_dir(&self) -> Result<PathBuf, Exit> {
+        if let Some(folder) = &self.work_dir {
+            return Ok(std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
+        }
+        let (context, namespace) = self.named()?;
+        let state = std::env::var_os("XDG_STATE_HOME")
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+            .or_else(|| std::env::home_dir().map(|home| home.join(".local/state")));
+        let Some(state) = state else {
+            return Err(fail(
+                "there is no home folder for the run's files",
+                &["the same command with --work-dir DIR"],
+                Exit::Usage,
+            ));
+        };
+        Ok(state
+            .join("baoctl")
+            .join(plain(context))
+            .join(plain(namespace))
+            .join(plain(&self.release_name())))
+    }
+}
+
+/// A name as one part of a path: contexts of some clouds have slashes and colons.
+fn plain(name: &str) -> String {
+    name.chars()
+        .map(|character| {
+            if character.is_ascii_alphanumeric() || "._-".contains(character) {
+                character
+            } else {
+                '_'
+            }
+        })
+        .collect()
+}
+
+/// A value as a shell takes it as one word.
+fn word(value: &str) -> String {
+    let plain =
+        |character: char| character.is_ascii_alphanumeric() || "._-/:@%+=,~".contains(character);
+    if !value.is_empty() && value.chars().all(plain) {
+        value.to_owned()
+    } else {
+        format!("'{}'", value.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_one_word_for_a_shell() {
+        assert_eq!(word("prod-1"), "prod-1");
+        assert_eq!(
+            word("arn:aws:eks:eu:1:cluster/x"),
+            "arn:aws:eks:eu:1:cluster/x"
+        );
+        assert_eq!(word("my dir"), "'my dir'");
+        assert_eq!(word("it's"), r"'it'\''s'");
+        assert_eq!(plain("arn:aws/x"), "arn_aws_x");
+    }
+}

@@ -1,0 +1,153 @@
+//! Bad days: parts of the cluster that break in the middle of a run. The run goes on, or `resume` does.
+
+use std::time::Duration;
+
+use crate::cases::{MIGRATE, RESUME};
+use crate::cluster::{cluster, until};
+use crate::operator::{Said, in_action, in_step};
+use crate::release::{PLAIN, Release};
+use crate::table::Figures;
+
+/// Migrates while `fault` is at work; `resume` as often as an operator would.
+fn through(release: &Release, fault: impl FnOnce() + Send) -> Figures {
+    let first = std::thread::scope(|scope| {
+        scope.spawn(fault);
+        release.run(&release.agreed(&MIGRATE))
+    });
+    let mut said = first;
+    for _ in 0..3 {
+        if said.code == 0 {
+            break;
+        }
+        println!("    it ended with {}: {}", said.code, why(&said));
+        said = release.run(&release.agreed(&RESUME));
+    }
+    let outage = said.expect(0).expect_parity();
+    release.verify();
+    Figures {
+        outage: Some(outage),
+        client: None,
+    }
+}
+
+fn why(said: &Said) -> String {
+    let is = |event: &&serde_json::Value| event["event"] == "failed";
+    let event = said.events.iter().find(is);
+    event.map_or_else(|| said.text.clone(), |event| event["message"].to_string())
+}
+
+/// Waits until the run's journal has the intent of an action.
+fn begun(release: &Release, kind: &str) {
+    let journal = release.work().join("journal.jsonl");
+    let intent = format!(r#""kind":"{kind}","calls""#);
+    until(&format!("{kind} to begin"), 180, || {
+        std::fs::read_to_string(&journal).is_ok_and(|text| text.contains(&intent))
+    });
+}
+
+/// Every stream through the API server is cut three times: in a copy, in the restore and in the comparison.
+pub fn apiserver_restarted() -> Figures {
+    let release = Release::install("apiserver", PLAIN);
+    through(&release, || {
+        for kind in ["back-up", "restore", "compare"] {
+            begun(&release, kind);
+            cluster().fault(&["apiserver", "restart"]);
+        }
+    })
+}
+
+/// A follower's pod goes away in the middle of a step.
+pub fn pod_deleted(step: &str) -> Figures {
+    let release = Release::install(&format!("deleted-in-{step}"), PLAIN);
+    through(&release, || {
+        let kind = if step == "unseal" {
+            "await-voters"
+        } else {
+            step
+        };
+        begun(&release, kind);
+        let pod = release.member(2);
+        until("the pod", 60, || {
+            let args = ["-n", &release.namespace, "get", "pod", &pod];
+            cluster().try_kubectl(&args).is_some()
+        });
+        release.kubectl(&["delete", "pod", &pod, "--grace-period=1"]);
+    })
+}
+
+/// The node of a follower has no kubelet for a minute: its server goes on, nothing can be asked of its node.
+pub fn kubelet_stopped() -> Figures {
+    let release = Release::install("kubelet", PLAIN);
+    through(&release, || {
+        begun(&release, "restore");
+        let node = release.kubectl(&[
+            "get",
+            "pod",
+            &release.member(1),
+            "-o",
+            "jsonpath={.spec.nodeName}",
+        ]);
+        cluster().fault(&["kubelet", "stop", &node]);
+        std::thread::sleep(Duration::from_secs(60));
+        cluster().fault(&["kubelet", "start", &node]);
+    })
+}
+
+/// Raft's port is closed between the pods: told by name; once it is open the run goes on.
+pub fn port_8201_blocked() -> Figures {
+    let release = Release::install("blocked", PLAIN);
+    cluster().fault(&["block", "8201"]);
+    let said = release.run(&release.agreed(&MIGRATE));
+    cluster().fault(&["unblock"]);
+    assert_ne!(said.code, 0, "{}", said.text);
+    assert!(
+        said.text.contains("8201"),
+        "the port is named:\n{}",
+        said.text
+    );
+    let outage = release
+        .run(&release.agreed(&RESUME))
+        .expect(0)
+        .expect_parity();
+    release.verify();
+    Figures {
+        outage: Some(outage),
+        client: None,
+    }
+}
+
+/// A second operator, from another machine, is refused by name while the first one runs.
+pub fn two_operators() -> Figures {
+    let release = Release::install("two-operators", PLAIN);
+    let other = release.folder.path().join("other");
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            release.killed(
+                &release.agreed(&MIGRATE),
+                in_step("apply", Duration::from_secs(3)),
+            )
+        });
+        begun(&release, "back-up");
+        let second = release.run_in(&release.agreed(&MIGRATE), &other).expect(6);
+        assert!(
+            second.text.contains("pid"),
+            "it names the holder:\n{}",
+            second.text
+        );
+        assert_eq!(first.join().unwrap().code, -1);
+    });
+    let killed = release.killed(
+        &release.agreed(&RESUME),
+        in_action("restore", Duration::ZERO),
+    );
+    assert_eq!(killed.code, -1, "{}", killed.text);
+    let outage = release
+        .run(&release.agreed(&RESUME))
+        .expect(0)
+        .expect_parity();
+    release.verify();
+    Figures {
+        outage: Some(outage),
+        client: None,
+    }
+}
