@@ -64,7 +64,7 @@ $(BAO):
 cluster-up: $(BAO)
 	tests/cluster/cluster up
 
-cluster-down: $(BAO)
+cluster-down:
 	tests/cluster/cluster down
 
 $(DENY):

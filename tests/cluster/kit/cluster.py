@@ -5,7 +5,6 @@ import fcntl
 import shutil
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import control_plane, dns, images, network, nodes, pki, processes, settings, tools, volumes
@@ -38,33 +37,30 @@ def up():
         refuse_stranger()
         if is_up():
             return
-        started = time.monotonic()
+        if not settings.BAO_BINARY.exists():
+            raise Failed("cluster: no server to make an image of; `make bao` gets it")
         tools.build()
-        archive = images.make()
+        started = time.monotonic()
         clean()
+        processes.save(state=str(RUN), up=False, pids={})
+        store = images.store()
         print("starting the cluster", file=sys.stderr)
-        start(archive)
+        start(store)
         print(f"cluster up in {time.monotonic() - started:.1f} s", file=sys.stderr)
 
 
-def start(archive: Path):
-    processes.save(state=str(RUN), up=False, pids={})
-    with ThreadPoolExecutor() as background:
-        control_plane.start_etcd()
-        pki.make()
-        control_plane.start_api_server()
-        network.make()
-        for node in NODES:
-            nodes.start_containerd(node)
-        loading = [background.submit(nodes.load_images, node, archive) for node in NODES]
-        control_plane.await_api_server()
-        control_plane.start_controllers()
-        for node in NODES:
-            nodes.start_proxy(node)
-        # A kubelet with no containerd ends, and one with no images reports pods as failing.
-        for node, loaded in zip(NODES, loading):
-            loaded.result()
-            nodes.start_kubelet(node)
+def start(store: Path):
+    control_plane.start_etcd()
+    pki.make()
+    control_plane.start_api_server()
+    network.make()
+    for node in NODES:
+        nodes.start_containerd(node, store)
+    control_plane.await_api_server()
+    control_plane.start_controllers()
+    for node in NODES:
+        nodes.start_proxy(node)
+        nodes.start_kubelet(node)
     control_plane.apply([volumes.CLASS])
     dns.install()
     volumes.renew()
@@ -86,9 +82,19 @@ def missing() -> list[str]:
     return [name for name in parts() if not processes.pid(name)]
 
 
-def is_up() -> bool:
+def is_held() -> bool:
+    """This checkout's cluster came up, whatever became of its parts since."""
     holder = processes.record()
-    return holder.get("state") == str(RUN) and holder["up"] and not missing() and control_plane.api_ready()
+    return holder.get("state") == str(RUN) and holder["up"]
+
+
+def is_up() -> bool:
+    return is_held() and not missing() and control_plane.api_ready()
+
+
+def require():
+    if not is_held():
+        raise Failed("cluster: no cluster of this checkout is up")
 
 
 def down():
@@ -145,6 +151,5 @@ def status() -> int:
     print(f"held by {holder['state']}")
     for name in parts():
         print(f"{name:<24} {processes.pid(name) or 'gone'}")
-    healthy = holder["up"] and not missing() and control_plane.api_ready()
-    print("up" if healthy else "broken: `up` starts it anew")
-    return 0 if healthy else 1
+    print("up" if is_up() else "broken, or another checkout's: `up` starts it anew, or says whose it is")
+    return 0 if is_up() else 1

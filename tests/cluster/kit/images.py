@@ -3,12 +3,13 @@
 import hashlib
 import io
 import json
+import shutil
+import sys
 import tarfile
 from pathlib import Path
 
-from . import settings
-from .settings import Node
-from .shell import run, write
+from . import processes, settings
+from .shell import run, wait, write
 
 PAUSE = "localhost/pause:3.10"
 COREDNS = f"localhost/coredns:{settings.COREDNS}"
@@ -95,19 +96,17 @@ def coredns() -> bytes:
     return layer.content()
 
 
-def make() -> Path:
-    """The archive of all images, made when what goes into it changed."""
+def stamp() -> str:
+    """Changes with whatever goes into the images."""
     made_of = [Path(__file__), Path(settings.__file__), BUSYBOX, settings.BAO_BINARY, settings.COREDNS_TOOL]
-    stamp = "".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}\n" for path in made_of)
-    archive = settings.IMAGES / f"images-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}.tar"
-    if archive.exists():
-        return archive
-    for old in settings.IMAGES.glob("images-*"):
-        old.unlink()
+    lines = "".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}\n" for path in made_of)
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
+
+def archive() -> bytes:
     shell, server = busybox(), openbao()
     user = f"{OPENBAO_USER[0]}:{OPENBAO_USER[1]}"
-    images = {
+    return pack({
         PAUSE: ([shell], {"Entrypoint": ["/bin/sleep", "2147483647"]}),
         COREDNS: ([coredns()], {"Entrypoint": ["/coredns"]}),
         OPENBAO: (
@@ -119,9 +118,7 @@ def make() -> Path:
             },
         ),
         MINIMAL: ([server], {"User": user, "Entrypoint": ["/bin/bao"]}),
-    }
-    write(archive, pack(images))
-    return archive
+    })
 
 
 def pack(images: dict[str, tuple[list[bytes], dict]]) -> bytes:
@@ -162,5 +159,46 @@ def pack(images: dict[str, tuple[list[bytes], dict]]) -> bytes:
     return archive.content()
 
 
-def load(node: Node, archive: Path):
-    run("ctr", "--address", node.containerd, "--namespace", "k8s.io", "images", "import", archive)
+def store() -> Path:
+    """A containerd root that holds all images, made when what goes into them changed.
+
+    Importing them takes seconds of writing and hashing for each node; a copy
+    of the result takes none.
+    """
+    done = settings.IMAGES / stamp()
+    if done.exists():
+        return done
+    print("making the images", file=sys.stderr)
+    shutil.rmtree(settings.IMAGES, ignore_errors=True)
+    part, sockets = done.with_name(done.name + ".part"), settings.SOCKETS / "images"
+    address = sockets / "containerd.sock"
+    write(settings.RUN / "images.tar", archive())
+    write(
+        settings.RUN / "images.toml",
+        f'version = 2\nroot = "{part}"\nstate = "{sockets}/state"\n[grpc]\naddress = "{address}"\n',
+    )
+    processes.start("images", "containerd", "--config", settings.RUN / "images.toml")
+    await_containerd("images", address)
+    run("ctr", "--address", address, "--namespace", "k8s.io", "images", "import", settings.RUN / "images.tar")
+    processes.stop("images")
+    (settings.RUN / "images.tar").unlink()
+    part.rename(done)
+    return done
+
+
+def copy(store: Path, root: Path):
+    """Gives a node the images: links to what never changes, copies of the databases of it."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+    run("cp", "--archive", "--link", store, root)
+    for database in store.rglob("*.db"):
+        own = root / database.relative_to(store)
+        own.unlink()
+        shutil.copy2(database, own)
+
+
+def await_containerd(name: str, address: Path):
+    def answers():
+        processes.require(name)
+        return run("ctr", "--address", address, "version", check=False).returncode == 0
+
+    wait(f"the containerd of {name}", 30, answers)

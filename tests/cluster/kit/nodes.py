@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import images, pki, processes, settings
 from .settings import KUBERNETES_TOOLS, NODES, Node
-from .shell import run, wait, write
+from .shell import write
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -29,27 +29,17 @@ def make_cgroups(node: Node):
                 (folder / name).write_text((folder.parent / name).read_text())
 
 
-def start_containerd(node: Node):
+def start_containerd(node: Node, store: Path):
     make_cgroups(node)
+    images.copy(store, node.folder / "containerd")
     write(node.folder / "cni" / "10-pods.conflist", json.dumps(cni(node)))
     write(node.folder / "containerd.toml", containerd(node))
     processes.start(f"{node.name}-containerd", *node.inside("containerd", "--config", node.folder / "containerd.toml"))
 
 
-def await_containerd(node: Node):
-    def answers():
-        processes.require(f"{node.name}-containerd")
-        return run("ctr", "--address", node.containerd, "version", check=False).returncode == 0
-
-    wait(f"{node.name}'s containerd", 30, answers)
-
-
-def load_images(node: Node, archive: Path):
-    await_containerd(node)
-    images.load(node, archive)
-
-
 def start_kubelet(node: Node):
+    # It ends when there is no containerd yet.
+    images.await_containerd(f"{node.name}-containerd", node.containerd)
     write(node.folder / "kubelet.json", json.dumps(kubelet(node)))
     # The host's would be sent names that nothing here can resolve.
     write(node.folder / "resolv.conf", "")
