@@ -5,6 +5,8 @@ from pathlib import Path
 KUBERNETES = "1.34.4"
 COREDNS = "1.14.4"
 HELM = "3.19.5"
+# At least this one builds them.
+GO = "1.25.8"
 BAO = "2.6.2"
 
 HERE = Path(__file__).resolve().parents[1]

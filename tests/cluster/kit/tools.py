@@ -1,7 +1,9 @@
 """What must be on the machine: Debian's packages, and tools built from their Go modules."""
 
 import contextlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -91,14 +93,35 @@ def no_services():
         policy.unlink()
 
 
+def go() -> Path:
+    """A Go that is new enough for the modules; when the machine's is not, it fetches one as a module."""
+    own = settings.TOOLS / f"go-{settings.GO}"
+    if not own.exists():
+        found = shutil.which("go")
+        version = re.search(r"go1\.(\d+)", run(found, "version").stdout)
+        if int(version[1]) >= int(settings.GO.split(".")[1]):
+            return Path(found)
+        print(f"fetching go {settings.GO}", file=sys.stderr)
+        module = f"golang.org/toolchain@v0.0.1-go{settings.GO}.linux-amd64"
+        fetched = json.loads(run(found, "mod", "download", "-json", module, cwd="/").stdout)["Dir"]
+        part = own.with_name(own.name + ".part")
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(fetched, part)
+        # Files of a module have no run bits.
+        for folder in [part / "bin", part / "pkg" / "tool"]:
+            for program in filter(Path.is_file, folder.rglob("*")):
+                program.chmod(0o755)
+        part.rename(own)
+    return own / "bin" / "go"
+
+
 def build_tool(folder: Path, module: Path, package: str, flags: str, names: list[str]):
     print(f"building {folder.name}: some minutes, once", file=sys.stderr)
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    # An older Go, such as Debian's, fetches as a module the one that the module asks for.
-    environment = os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "auto"}
-    command = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {flags}"]
+    environment = os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
+    command = [go(), "build", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {flags}"]
     done = subprocess.run([*command, "-o", part / names[0], package], cwd=module, env=environment)
     if done.returncode:
         raise Failed(f"cluster: {folder.name} does not build")
