@@ -58,7 +58,8 @@ def kubeconfig(name: str) -> Path:
 
 
 def make_key(name: str):
-    run("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", key(name))
+    # Not `genpkey`: Kubernetes reads the keys of service accounts in the older format alone.
+    run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key(name))
 
 
 def sign(name: str, subject: str, alternative_names: str | None = None):

@@ -66,6 +66,8 @@ def start(name: str, *command):
             cwd="/",
         )
     save(pids=record().get("pids", {}) | {name: process.pid})
+    # The kernel shows the environment only a moment after the program has been started.
+    wait(f"the start of {name}", 10, lambda: mark_of(process.pid) or process.poll() is not None, pause=0.005)
 
 
 def stop(name: str, seconds=10.0):
