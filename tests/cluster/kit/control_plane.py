@@ -92,7 +92,7 @@ def start_controllers():
 
 def restart_api_server():
     """As an upgrade or a crash of it looks to its clients: every watch and stream is cut."""
-    processes.stop("kube-apiserver", seconds=2)
+    processes.stop("kube-apiserver")
     start_api_server()
     await_api_server()
 

@@ -180,7 +180,7 @@ def store() -> Path:
     processes.start("images", "containerd", "--config", settings.RUN / "images.toml")
     await_containerd("images", address)
     run("ctr", "--address", address, "--namespace", "k8s.io", "images", "import", settings.RUN / "images.tar")
-    processes.stop("images")
+    processes.stop("images", seconds=10)
     (settings.RUN / "images.tar").unlink()
     part.rename(done)
     return done

@@ -70,8 +70,8 @@ def start(name: str, *command):
     wait(f"the start of {name}", 10, lambda: mark_of(process.pid) or process.poll() is not None, pause=0.005)
 
 
-def stop(name: str, seconds=10.0):
-    """Ends a part and waits for its end, less and less politely."""
+def stop(name: str, seconds=2.0):
+    """Ends a part and waits for its end, not politely for long: nothing of it is kept."""
     if number := pid(name):
         end([number], seconds)
     pids = record().get("pids", {})
