@@ -1,5 +1,5 @@
 # Two commands do all the set-up: `make rehearse` and `make test`.
-.PHONY: rehearse test lint deny bench outage generated bao clean
+.PHONY: rehearse test lint deny bench outage generated bao cluster-up cluster-down clean
 
 BAO_VERSION := 2.6.2
 BAO := .cache/bao/$(BAO_VERSION)/bao
@@ -59,6 +59,13 @@ $(BAO):
 	chmod +x $@.part
 	mv $@.part $@
 	rm -rf .cache/download
+
+## A real three-node Kubernetes on this machine, for root; the first start builds it, a quarter of an hour.
+cluster-up: $(BAO)
+	tests/cluster/cluster up
+
+cluster-down:
+	tests/cluster/cluster down
 
 $(DENY):
 	cargo install --quiet --locked --root .cache/tools/cargo-deny-$(DENY_VERSION) cargo-deny@$(DENY_VERSION)
