@@ -1,5 +1,5 @@
 # Two commands do all the set-up: `make rehearse` and `make test`.
-.PHONY: rehearse test lint deny bench outage generated bao cluster-up cluster-down clean
+.PHONY: rehearse test lint deny bench outage generated bao e2e e2e-full cluster-up cluster-down clean
 
 BAO_VERSION := 2.6.2
 BAO := .cache/bao/$(BAO_VERSION)/bao
@@ -22,10 +22,22 @@ else
 	cargo test --locked --no-fail-fast $(ARGS) -- --test-threads 4
 endif
 
+## The core of what runs on a real Kubernetes cluster: starts the one of tests/cluster, unless BAOCTL_E2E_KUBECONFIG
+## names another. One case alone: `make e2e ARGS=card_order_path_probe`.
+e2e: $(BAO)
+ifndef BAOCTL_E2E_KUBECONFIG
+	tests/cluster/cluster up
+endif
+	cargo test --locked --features e2e --test e2e -- $(ARGS)
+
+## Every case.
+e2e-full:
+	BAOCTL_E2E_FULL=1 $(MAKE) e2e
+
 ## Format, clippy, licences, duplicates and sources of the dependencies.
 lint: deny
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features e2e -- -D warnings
 
 deny: $(DENY)
 	$(DENY) check bans licenses sources
