@@ -80,6 +80,7 @@ impl Running {
             },
             ctx,
             journal: self.journal.clone(),
+            mirror: None,
             observer: observer.clone(),
             operator,
             interrupt: listen(),

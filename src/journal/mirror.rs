@@ -121,7 +121,10 @@ pub fn restore(path: &Path, copy: &[u8]) -> Result<Restored> {
         return Ok(Restored::Kept);
     }
     let Some(more) = copy.strip_prefix(known) else {
-        let both = known.iter().zip(copy).take_while(|(one, other)| one == other);
+        let both = known
+            .iter()
+            .zip(copy)
+            .take_while(|(one, other)| one == other);
         let same = both.filter(|(byte, _)| **byte == b'\n').count() as u64;
         return Err(Error::Parted {
             path: path.to_owned(),
