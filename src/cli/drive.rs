@@ -79,6 +79,7 @@ impl Running {
             },
             ctx,
             journal: self.journal.clone(),
+            mirror: None,
             observer: observer.clone(),
             operator,
             interrupt: listen(),

@@ -120,7 +120,7 @@ pub(super) fn exit_of(error: &Error, touched: bool) -> Exit {
         Error::RollingBack | Error::Served { .. } | Error::NothingToTakeBack => Exit::Preflight,
         Error::Declined { .. } | Error::Nobody { .. } => Exit::Declined,
         Error::Interrupted { signal, .. } => Exit::Signal(u8::try_from(*signal).unwrap_or(2)),
-        Error::Journal(journal::Error::Locked { .. }) => Exit::Locked,
+        Error::Lost { .. } | Error::Journal(journal::Error::Locked { .. }) => Exit::Locked,
         Error::Action { source, .. } if matches!(source.status(), Some(401 | 403)) => {
             Exit::NotAuthorised
         }
@@ -133,6 +133,8 @@ pub(super) fn exit_of(error: &Error, touched: bool) -> Exit {
         Error::Action { .. }
         | Error::Conflict { .. }
         | Error::NotThere { .. }
+        | Error::Parted { .. }
+        | Error::Uncovered { .. }
         | Error::Journal(_) => Exit::Failed,
     }
 }

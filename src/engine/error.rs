@@ -91,6 +91,34 @@ pub enum Error {
     /// The run had no effect, or all of it is taken back.
     #[error("there is nothing to take back")]
     NothingToTakeBack,
+    /// Another process goes on with the run, so that this one must not act any more.
+    #[error(
+        "the run was taken over by {holder}; this process stopped at once, and whoever goes on looks at what it had begun"
+    )]
+    Lost {
+        /// Who, as far as is known.
+        holder: String,
+    },
+    /// The copy of the journal in the cluster has records that the file does not have.
+    #[error(
+        "{why}; somebody went on with the run elsewhere, and this journal does not know how far: nothing was done from here"
+    )]
+    Parted {
+        /// How.
+        why: String,
+    },
+    /// What must not be done without a record in the cluster was not begun.
+    #[error(
+        "{step}: {kind} was not begun: its record could not be put into the cluster, where it must be before it acts ({why})"
+    )]
+    Uncovered {
+        /// The step.
+        step: String,
+        /// The action's kind.
+        kind: String,
+        /// Why.
+        why: String,
+    },
     /// The journal could not be written: nothing may go on without it.
     #[error(transparent)]
     Journal(#[from] crate::journal::Error),
@@ -104,13 +132,16 @@ impl Error {
             | Self::Nobody { step, .. }
             | Self::Conflict { step, .. }
             | Self::Action { step, .. }
-            | Self::NotThere { step, .. } => Some(step),
+            | Self::NotThere { step, .. }
+            | Self::Uncovered { step, .. } => Some(step),
             Self::NoSuchStep { .. }
             | Self::OutOfOrder { .. }
             | Self::Interrupted { .. }
             | Self::RollingBack
             | Self::Served { .. }
             | Self::NothingToTakeBack
+            | Self::Lost { .. }
+            | Self::Parted { .. }
             | Self::Journal(_) => None,
         }
     }

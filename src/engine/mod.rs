@@ -3,6 +3,7 @@
 mod error;
 mod interrupt;
 mod meter;
+mod mirrored;
 mod plan;
 mod program;
 mod rollback;
@@ -11,6 +12,7 @@ mod run;
 pub use error::{Error, Result};
 pub use interrupt::Interrupt;
 pub use meter::ActionMeter;
+pub use mirrored::Mirrored;
 pub use plan::plan;
 pub use program::{Program, Range, Step, Unit};
 pub use run::{End, Engine, SharedJournal};

@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::mirrored::Course;
 use super::program::{Step, Unit};
 use super::run::failed;
 use super::{End, Engine, Error, Result};
@@ -12,6 +13,13 @@ impl Engine {
     /// Takes back what the run did, as far as its actions can. Done as long as no client was served from the new cluster:
     /// after that it would lose what they wrote. Without a journal, or in a dry run of it, only the calls are told.
     pub async fn roll_back(&mut self, dry_run: bool) -> Result<End> {
+        if dry_run {
+            return self.go_back(true).await;
+        }
+        self.followed(self.go_back(false)).await
+    }
+
+    async fn go_back(&self, dry_run: bool) -> Result<End> {
         let acted = self.acted();
         // Whatever this journal knows of: a cluster that serves is never taken away.
         for step in &self.program.steps {
@@ -126,10 +134,7 @@ impl Engine {
             .describe_undo(&ctx)
             .map_err(|source| failed(step, unit, source))?;
         self.tell_calls(step, unit, calls.clone());
-        let armed = match self.journal() {
-            Some(mut journal) => journal.intend_undo(&step.id, index, unit.kind, calls)?,
-            None => return Err(Error::NothingToTakeBack),
-        };
+        let armed = self.arm(step, index, unit, calls, Course::Back).await?;
         let undone = tokio::select! {
             undone = unit.action.undo(&ctx, armed) => undone,
             signal = self.interrupt.wait(2) => return Err(Error::Interrupted { signal, midway: true }),

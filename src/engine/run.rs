@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::meter::ActionMeter;
+use super::mirrored::{Course, Mirrored};
 use super::program::{Program, Range, Step, Unit};
 use super::{Error, Interrupt, Result};
 use crate::action::{self, Context, Evidence, Observation, Outcome};
-use crate::armed::Armed;
 use crate::event::{
     ActionStatus, Answer, Effect, Event, Observer, Operator, Question, StepStatus, Tier,
 };
@@ -35,6 +35,8 @@ pub struct Engine {
     pub ctx: Context,
     /// The journal; `None` makes it a dry run, which cannot act as nothing can arm it.
     pub journal: Option<SharedJournal>,
+    /// Follows the journal, so that another machine can go on; never in a dry run.
+    pub mirror: Option<Mirrored>,
     /// Hears everything.
     pub observer: Arc<dyn Observer>,
     /// Is asked.
@@ -67,6 +69,10 @@ enum Went {
 impl Engine {
     /// Runs the range, from wherever the journal says that it stands.
     pub async fn run(&mut self) -> Result<End> {
+        self.followed(self.go_on()).await
+    }
+
+    async fn go_on(&self) -> Result<End> {
         let ids = || {
             self.program
                 .steps
@@ -139,13 +145,6 @@ impl Engine {
             .map(|journal| journal.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn record(&self, record: Record) -> Result<()> {
-        if let Some(mut journal) = self.journal() {
-            journal.append(record)?;
-        }
-        Ok(())
-    }
-
     fn is_done(&self, step: &Step) -> bool {
         self.journal().is_some_and(|journal| {
             (0..step.units.len()).all(|index| journal.state().done(&step.id, index).is_some())
@@ -200,6 +199,7 @@ impl Engine {
     /// What an action sees, as the journal stands now.
     pub(super) fn context(&self, step: &Step, index: usize, unit: &Unit) -> Context {
         let mut ctx = self.ctx.clone();
+        ctx.marker = self.followed_marker(ctx.marker);
         ctx.meter = Arc::new(ActionMeter::new(&step.id, unit.kind, self.observer.clone()));
         if let Some(journal) = self.journal() {
             let state = journal.state();
@@ -377,7 +377,7 @@ impl Engine {
                     });
                     if unit.effect == Effect::Read && !open {
                         // Looking was all there was to do.
-                        self.arm(step, index, unit, Vec::new())?;
+                        self.arm(step, index, unit, Vec::new(), Course::On).await?;
                     }
                     let status = if unit.effect == Effect::Read || open {
                         ActionStatus::Done
@@ -418,7 +418,7 @@ impl Engine {
                 action: unit.kind.to_owned(),
                 calls: calls.clone(),
             });
-            let armed = self.arm(step, index, unit, calls)?;
+            let armed = self.arm(step, index, unit, calls, Course::On).await?;
             let applied = tokio::select! {
                 applied = unit.action.apply(&ctx, armed) => applied,
                 signal = self.interrupt.wait(if unit.effect == Effect::Read { 1 } else { 2 }) => {
@@ -541,17 +541,6 @@ impl Engine {
             tier: Tier::TypeName(self.outage_word.clone()),
         })
         .await
-    }
-
-    fn arm(&self, step: &Step, index: usize, unit: &Unit, calls: Vec<String>) -> Result<Armed> {
-        match self.journal() {
-            Some(mut journal) => Ok(journal.intend(&step.id, index, unit.kind, calls)?),
-            None => Err(Error::NotThere {
-                step: step.id.clone(),
-                kind: unit.kind.to_owned(),
-                found: "a dry run cannot act".to_owned(),
-            }),
-        }
     }
 
     /// An action that said it is done is looked at with what it found out; a table that is only compared has no effect to see.

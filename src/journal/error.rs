@@ -39,6 +39,18 @@ pub enum Error {
         /// The journal.
         path: PathBuf,
     },
+    /// The records in the cluster are not those in the file.
+    #[error(
+        "the journal {} and the copy in the cluster part after record {same}: they are of two runs, or of two \
+         processes that both went on; move the file aside to take the cluster's copy, or resume from the file without it",
+        path.display()
+    )]
+    Parted {
+        /// The journal.
+        path: PathBuf,
+        /// The last record that both have.
+        same: u64,
+    },
     /// Another process writes to it.
     #[error(
         "the journal {} is in use by {}; wait for it to end or stop it, then try again",

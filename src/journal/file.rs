@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -22,6 +22,8 @@ pub struct Journal {
     path: PathBuf,
     state: State,
     crc: u32,
+    /// Bytes of whole records.
+    length: u64,
     poisoned: Option<String>,
     // Last, so that the lock goes after everything else.
     _lock: Lock,
@@ -83,12 +85,16 @@ impl Journal {
         }
         journal.state = state;
         journal.crc = crc;
+        journal.length = good;
         match tail {
             Tail::Whole => {}
-            Tail::NoLineEnd => journal
-                .file
-                .write_all(b"\n")
-                .map_err(Error::io("completing", path))?,
+            Tail::NoLineEnd => {
+                journal
+                    .file
+                    .write_all(b"\n")
+                    .map_err(Error::io("completing", path))?;
+                journal.length += 1;
+            }
             Tail::Torn => journal.cut(good)?,
         }
         // What was read may have been written by a process that was killed before its own `fsync`.
@@ -142,6 +148,7 @@ impl Journal {
         }
         self.state.take(seq, written.time, &written.record);
         self.crc = written.crc;
+        self.length += bytes.len() as u64;
         Ok(seq)
     }
 
@@ -185,6 +192,16 @@ impl Journal {
         &self.state
     }
 
+    /// The lines from byte `at` on, as they stand in the file: whole ones alone, each of them on disk.
+    pub fn lines(&self, at: u64) -> Result<Vec<u8>> {
+        let ahead = self.length.saturating_sub(at);
+        let mut lines = vec![0; usize::try_from(ahead).unwrap_or(usize::MAX)];
+        self.file
+            .read_exact_at(&mut lines, at)
+            .map_err(Error::io("reading", &self.path))?;
+        Ok(lines)
+    }
+
     /// Where the journal is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -197,6 +214,7 @@ impl Journal {
             path: path.to_owned(),
             state: State::default(),
             crc: 0,
+            length: 0,
             poisoned: None,
         })
     }
@@ -241,7 +259,7 @@ fn opening(path: &Path) -> impl FnOnce(io::Error) -> Error {
 }
 
 /// As much as the file is long now: a device in its place has no end.
-fn read_bytes(file: &mut File, path: &Path) -> Result<Vec<u8>> {
+pub(super) fn read_bytes(file: &mut File, path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.metadata()
         .and_then(|is| file.take(is.len()).read_to_end(&mut bytes))
@@ -250,13 +268,13 @@ fn read_bytes(file: &mut File, path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Whether the bytes can be what is left of a first line. A hole in place of what was never written reads as zeros.
-fn is_torn_start(bytes: &[u8]) -> bool {
+pub(super) fn is_torn_start(bytes: &[u8]) -> bool {
     const START: &[u8] = b"{\"seq\":1,";
     let length = bytes.len().min(START.len());
     bytes[..length] == START[..length] || bytes.iter().all(|byte| *byte == 0)
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -7,6 +7,7 @@ mod file;
 mod fold;
 mod line;
 mod lock;
+mod mirror;
 mod record;
 mod scan;
 
@@ -14,4 +15,5 @@ pub use error::{Error, Result};
 pub use file::{Journal, read, records};
 pub use fold::{ActionKey, ActionState, Done, Fact, FoldError, Span, State};
 pub use lock::{Holder, is_locked};
+pub use mirror::{Mirror, MirrorError, Restored, mirrored, restore};
 pub use record::{FORMAT, Header, Mark, Record, RunbookText};

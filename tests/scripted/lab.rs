@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use baoctl::action::{Compared, Context, Fact};
-use baoctl::engine::{self, End, Engine, Program, Range};
+use baoctl::engine::{self, End, Engine, Mirrored, Program, Range};
 use baoctl::event::{Answer, Event, Mode, Observer, Operator, Question, Tier};
-use baoctl::journal::{self, FORMAT, Header, Journal, Record, RunbookText, State};
+use baoctl::journal::{self, FORMAT, Header, Journal, Mirror, Record, RunbookText, State};
 use baoctl::meter::Silent;
 use baoctl::platform::{Platform, SecretName, StorageKind};
 use baoctl::runbook::Loaded;
@@ -64,6 +64,8 @@ pub struct Lab {
     pub world: Arc<Mutex<World>>,
     pub range: Range,
     pub consent: Consent,
+    /// Follows each process that is run.
+    pub mirror: Option<Arc<dyn Mirror>>,
     /// The way back instead of the way on.
     pub back: bool,
     /// Every event of every process, as kind and action.
@@ -84,6 +86,7 @@ impl Lab {
             world: Arc::new(Mutex::new(world)),
             range: Range::default(),
             consent: Consent::Always,
+            mirror: None,
             back: false,
             heard: Arc::default(),
         }
@@ -241,6 +244,7 @@ impl Lab {
                 facts: Arc::default(),
             },
             journal: None,
+            mirror: self.mirror.clone().map(Mirrored::new),
             observer,
             operator: Arc::new(self.consent.clone()),
             interrupt: fate.interrupt.clone(),

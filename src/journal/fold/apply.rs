@@ -167,6 +167,7 @@ impl State {
             } => {
                 let state = self.entry(step, *action, kind);
                 state.intents = state.intents.saturating_add(1);
+                state.open_before = state.open_intent;
                 state.open_intent = true;
                 state.intended_at = Some(time);
             }
@@ -215,7 +216,7 @@ impl State {
                 let state = self.entry(step, *action, kind);
                 // An earlier try may be open still; this one never began.
                 state.intents = state.intents.saturating_sub(1);
-                state.open_intent &= state.intents > 0;
+                state.open_intent &= state.open_before;
                 state.last_failure = Some(why.clone());
             }
             Record::Mark { mark } => self.mark(*mark, time),
