@@ -156,6 +156,26 @@ fn a_crash_anywhere_is_resumed_although_a_hook_unseals_what_starts() {
     }
 }
 
+/// A machine that starts anew, or nodes that restart their pods: everything goes down with the program, and what comes
+/// back by itself comes back sealed.
+#[test]
+fn so_is_one_that_takes_all_members_down() {
+    for (runbook, come_back) in RUNBOOKS.into_iter().flat_map(|it| [(it, false), (it, true)]) {
+        let scene = Scene::of(runbook, ONE);
+        let points = scene.undisturbed().points();
+        let at = |what: &str| points.iter().position(|point| point.contains(what));
+        let chosen = at("started: await-storage").unwrap()..at("finished: compare: ").unwrap();
+        everywhere(chosen.step_by(2), &points, |point| {
+            let lab = scene.lab();
+            in_virtual_time(async {
+                lab.process(&Arc::new(Fate::at(point, Doom::Die))).await;
+                lab.world().restart_all(come_back);
+                to_the_end(&lab, 1).await
+            })
+        });
+    }
+}
+
 #[test]
 fn between_any_two_records_there_is_a_point() {
     for runbook in RUNBOOKS {

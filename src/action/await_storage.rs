@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::cluster::start;
 use super::{Action, Context, Evidence, Look, Observation, Outcome, Result};
 use crate::armed::Armed;
 use crate::platform::StorageKind;
@@ -52,7 +53,7 @@ impl Action for AwaitStorage {
             .platform
             .members()
             .iter()
-            .map(|member| format!("{member}: GET sys/seal-status"))
+            .map(|member| format!("{member}: start where it is down; GET sys/seal-status"))
             .collect())
     }
 
@@ -65,7 +66,13 @@ impl Action for AwaitStorage {
         })
     }
 
-    async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
+    async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
+        let release = ctx.platform.release().await?;
+        if release.storage == self.storage {
+            let mut members = ctx.platform.members();
+            members.truncate(release.replicas as usize);
+            start(ctx, &members, &armed).await?;
+        }
         let what = format!("every member to report {} storage", self.word());
         let evidence = ctx
             .until(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::cluster::{active, current_keys, instances};
+use super::cluster::{active, bring_up, current_keys, instances};
 use super::{Action, Context, Evidence, Look, Observation, Outcome, Result};
 use crate::armed::Armed;
 
@@ -67,6 +67,7 @@ impl Action for AwaitVoters {
 
     async fn describe(&self, _: &Context) -> Result<Vec<String>> {
         Ok(vec![
+            "each member that is down or sealed: start, PUT sys/unseal".to_owned(),
             "leader: GET sys/storage/raft/configuration".to_owned(),
             "leader: GET sys/storage/raft/autopilot/state".to_owned(),
         ])
@@ -81,7 +82,10 @@ impl Action for AwaitVoters {
         })
     }
 
-    async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
+    async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
+        let members = ctx.platform.members();
+        let voters = &members[..members.len().min(self.voters as usize)];
+        bring_up(ctx, voters, &current_keys(ctx).await?, &armed).await?;
         let what = format!("{} voters", self.voters);
         let evidence = ctx
             .until(

@@ -7,6 +7,7 @@ use super::keys::Keys;
 use super::{Context, Error, Look, Result, Voters};
 use crate::armed::Armed;
 use crate::bao::{Health, Node};
+use crate::event::Level;
 use crate::platform::Instance;
 
 /// The member that leads, where there is one.
@@ -54,12 +55,62 @@ pub async fn instances(ctx: &Context) -> Result<Voters> {
 
 /// The keys that the cluster knows now: the throwaway ones until the restore is sent, the old ones after it.
 pub async fn current_keys(ctx: &Context) -> Result<Keys> {
-    if !ctx.restore_sent
-        && let Some(keys) = Keys::throwaway(ctx).await?
-    {
-        return Ok(keys);
+    if ctx.restore_sent {
+        return Keys::old(ctx).await;
     }
-    Keys::old(ctx).await
+    Keys::throwaway(ctx).await?.ok_or_else(|| {
+        Error::refused("the throwaway keys are gone; begin again from the step `init`")
+    })
+}
+
+/// Starts the members that are down. Where each waits for the one before it to be unsealed, the platform starts them.
+pub async fn start(ctx: &Context, members: &[String], armed: &Armed) -> Result<()> {
+    if ctx.platform.one_by_one().await? {
+        return Ok(());
+    }
+    for member in members {
+        if ctx.platform.instance(member).await?.is_none() {
+            ctx.note(Level::Info, format!("{member} does not run: it is started"));
+            ctx.platform.replace(member, armed).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Starts and unseals the members that are down or sealed, whoever stopped them: a machine that was started anew, a hook
+/// that has no key. Done already where they serve.
+pub async fn bring_up(
+    ctx: &Context,
+    members: &[String],
+    keys: &Keys,
+    armed: &Armed,
+) -> Result<()> {
+    start(ctx, members, armed).await?;
+    let (mut known, mut new) = (Vec::new(), Vec::new());
+    for member in members {
+        let status = ctx.node(member)?.seal_status().await;
+        let knows = status.is_ok_and(|status| status.initialized);
+        if knows { &mut known } else { &mut new }.push(member);
+    }
+    // One that has data of the cluster needs no leader to be unsealed, and a new one finds none before a majority is.
+    for member in known.into_iter().chain(new) {
+        let node = ctx.node(member)?;
+        ctx.until(
+            &format!("{member} to find its leader"),
+            Duration::from_mins(2),
+            Duration::from_millis(200),
+            async || {
+                Ok(if node.seal_status().await?.initialized {
+                    Look::Ready(())
+                } else {
+                    Look::NotYet("not joined".to_owned())
+                })
+            },
+        )
+        .await?;
+        unseal(ctx, node.as_ref(), keys, armed).await?;
+    }
+    Ok(())
 }
 
 /// How often a node is given its shares that answers with an error of its own.

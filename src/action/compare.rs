@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 use super::back_up::open;
-use super::cluster::{await_active, unseal};
+use super::cluster::{await_active, bring_up};
 use super::context::blocking;
 use super::final_copy::{Files, whole};
 use super::keys::Keys;
@@ -166,7 +166,7 @@ async fn bring_back(ctx: &Context, member: &str, old: &Keys, armed: &Armed) -> R
     if !answers {
         ctx.platform.replace(member, armed).await?;
     }
-    unseal(ctx, node.as_ref(), old, armed).await
+    bring_up(ctx, &[member.to_owned()], old, armed).await
 }
 
 fn evidence(compared: &Compared) -> Evidence {

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
 
+use super::cluster::{await_active, bring_up};
 use super::keys::Keys;
-use super::{Action, Context, Error, Evidence, Observation, Outcome, Result, Source, Tables};
+use super::{
+    Action, Context, Error, Evidence, Observation, Outcome, Result, SameTables, Source, Tables,
+};
 use crate::armed::Armed;
 use crate::bao::Node;
 
@@ -39,18 +43,25 @@ impl Action for CompareTables {
             .collect())
     }
 
-    async fn observe(&self, _: &Context) -> Result<Observation> {
-        Ok(Observation::Pending)
+    async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        let found = ctx.find::<SameTables>();
+        Ok(found.map_or(Observation::Pending, |same| {
+            let summary = format!("the tables of {} are as on the source", same.members.join(", "));
+            Observation::Done(Evidence::new(summary).with(&same))
+        }))
     }
 
-    async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
+    async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         let expected = ctx.fact::<Source>()?.tables;
-        let token = Keys::old(ctx).await?.token;
+        let old = Keys::old(ctx).await?;
+        let members = ctx.platform.members();
+        bring_up(ctx, &members, &old, &armed).await?;
+        await_active(ctx, Duration::from_mins(1)).await?;
         let mut differences = Vec::new();
-        for member in ctx.running().await? {
-            let node = ctx.node(&member)?;
-            node.lookup_self(&token).await?;
-            let found = tables(node.as_ref(), &token).await?;
+        for member in &members {
+            let node = ctx.node(member)?;
+            node.lookup_self(&old.token).await?;
+            let found = tables(node.as_ref(), &old.token).await?;
             let mut found_here = Vec::new();
             different("mount", &expected.mounts, &found.mounts, &mut found_here);
             different("auth method", &expected.auth, &found.auth, &mut found_here);
@@ -86,6 +97,7 @@ impl Action for CompareTables {
             expected.policies.len(),
             expected.audit.len()
         ))
+        .with(&SameTables { members })
         .into())
     }
 }

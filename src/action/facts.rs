@@ -149,6 +149,14 @@ pub struct Restored {
 }
 fact!(Restored, "restored", "restore");
 
+/// That the tables of these members were as on the source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SameTables {
+    /// Whose.
+    pub members: Vec<String>,
+}
+fact!(SameTables, "same-tables", "compare-tables");
+
 /// The comparison of cluster and source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compared {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::cluster::{clear, clear_calls};
+use super::cluster::{clear, clear_calls, start};
 use super::final_copy::whole;
 use super::keys::Keys;
 use super::{Action, Context, Error, Evidence, Observation, Outcome, Proof, Result, Source};
@@ -49,6 +49,9 @@ impl Action for Init {
                  yet. Its empty raft files will be moved aside and it is initialised again"
             )));
         }
+        if ctx.platform.instance(&first).await?.is_none() {
+            return Ok(Observation::Pending);
+        }
         let status = ctx.node(&first)?.seal_status().await?;
         let keys = Keys::throwaway(ctx).await?.is_some();
         Ok(match (status.initialized, keys) {
@@ -88,6 +91,7 @@ impl Action for Init {
             let label = format!("lost-init-{}-{}", ctx.run, armed.sequence());
             ctx.platform.replace_empty(&first, &label, &armed).await?;
         }
+        start(ctx, std::slice::from_ref(&first), &armed).await?;
         for member in ctx.running().await? {
             let status = ctx.node(&member)?.seal_status().await?;
             if status.storage_type != "raft" {

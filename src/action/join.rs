@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::cluster::{current_keys, unseal};
+use super::cluster::{bring_up, current_keys, start, unseal};
 use super::{Action, Context, Error, Evidence, Look, Observation, Outcome, Result};
 use crate::armed::Armed;
 
@@ -64,11 +64,14 @@ impl Action for Join {
     }
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
-        Ok(ctx
-            .followers()
-            .iter()
-            .map(|member| format!("{member}: GET sys/seal-status until it is initialized"))
-            .collect())
+        let mut calls = vec![format!(
+            "{}: start where it is down, PUT sys/unseal where it is sealed",
+            ctx.first()?
+        )];
+        calls.extend(ctx.followers().iter().map(|member| {
+            format!("{member}: start where it is down; GET sys/seal-status until it is initialized")
+        }));
+        Ok(calls)
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
@@ -82,9 +85,12 @@ impl Action for Join {
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         let followers = ctx.followers();
+        let keys = current_keys(ctx).await?;
+        // They find none before it is unsealed.
+        bring_up(ctx, &[ctx.first()?], &keys, &armed).await?;
+        start(ctx, &followers, &armed).await?;
         if ctx.platform.one_by_one().await? {
             // The next one is created only when this one is unsealed.
-            let keys = current_keys(ctx).await?;
             for follower in &followers {
                 joined(ctx, std::slice::from_ref(follower)).await?;
                 unseal(ctx, ctx.node(follower)?.as_ref(), &keys, &armed).await?;

@@ -46,14 +46,14 @@ pub enum ActionSpec {
     },
     /// Replaces the source's process by one with the changed release, after a last look.
     ReplaceSource {},
-    /// Waits until every member that exists reports this storage.
+    /// Waits until every member that exists reports this storage; starts those that are down.
     AwaitStorage {
         /// Which.
         storage: StorageKind,
     },
     /// Initialises the first member on raft, exactly once, with the source's number of shares and threshold.
     Init {},
-    /// Waits until each follower has found its leader.
+    /// Waits until each follower has found its leader; brings members back that are down.
     Join {},
     /// Unseals members that are sealed.
     Unseal {
@@ -62,7 +62,7 @@ pub enum ActionSpec {
         /// With which key.
         key: Key,
     },
-    /// Waits until the cluster has this many voters, one of them leading.
+    /// Waits until the cluster has this many voters, one of them leading; brings back those that are down or sealed.
     AwaitVoters {
         /// How many.
         voters: u32,
@@ -154,16 +154,16 @@ impl ActionSpec {
             | Self::BackUp {}
             | Self::ReadKeys {}
             | Self::RehearseFlip { .. }
-            | Self::AwaitStorage { .. }
-            | Self::AwaitVoters { .. }
-            | Self::Join {}
-            | Self::CompareTables {}
             | Self::Compare {
                 leaders: Leaders::Current,
             } => Effect::Read,
             Self::Part { .. }
             | Self::Prove {}
             | Self::ParkKey {}
+            | Self::AwaitStorage { .. }
+            | Self::Join {}
+            | Self::AwaitVoters { .. }
+            | Self::CompareTables {}
             | Self::Unseal { .. }
             | Self::ReturnKey {}
             | Self::DestroyThrowaway {}

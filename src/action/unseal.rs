@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::cluster::{active, await_active, instances, unseal};
+use super::cluster::{active, await_active, bring_up, current_keys, instances};
 use super::keys::Keys;
 use super::{
     Action, Context, Error, Evidence, Key, Look, Members, Observation, Outcome, Restored, Result,
@@ -32,6 +32,14 @@ impl Unseal {
             Members::First => vec![ctx.first()?],
             Members::Followers => ctx.followers(),
             Members::All => ctx.platform.members(),
+        })
+    }
+
+    /// Those that must run for that: a follower joins nobody when the first one is down.
+    fn needed(&self, ctx: &Context) -> Result<Vec<String>> {
+        Ok(match self.members {
+            Members::First => vec![ctx.first()?],
+            Members::Followers | Members::All => ctx.platform.members(),
         })
     }
 
@@ -148,7 +156,9 @@ impl Action for Unseal {
         // A majority serves before the last member is unsealed, and nobody may have lived to note it.
         let begun = self.key == Key::Old && ctx.earlier_intents > 0;
         Ok(begun.then(|| {
-            "members were unsealed with the old key, so the new cluster may have served".to_owned()
+            "members were unsealed with the old key, so the new cluster may have served (`baoctl resume` brings the others \
+             back)"
+                .to_owned()
         }))
     }
 }
@@ -160,13 +170,8 @@ impl Unseal {
                 "the restore was sent: the throwaway key is never used again after that",
             ));
         }
-        let keys = Keys::throwaway(ctx).await?.ok_or_else(|| {
-            Error::refused("the throwaway keys are gone; begin again from the step `init`")
-        })?;
-        for member in self.members(ctx)? {
-            let node = ctx.node(&member)?;
-            unseal(ctx, node.as_ref(), &keys, armed).await?;
-        }
+        let keys = current_keys(ctx).await?;
+        bring_up(ctx, &self.needed(ctx)?, &keys, armed).await?;
         if self.begins_throwaway() {
             let leader = await_active(ctx, Duration::from_mins(1)).await?;
             ctx.node(&leader)?
@@ -180,16 +185,11 @@ impl Unseal {
         let restored: Restored = ctx.fact()?;
         let source: Source = ctx.fact()?;
         let keys = Keys::old(ctx).await?;
-        let members = self.members(ctx)?;
-        let (present, absent): (Vec<String>, Vec<String>) = members
+        let (present, absent): (Vec<String>, Vec<String>) = self
+            .needed(ctx)?
             .into_iter()
             .partition(|member| !restored.absent.contains(member));
-        for member in &present {
-            if ctx.platform.instance(member).await?.is_none() {
-                ctx.platform.replace(member, armed).await?;
-            }
-            unseal(ctx, ctx.node(member)?.as_ref(), &keys, armed).await?;
-        }
+        bring_up(ctx, &present, &keys, armed).await?;
         let leader = await_active(ctx, Duration::from_mins(1)).await?;
         self.same_cluster(ctx, &leader, &source.cluster_id).await?;
         ctx.mark(Mark::OutageEnded)?;
@@ -205,21 +205,7 @@ impl Unseal {
             );
             let label = format!("absent-{}", ctx.run);
             ctx.platform.replace_empty(member, &label, armed).await?;
-            let node = ctx.node(member)?;
-            ctx.until(
-                &format!("{member} to find its leader"),
-                Duration::from_mins(2),
-                Duration::from_millis(200),
-                async || {
-                    Ok(if node.seal_status().await?.initialized {
-                        Look::Ready(())
-                    } else {
-                        Look::NotYet("not joined".to_owned())
-                    })
-                },
-            )
-            .await?;
-            unseal(ctx, node.as_ref(), &keys, armed).await?;
+            bring_up(ctx, std::slice::from_ref(member), &keys, armed).await?;
             self.same_cluster(ctx, member, &source.cluster_id).await?;
         }
         Ok(())

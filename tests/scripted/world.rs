@@ -240,6 +240,17 @@ impl World {
         }
     }
 
+    /// Every member goes down at once, and comes back by itself or not.
+    pub fn restart_all(&mut self, come_back: bool) {
+        let running = MEMBERS.map(|name| self.server(name).is_some());
+        MEMBERS.iter().for_each(|name| self.stop(name));
+        for (name, ran) in MEMBERS.iter().zip(running) {
+            if ran && come_back {
+                self.start(name).unwrap();
+            }
+        }
+    }
+
     pub fn stop(&mut self, name: &str) {
         if let Some(server) = self.member_mut(name).server.take()
             && server.drained.is_some()
