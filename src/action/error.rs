@@ -73,21 +73,22 @@ impl Error {
     /// True for failures of looking that another look may not have: no connection, no answer in time.
     pub const fn is_transient(&self) -> bool {
         use crate::bao::Error as Node;
-        matches!(
-            self,
-            Self::Node(Node::Unreachable { .. } | Node::Timeout { .. } | Node::Broken { .. })
-                | Self::Platform(crate::platform::Error::Node(
-                    Node::Unreachable { .. } | Node::Timeout { .. } | Node::Broken { .. }
-                ))
-        )
+        use crate::platform::Error as Platform;
+        match self {
+            Self::Node(node) | Self::Platform(Platform::Node(node)) => matches!(
+                node,
+                Node::Unreachable { .. } | Node::Timeout { .. } | Node::Broken { .. }
+            ),
+            Self::Platform(platform) => platform.is_transient(),
+            _ => false,
+        }
     }
 
-    /// The HTTP status a node answered with, if it is that.
+    /// The HTTP status a node or the Kubernetes API answered with, if it is that.
     pub const fn status(&self) -> Option<u16> {
         match self {
-            Self::Node(error) | Self::Platform(crate::platform::Error::Node(error)) => {
-                error.status()
-            }
+            Self::Node(error) => error.status(),
+            Self::Platform(error) => error.status(),
             _ => None,
         }
     }

@@ -6,7 +6,8 @@ mod model;
 mod node;
 
 pub use error::{Error, Result};
-pub use http::{Deadlines, HttpNode, install_crypto};
+pub use http::{Deadlines, HttpNode, Transport, install_crypto};
+pub(crate) use http::{FORWARD_BROKEN, FORWARD_HEADER, FORWARD_UNREACHABLE};
 pub use model::{
     AuditDevice, Health, InitKeys, Leader, Mount, RaftConfiguration, RaftServer, SealStatus,
     VoterState,

@@ -52,7 +52,39 @@ pub enum Error {
     /// The node itself answered with an error.
     #[error(transparent)]
     Node(#[from] crate::bao::Error),
+    /// The Kubernetes API said no, or could not be asked.
+    #[error("{doing}: {why}")]
+    Cluster {
+        /// What was being done, for example `reading pod openbao-0`.
+        doing: String,
+        /// The reason, and what to do about it.
+        why: String,
+        /// The HTTP status, where the API answered at all; 401 also stands for credentials that could not be had.
+        status: Option<u16>,
+    },
     /// Something is not as the platform needs it; the text says what and what to do.
     #[error("{0}")]
     Refused(String),
+}
+
+impl Error {
+    /// True when the same look may go well a moment later.
+    pub const fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Cluster {
+                status: None | Some(429 | 500..),
+                ..
+            }
+        )
+    }
+
+    /// The HTTP status that a node or the Kubernetes API answered with, if it is that.
+    pub const fn status(&self) -> Option<u16> {
+        match self {
+            Self::Cluster { status, .. } => *status,
+            Self::Node(error) => error.status(),
+            _ => None,
+        }
+    }
 }

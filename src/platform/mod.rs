@@ -2,6 +2,7 @@
 
 mod contract;
 mod error;
+pub mod kubernetes;
 pub mod local;
 
 pub use contract::{

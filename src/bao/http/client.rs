@@ -1,17 +1,19 @@
 //! The client of one node: one request at a time, with a deadline, without redirects and without retries.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Certificate, Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::body::{self, Enveloped, Keys};
 use super::error::Call;
+use super::forward;
 use super::path::encode;
 use crate::armed::Armed;
 use crate::bao::{Error, Result};
@@ -52,6 +54,28 @@ pub fn install_crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
+/// How a node is reached, besides its address.
+#[derive(Debug, Clone, Default)]
+pub struct Transport {
+    /// A Unix socket to connect to instead of the address, which then is only what the server is called: the `Host`
+    /// of each request and the name that its certificate must bear.
+    pub socket: Option<PathBuf>,
+    /// Certificates (PEM, one or more) to trust instead of the system's.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
+impl Transport {
+    fn apply(&self, mut builder: ClientBuilder) -> reqwest::Result<ClientBuilder> {
+        if let Some(socket) = &self.socket {
+            builder = builder.unix_socket(socket.as_path());
+        }
+        if let Some(pem) = &self.ca_pem {
+            builder = builder.tls_certs_only(Certificate::from_pem_bundle(pem)?);
+        }
+        Ok(builder)
+    }
+}
+
 /// One node's HTTP API.
 #[derive(Clone)]
 pub struct HttpNode {
@@ -87,22 +111,37 @@ impl HttpNode {
         address: &str,
         deadlines: Deadlines,
     ) -> Result<Self> {
+        Self::build(name, address, &Transport::default(), deadlines)
+    }
+
+    /// A client that reaches its node in another way than by its address.
+    pub fn over(name: impl Into<String>, address: &str, transport: &Transport) -> Result<Self> {
+        Self::build(name, address, transport, Deadlines::default())
+    }
+
+    /// A client with all that can be chosen.
+    pub fn build(
+        name: impl Into<String>,
+        address: &str,
+        transport: &Transport,
+        deadlines: Deadlines,
+    ) -> Result<Self> {
         install_crypto();
         let name = name.into();
         let build = |idle: usize| {
-            Client::builder()
+            let builder = Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
                 .retry(reqwest::retry::never())
                 .no_proxy()
                 .http1_only()
                 .connect_timeout(deadlines.connect)
-                .pool_max_idle_per_host(idle)
-                .build()
-                .map_err(|error| Error::Unreachable {
-                    node: name.clone(),
-                    call: format!("connecting to {address}"),
-                    why: error.to_string(),
-                })
+                .pool_max_idle_per_host(idle);
+            let built = transport.apply(builder).and_then(ClientBuilder::build);
+            built.map_err(|error| Error::Unreachable {
+                node: name.clone(),
+                call: format!("connecting to {address}"),
+                why: error.to_string(),
+            })
         };
         let (fresh, kept) = (build(0)?, build(64)?);
         Ok(Self {
@@ -267,12 +306,16 @@ fn json(request: RequestBuilder, body: Bytes) -> RequestBuilder {
         .body(reqwest::Body::from(body))
 }
 
+/// Sends a request: every call goes through here, so that a failed port-forward is never taken for the server's answer.
+pub(super) async fn send(call: &Call, request: RequestBuilder) -> Result<Response> {
+    let answered = request.send().await;
+    let response = answered.map_err(|error| call.transport(&error))?;
+    forward::judge(call, response).await
+}
+
 /// Sends a request and reads its whole answer.
 pub(super) async fn whole(call: &Call, request: RequestBuilder) -> Result<(StatusCode, Bytes)> {
-    let response = request
-        .send()
-        .await
-        .map_err(|error| call.transport(&error))?;
+    let response = send(call, request).await?;
     let status = response.status();
     let answer = bytes_of(call, response).await?;
     Ok((status, answer))

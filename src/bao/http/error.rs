@@ -30,11 +30,7 @@ impl Call {
     pub fn transport(&self, error: &reqwest::Error) -> Error {
         // A connect timeout is both; nothing was sent, which is the stronger statement.
         if error.is_connect() || error.is_builder() {
-            return Error::Unreachable {
-                node: self.node.clone(),
-                call: self.name.clone(),
-                why: chain(error),
-            };
+            return self.unreachable(chain(error));
         }
         if error.is_timeout() {
             return self.timeout(self.deadline);
@@ -48,6 +44,15 @@ impl Call {
             node: self.node.clone(),
             call: self.name.clone(),
             after,
+        }
+    }
+
+    /// No connection came about.
+    pub fn unreachable(&self, why: impl Into<String>) -> Error {
+        Error::Unreachable {
+            node: self.node.clone(),
+            call: self.name.clone(),
+            why: why.into(),
         }
     }
 

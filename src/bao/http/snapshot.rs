@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 
-use super::client::{HttpNode, accepted, authorised, bytes_of};
+use super::client::{HttpNode, accepted, authorised, bytes_of, send};
 use super::error::Call;
 use crate::bao::{Error, Result};
 use crate::meter::{Meter, Unit};
@@ -60,9 +60,7 @@ impl HttpNode {
         let idle = self.deadlines.idle;
         let call = self.call(&Method::GET, PATH, idle).carrying(token);
         let request = authorised(&call, self.streaming(Method::GET, PATH, false), token)?;
-        let response = within(&call, idle, request.send())
-            .await?
-            .map_err(|error| call.transport(&error))?;
+        let response = within(&call, idle, send(&call, request)).await??;
         let status = response.status();
         if !status.is_success() {
             let answer = within(&call, idle, bytes_of(&call, response)).await??;
@@ -115,10 +113,7 @@ impl HttpNode {
             .body(reqwest::Body::wrap_stream(pieces));
 
         let answered = async {
-            let response = request
-                .send()
-                .await
-                .map_err(|error| call.transport(&error))?;
+            let response = send(&call, request).await?;
             let status = response.status();
             let answer = bytes_of(&call, response).await?;
             accepted(&call, status, &answer)

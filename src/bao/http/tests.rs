@@ -19,6 +19,7 @@ use crate::meter::Silent;
 
 mod calls;
 mod failures;
+mod forwards;
 mod secrets;
 mod snapshots;
 

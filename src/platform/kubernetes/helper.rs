@@ -1,0 +1,297 @@
+//! Where shell commands run beside a member's data: in the server's own container when that has the programs, else
+//! in a helper pod that mounts the same claim on the same node.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, PodTemplateSpec};
+use kube::api::{DeleteParams, PostParams};
+use tokio::time::{Instant, sleep};
+
+use super::client::{Cluster, absent_ok, call};
+use super::exec::Shell;
+use super::helper_pod::{self, MANAGED_BY, Made};
+use crate::platform::{Error, Result};
+
+/// What the scripts need beside a POSIX shell.
+const PROGRAMS: [&str; 8] = [
+    "tar",
+    "sha256sum",
+    "find",
+    "xargs",
+    "stat",
+    "df",
+    "head",
+    "sync",
+];
+/// The volume claim template of the chart.
+pub(super) const CLAIM: &str = "data";
+/// The longest that a helper pod may take to run: an image has to be pulled, perhaps.
+const START: Duration = Duration::from_mins(3);
+/// The longest that it may take to go.
+const GONE: Duration = Duration::from_mins(1);
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What is chosen for the whole run.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The image of helper pods; `None` for the server's own.
+    pub helper_image: Option<String>,
+    /// A dry run: no helper pod is made.
+    pub look_only: bool,
+    /// The folder that the storage stanza names; `None` when it is where the claim is mounted.
+    pub data: Option<String>,
+}
+
+/// The claims of a release and the pods that can look into them.
+#[derive(Debug)]
+pub struct Site {
+    cluster: Cluster,
+    statefulset: String,
+    options: Options,
+    /// Members' containers by identity, and whether they have the programs.
+    known: Mutex<HashMap<String, bool>>,
+}
+
+/// A shell that sees a member's data.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Where commands run.
+    pub shell: Shell,
+    /// The data folder there.
+    pub data: String,
+}
+
+impl Site {
+    /// Nothing is called yet.
+    pub fn new(cluster: &Cluster, statefulset: &str, options: Options) -> Self {
+        Self {
+            cluster: cluster.clone(),
+            statefulset: statefulset.to_owned(),
+            options,
+            known: Mutex::default(),
+        }
+    }
+
+    /// The name of a member's helper pod.
+    pub fn helper_of(member: &str) -> String {
+        format!("baoctl-volume-{member}")
+    }
+
+    /// The shell beside a member's data; `None` when the member has no claim, or one that was never bound to a
+    /// volume. Unless this is a dry run, it makes a helper pod where the server's container cannot be used; one that
+    /// is there already is used again.
+    pub async fn place(&self, member: &str) -> Result<Option<Place>> {
+        let claim = format!("{CLAIM}-{member}");
+        if !self.bound(&claim).await? {
+            return Ok(None);
+        }
+        let pod = self.pod(member).await?;
+        let running = pod
+            .as_ref()
+            .and_then(|pod| helper_pod::container_with(pod, &claim));
+        if let Some(own) = &running
+            && self.has_programs(member, own).await?
+        {
+            return Ok(Some(self.at(member, own)));
+        }
+        let node = pod
+            .as_ref()
+            .and_then(|pod| pod.spec.as_ref()?.node_name.clone());
+        if self.options.look_only {
+            return self
+                .look_only(member, &claim, running.is_some())
+                .await
+                .map(Some);
+        }
+        self.helper(member, &claim, node.as_deref()).await.map(Some)
+    }
+
+    /// Removes a member's helper pod and waits until it is gone; absent is fine.
+    pub async fn done(&self, member: &str) -> Result<()> {
+        let name = Self::helper_of(member);
+        match self.pod(&name).await? {
+            Some(found) => {
+                self.ours(&found, &name, &format!("{CLAIM}-{member}"))?;
+                self.delete(&name).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn bound(&self, claim: &str) -> Result<bool> {
+        let claims = self.cluster.api::<PersistentVolumeClaim>();
+        let found = absent_ok(call(format!("reading claim {claim}"), claims.get(claim)).await)?;
+        let phase = found.and_then(|found| found.status?.phase);
+        match phase.as_deref() {
+            None | Some("Pending") => Ok(false),
+            Some("Bound") => Ok(true),
+            Some(phase) => Err(Error::Refused(format!(
+                "the claim {claim} is {phase}: its volume is gone; see `kubectl -n {} describe pvc {claim}`",
+                self.cluster.namespace()
+            ))),
+        }
+    }
+
+    async fn pod(&self, name: &str) -> Result<Option<Pod>> {
+        let pods = self.cluster.api::<Pod>();
+        absent_ok(call(format!("reading pod {name}"), pods.get(name)).await)
+    }
+
+    fn at(&self, pod: &str, made: &Made) -> Place {
+        Place {
+            shell: Shell::new(&self.cluster, pod, &made.container),
+            data: self
+                .options
+                .data
+                .clone()
+                .unwrap_or_else(|| made.mount.clone()),
+        }
+    }
+
+    async fn has_programs(&self, pod: &str, own: &Made) -> Result<bool> {
+        let known = |known: &Mutex<HashMap<String, bool>>| {
+            let known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.get(&own.identity).copied()
+        };
+        if let Some(has) = known(&self.known) {
+            return Ok(has);
+        }
+        let shell = Shell::new(&self.cluster, pod, &own.container);
+        let has = shell.has(&PROGRAMS).await?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(own.identity.clone(), has);
+        Ok(has)
+    }
+
+    /// A helper that an earlier run left is as good as one's own.
+    async fn look_only(&self, member: &str, claim: &str, runs: bool) -> Result<Place> {
+        let name = Self::helper_of(member);
+        if let Some(found) = self.pod(&name).await?
+            && self.ours(&found, &name, claim).is_ok()
+            && let Some(made) = helper_pod::container_with(&found, claim)
+        {
+            return Ok(self.at(&name, &made));
+        }
+        let why = if runs {
+            format!(
+                "the image of pod {member} has no shell with {}",
+                PROGRAMS.join(", ")
+            )
+        } else {
+            format!("pod {member} does not run")
+        };
+        Err(Error::Refused(format!(
+            "the volume of {member} cannot be looked at: {why}, and a dry run makes no helper pod; a real run makes one"
+        )))
+    }
+
+    async fn helper(&self, member: &str, claim: &str, node: Option<&str>) -> Result<Place> {
+        let name = Self::helper_of(member);
+        let mut tries = 0;
+        loop {
+            if let Some(found) = self.pod(&name).await? {
+                self.ours(&found, &name, claim)?;
+                if helper_pod::usable(&found, node) {
+                    return self.until_running(&name, claim).await;
+                }
+                self.delete(&name).await?;
+            }
+            let pod = helper_pod::build(
+                &self.template().await?,
+                &name,
+                claim,
+                node,
+                self.options.helper_image.as_deref(),
+            )?;
+            let pods = self.cluster.api::<Pod>();
+            let made = call(
+                format!("creating helper pod {name}"),
+                pods.create(&PostParams::default(), &pod),
+            )
+            .await;
+            match made {
+                Ok(_) => return self.until_running(&name, claim).await,
+                // Created meanwhile, or by a call whose answer was lost: it is looked at like any other.
+                Err(Error::Cluster {
+                    status: Some(409), ..
+                }) if tries < 3 => tries += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn template(&self) -> Result<PodTemplateSpec> {
+        let sets = self.cluster.api::<StatefulSet>();
+        let doing = format!("reading StatefulSet {}", self.statefulset);
+        let found = call(doing, sets.get(&self.statefulset)).await?;
+        found.spec.map(|spec| spec.template).ok_or_else(|| {
+            Error::Refused(format!("the StatefulSet {} has no spec", self.statefulset))
+        })
+    }
+
+    async fn until_running(&self, name: &str, claim: &str) -> Result<Place> {
+        let started = Instant::now();
+        loop {
+            let found = self.pod(name).await?;
+            let seen = match &found {
+                Some(pod) => {
+                    if let Some(made) = helper_pod::container_with(pod, claim) {
+                        return Ok(self.at(name, &made));
+                    }
+                    helper_pod::hopeless(pod).map_err(|why| self.useless(name, &why))?
+                }
+                None => "it is not there".to_owned(),
+            };
+            if started.elapsed() >= START {
+                return Err(self.useless(name, &seen));
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    fn useless(&self, name: &str, why: &str) -> Error {
+        Error::Refused(format!(
+            "the helper pod {name} does not run: {why}; see `kubectl -n {} describe pod {name}`, and name an image with a shell, tar and sha256sum with --helper-image if the image is the reason",
+            self.cluster.namespace()
+        ))
+    }
+
+    /// Nothing of somebody else's is used or removed.
+    fn ours(&self, pod: &Pod, name: &str, claim: &str) -> Result<()> {
+        if helper_pod::is_ours(pod, claim) {
+            return Ok(());
+        }
+        Err(Error::Refused(format!(
+            "the pod {name} in namespace {} is not this tool's (it lacks the label {}={} or the claim {claim}); remove or rename it",
+            self.cluster.namespace(),
+            MANAGED_BY.0,
+            MANAGED_BY.1,
+        )))
+    }
+
+    async fn delete(&self, name: &str) -> Result<()> {
+        let pods = self.cluster.api::<Pod>();
+        let params = DeleteParams::default().grace_period(1);
+        let doing = format!("deleting helper pod {name}");
+        absent_ok(call(&doing, pods.delete(name, &params)).await)?;
+        let started = Instant::now();
+        while self.pod(name).await?.is_some() {
+            if started.elapsed() >= GONE {
+                return Err(Error::Cluster {
+                    doing,
+                    why: format!(
+                        "it is still there after {}s; is its node gone? See `kubectl -n {} get pod {name} -o wide`",
+                        GONE.as_secs(),
+                        self.cluster.namespace()
+                    ),
+                    status: None,
+                });
+            }
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,202 @@
+//! What `manifest.sh` prints, turned into digests by key.
+//!
+//! Programs differ in how they print a name with a line feed or a backslash in it. Here each name is known before it
+//! is printed, so that each way is recognised for certain.
+
+use super::exec::Ended;
+use crate::platform::{Error, Result};
+use crate::storage::key::{TEMP_SUFFIX, key_of_path};
+use crate::storage::{Digest, DigestList, Phase, StorageError, TreeProblem};
+
+/// The state of a running server, and a migration's mark.
+const LOCK: &str = "core/lock";
+const MIGRATION: &str = "core/migration";
+
+/// A manifest, or why there is none yet.
+#[derive(Debug)]
+pub(super) enum Made {
+    /// Nothing changed meanwhile.
+    Whole(DigestList),
+    /// Files changed or went; without those, where the rest is certain.
+    Changed(Option<DigestList>, String),
+}
+
+/// Reads the script's output.
+pub(super) fn digests(out: &[u8], phase: Phase, ended: &Ended) -> Result<Made> {
+    let mut cursor = Cursor { rest: out };
+    if let Some(odd) = cursor.name().filter(|name| !name.is_empty()) {
+        let path = String::from_utf8_lossy(plain(odd)).into_owned();
+        let problem = TreeProblem::NotAFile("link or special file");
+        return Err(StorageError::tree(path, problem).into());
+    }
+    let mut list = DigestList::default();
+    let mut changed: Option<String> = None;
+    while cursor.take(b"batch ") {
+        let count = cursor.number().filter(|_| cursor.take(b"\n"));
+        let count = count.ok_or_else(|| cursor.lost())?;
+        let mut names = Vec::new();
+        for _ in 0..count {
+            names.push(cursor.name().ok_or_else(|| cursor.lost())?);
+        }
+        let before: Vec<_> = names.iter().map(|name| cursor.stat(name)).collect();
+        let sums: Vec<_> = names.iter().map(|name| cursor.sum(name)).collect();
+        let after: Vec<_> = names.iter().map(|name| cursor.stat(name)).collect();
+        if !cursor.take(b"end\n") {
+            return Err(cursor.lost());
+        }
+        for (index, name) in names.iter().enumerate() {
+            let path = plain(name);
+            let path = std::str::from_utf8(path).map_err(|_| {
+                StorageError::tree(String::from_utf8_lossy(path), TreeProblem::NotUtf8)
+            })?;
+            let key = key_of_path(path)?;
+            if key == LOCK || (phase == Phase::Live && key.ends_with(TEMP_SUFFIX)) {
+                continue;
+            }
+            match (before[index], sums[index], after[index]) {
+                (Some(before), Some(sha256), Some(after)) if before == after => {
+                    if key != MIGRATION || before.size == 0 {
+                        let bytes = before.size;
+                        list.push(&key, Digest { bytes, sha256 })?;
+                    }
+                }
+                _ => changed = Some(format!("{key} changed")),
+            }
+        }
+    }
+    let codes = cursor.codes().ok_or_else(|| cursor.lost())?;
+    list.sort()?;
+    // Names that were not found are those that went.
+    let mut complaints = ended
+        .complaints
+        .lines()
+        .filter(|line| !line.trim().is_empty());
+    if let Some(bad) = complaints.find(|line| !line.contains("No such file")) {
+        return Err(Error::Refused(format!(
+            "the tree cannot be read whole: {}",
+            bad.trim()
+        )));
+    }
+    if codes != [0, 0, 0] {
+        // A folder that went while it was listed: what else is missing is unknown.
+        let what = format!("the listing was disturbed: {}", ended.last_lines());
+        return Ok(Made::Changed(None, what));
+    }
+    Ok(match changed {
+        None => Made::Whole(list),
+        Some(what) => Made::Changed(Some(list), what),
+    })
+}
+
+fn plain(name: &[u8]) -> &[u8] {
+    name.strip_prefix(b"./").unwrap_or(name)
+}
+
+/// What `stat` says; a file that is replaced has another inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stat {
+    size: u64,
+    inode: u64,
+    modified: u64,
+}
+
+struct Cursor<'out> {
+    rest: &'out [u8],
+}
+
+impl<'out> Cursor<'out> {
+    fn take(&mut self, text: &[u8]) -> bool {
+        let found = self.rest.strip_prefix(text);
+        self.rest = found.unwrap_or(self.rest);
+        found.is_some()
+    }
+
+    fn name(&mut self) -> Option<&'out [u8]> {
+        let end = self.rest.iter().position(|byte| *byte == 0)?;
+        let name = &self.rest[..end];
+        self.rest = &self.rest[end + 1..];
+        Some(name)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let digits = self.rest.iter().take_while(|byte| byte.is_ascii_digit());
+        let (number, rest) = self.rest.split_at(digits.count());
+        let number = std::str::from_utf8(number).ok()?.parse().ok()?;
+        self.rest = rest;
+        Some(number)
+    }
+
+    /// One line when it is about `name`; else nothing is taken, and the file was not there.
+    fn line<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        let start = self.rest;
+        let read = read(self);
+        if read.is_none() {
+            self.rest = start;
+        }
+        read
+    }
+
+    fn stat(&mut self, name: &[u8]) -> Option<Stat> {
+        self.line(|cursor| {
+            let mut number = || cursor.number().filter(|_| cursor.take(b" "));
+            let (size, inode, modified) = (number()?, number()?, number()?);
+            (cursor.take(name) && cursor.take(b"\n")).then_some(Stat {
+                size,
+                inode,
+                modified,
+            })
+        })
+    }
+
+    fn sum(&mut self, name: &[u8]) -> Option<[u8; 32]> {
+        self.line(|cursor| {
+            let escaped = cursor.take(b"\\");
+            let mut sha256 = [0; 32];
+            let digits = cursor.rest.get(..64)?;
+            hex::decode_to_slice(digits, &mut sha256).ok()?;
+            cursor.rest = &cursor.rest[64..];
+            let spelt = if escaped {
+                // Some programs escape carriage returns as well, some do not.
+                let with_returns = escape(name, true);
+                let found = cursor.take(b"  ")
+                    && (cursor.take(&with_returns) || cursor.take(&escape(name, false)));
+                found && cursor.take(b"\n")
+            } else {
+                cursor.take(b"  ") && cursor.take(name) && cursor.take(b"\n")
+            };
+            spelt.then_some(sha256)
+        })
+    }
+
+    /// The exit codes of both searches and of the work on the files.
+    fn codes(&mut self) -> Option<[u64; 3]> {
+        if !self.take(b"codes ") {
+            return None;
+        }
+        let odd = self.number().filter(|_| self.take(b" "))?;
+        let found = self.number().filter(|_| self.take(b" "))?;
+        let worked = self.number().filter(|_| self.take(b"\n"))?;
+        self.rest.is_empty().then_some([odd, found, worked])
+    }
+
+    fn lost(&self) -> Error {
+        let next = &self.rest[..self.rest.len().min(60)];
+        Error::Refused(format!(
+            "the listing of the tree is not as expected at {:?}; the programs in that image may be too different, name another with --helper-image",
+            String::from_utf8_lossy(next)
+        ))
+    }
+}
+
+fn escape(name: &[u8], returns: bool) -> Vec<u8> {
+    let mut spelt = Vec::with_capacity(name.len() + 2);
+    for byte in name {
+        match byte {
+            b'\\' => spelt.extend_from_slice(b"\\\\"),
+            b'\n' => spelt.extend_from_slice(b"\\n"),
+            b'\r' if returns => spelt.extend_from_slice(b"\\r"),
+            byte => spelt.push(*byte),
+        }
+    }
+    spelt
+}

@@ -1,0 +1,322 @@
+//! The data volume of a member, seen through a shell: the same looks and changes as on a local folder.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio::fs::File;
+use tokio::io::{AsyncWriteExt, BufWriter};
+
+use super::exec::{Ended, Shell};
+use super::helper::{Place, Site};
+use super::listing;
+use super::tar_watch::TarWatch;
+use crate::meter::{Meter, Unit};
+use crate::platform::{Error, Result, Volume};
+use crate::storage::key::path_of_key;
+use crate::storage::{DigestList, Phase};
+
+const LOOK: &str = include_str!("scripts/look.sh");
+const MANIFEST: &str = concat!(
+    include_str!("scripts/tops.sh"),
+    include_str!("scripts/manifest.sh")
+);
+const COPY: &str = concat!(
+    include_str!("scripts/tops.sh"),
+    include_str!("scripts/copy.sh")
+);
+const READ_ENTRY: &str = include_str!("scripts/read_entry.sh");
+const WRITE_ENTRY: &str = concat!(
+    include_str!("scripts/synced.sh"),
+    include_str!("scripts/write_entry.sh")
+);
+const REMOVE_ENTRY: &str = concat!(
+    include_str!("scripts/synced.sh"),
+    include_str!("scripts/remove_entry.sh")
+);
+const SET_ASIDE: &str = concat!(
+    include_str!("scripts/synced.sh"),
+    include_str!("scripts/set_aside.sh")
+);
+
+/// What `read_entry.sh` ends with when there is no such file.
+const ABSENT: i32 = 44;
+/// How often a tree that changes meanwhile is read.
+const TRIES: u32 = 4;
+
+/// What stands on the member's volume. A claim that is absent or was never bound does not exist.
+pub async fn look(site: &Site, member: &str) -> Result<Volume> {
+    let Some(place) = site.place(member).await? else {
+        return Ok(Volume {
+            exists: false,
+            file_tree: false,
+            raft_files: false,
+            aside: Vec::new(),
+            free_bytes: 0,
+        });
+    };
+    let seen = place.shell.run(LOOK, &[&place.data]).await?;
+    looked(&String::from_utf8_lossy(&seen))
+}
+
+fn looked(seen: &str) -> Result<Volume> {
+    let mut aside: Vec<String> = prefixed(seen, "aside ").map(str::to_owned).collect();
+    aside.sort_unstable();
+    let room = prefixed(seen, "room ").next().and_then(available);
+    Ok(Volume {
+        exists: true,
+        file_tree: seen.lines().any(|line| line == "tree"),
+        raft_files: seen.lines().any(|line| line == "raft"),
+        aside,
+        free_bytes: room.ok_or_else(|| {
+            Error::Refused(format!(
+                "`df -Pk` of the volume gave no number of free blocks: {seen:?}"
+            ))
+        })?,
+    })
+}
+
+fn prefixed<'text>(text: &'text str, prefix: &'static str) -> impl Iterator<Item = &'text str> {
+    text.lines()
+        .filter_map(move |line| line.strip_prefix(prefix))
+}
+
+/// The free bytes in a line of `df -Pk`: the number before the percentage. Names around it may have spaces.
+fn available(line: &str) -> Option<u64> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let percentage = words.iter().rposition(|word| {
+        word.strip_suffix('%')
+            .is_some_and(|number| number.parse::<u32>().is_ok())
+    })?;
+    let blocks: u64 = words.get(percentage.checked_sub(1)?)?.parse().ok()?;
+    blocks.checked_mul(1024)
+}
+
+/// The manifest of the file tree, made beside the data. Unlike the local one it does not read what the files hold.
+pub async fn manifest(
+    site: &Site,
+    member: &str,
+    phase: Phase,
+    meter: &dyn Meter,
+) -> Result<DigestList> {
+    let place = needed(site, member).await?;
+    let mut tries = 1;
+    loop {
+        let mut out = Vec::new();
+        let mut told = 0;
+        let ended = {
+            let mut on_bytes = |piece: &[u8]| {
+                let names = piece.iter().filter(|byte| **byte == 0).count() as u64;
+                told += names;
+                meter.advance(Unit::Entries, names);
+            };
+            place
+                .shell
+                .stream(MANIFEST, &[&place.data], &mut out, &mut on_bytes)
+                .await?
+        };
+        place.shell.well(&ended)?;
+        match listing::digests(&out, phase, &ended)? {
+            listing::Made::Whole(list) => return Ok(list),
+            listing::Made::Changed(list, what) => {
+                // A server that has just been sealed may still be draining; a live one never rests.
+                if tries >= TRIES {
+                    return match (phase, list) {
+                        (Phase::Live, Some(list)) => Ok(list),
+                        _ => Err(Error::Refused(format!(
+                            "the tree of {member} changes while it is read, although its server should be sealed: {what}"
+                        ))),
+                    };
+                }
+                tries += 1;
+                meter.waiting(&format!("{what}; reading the tree again"));
+            }
+        }
+    }
+}
+
+/// Copies the file tree as one tar file to `to`: there whole or not at all, for the owner alone.
+pub async fn copy(site: &Site, member: &str, to: &Path, meter: &dyn Meter) -> Result<()> {
+    let place = needed(site, member).await?;
+    let partial = with_suffix(to, ".partial");
+    let mut tries = 1;
+    let copied = loop {
+        match copy_once(&place, &partial, meter).await {
+            Ok(Copied::Whole) => break Ok(()),
+            // What came and went is for the manifest to judge; the archive itself is whole.
+            Ok(Copied::Changed(_)) if tries >= TRIES => break Ok(()),
+            Ok(Copied::Changed(what)) => {
+                meter.waiting(&format!("{what}; copying the tree again"));
+                tries += 1;
+            }
+            Err(error) => break Err(error),
+        }
+    };
+    if copied.is_err() {
+        // Best effort: the error that is on its way matters more, and the next try truncates the file.
+        let _ = tokio::fs::remove_file(&partial).await;
+    }
+    copied?;
+    tokio::fs::rename(&partial, to)
+        .await
+        .map_err(at("replacing", to))?;
+    let folder = match to.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let opened = File::open(folder).await.map_err(at("syncing", folder))?;
+    opened.sync_all().await.map_err(at("syncing", folder))
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Copied {
+    Whole,
+    /// The archive is whole, but files changed or vanished under `tar`.
+    Changed(String),
+}
+
+async fn copy_once(place: &Place, partial: &Path, meter: &dyn Meter) -> Result<Copied> {
+    // A leftover may have another mode.
+    let _ = tokio::fs::remove_file(partial).await;
+    let file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(partial)
+        .await
+        .map_err(at("creating", partial))?;
+    let mut file = BufWriter::with_capacity(1 << 20, file);
+    let mut watch = TarWatch::default();
+    let mut on_bytes = |piece: &[u8]| {
+        meter.advance(Unit::Bytes, piece.len() as u64);
+        meter.advance(Unit::Entries, watch.feed(piece));
+    };
+    let ended = place
+        .shell
+        .stream(COPY, &[&place.data], &mut file, &mut on_bytes)
+        .await?;
+    let copied = judged(&place.shell, &ended, &watch)?;
+    file.flush().await.map_err(at("writing", partial))?;
+    file.get_ref()
+        .sync_all()
+        .await
+        .map_err(at("syncing", partial))?;
+    Ok(copied)
+}
+
+fn judged(shell: &Shell, ended: &Ended, watch: &TarWatch) -> Result<Copied> {
+    if ended.code != 0 && !only_changes(&ended.complaints) {
+        shell.well(ended)?;
+    }
+    if let Err(why) = watch.whole() {
+        return Err(Error::Refused(format!(
+            "the copy of the tree from pod {} is not whole: {why}; {}",
+            shell.pod(),
+            ended.last_lines()
+        )));
+    }
+    if ended.code == 0 {
+        Ok(Copied::Whole)
+    } else {
+        Ok(Copied::Changed(ended.last_lines()))
+    }
+}
+
+/// Whether all that `tar` complains of is that a server works in the tree. A file that shrank is not among them: its
+/// copy is filled up with zeros.
+fn only_changes(complaints: &str) -> bool {
+    const CHANGES: [&str; 4] = [
+        "changed as we read it",
+        "removed before we read it",
+        "No such file or directory",
+        "previous errors",
+    ];
+    let mut lines = complaints
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .peekable();
+    lines.peek().is_some() && lines.all(|line| CHANGES.iter().any(|it| line.contains(it)))
+}
+
+/// The file of one entry, `None` when absent.
+pub async fn entry(site: &Site, member: &str, key: &str) -> Result<Option<Vec<u8>>> {
+    let path = path_of_key(key)?;
+    let Some(place) = site.place(member).await? else {
+        return Ok(None);
+    };
+    let (ended, file) = place
+        .shell
+        .answer(READ_ENTRY, &[&place.data, &path], None)
+        .await?;
+    if ended.code == ABSENT {
+        return Ok(None);
+    }
+    place.shell.well(&ended)?;
+    Ok(Some(file))
+}
+
+/// Writes one entry's file: a temporary file beside it, sync, rename. The same again is the same.
+pub async fn write_entry(site: &Site, member: &str, key: &str, file: &[u8]) -> Result<()> {
+    let path = path_of_key(key)?;
+    let place = needed(site, member).await?;
+    let length = file.len().to_string();
+    let args = [place.data.as_str(), &path, &length];
+    place.shell.feed(WRITE_ENTRY, &args, file).await.map(drop)
+}
+
+/// Removes one entry's file; absent is fine.
+pub async fn remove_entry(site: &Site, member: &str, key: &str) -> Result<()> {
+    let path = path_of_key(key)?;
+    let Some(place) = site.place(member).await? else {
+        return Ok(());
+    };
+    place
+        .shell
+        .run(REMOVE_ENTRY, &[&place.data, &path])
+        .await
+        .map(drop)
+}
+
+/// Moves `vault.db` and `raft/` into `raft-aside-<label>` on the same volume. A move that was cut short goes on where
+/// it was; a label that holds an earlier set already gets a number.
+pub async fn set_aside(site: &Site, member: &str, label: &str) -> Result<()> {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    if label.is_empty() || !label.chars().all(plain) {
+        return Err(Error::Refused(format!(
+            "{label:?} cannot be part of a folder's name; use letters, digits, '-', '_' and '.'"
+        )));
+    }
+    let Some(place) = site.place(member).await? else {
+        return Ok(());
+    };
+    place
+        .shell
+        .run(SET_ASIDE, &[&place.data, label])
+        .await
+        .map(drop)
+}
+
+async fn needed(site: &Site, member: &str) -> Result<Place> {
+    site.place(member).await?.ok_or_else(|| {
+        Error::Refused(format!(
+            "{member} has no data volume: its claim is absent or not bound"
+        ))
+    })
+}
+
+fn at(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+    let path = path.to_owned();
+    move |source| Error::Io {
+        doing,
+        path,
+        source,
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests;
