@@ -1,15 +1,28 @@
 //! The Kubernetes platform: a release of the chart, reached through the API server alone.
 
 mod client;
+mod config;
+mod contract;
 mod exec;
+mod flip;
 mod forward;
+mod helm;
 mod helper;
 mod helper_pod;
+mod inspect;
+mod layout;
 mod listing;
+mod platform;
+mod pods;
+mod probe;
+mod reasons;
+mod scratch;
+mod secrets;
 mod tar_watch;
 pub mod volume;
 
 pub use client::{Cluster, absent_ok, call};
 pub use exec::{Ended, Shell};
 pub use forward::Forwards;
-pub use helper::{Options, Place, Site};
+pub use helper::{Options as SiteOptions, Place, Site};
+pub use platform::{KubernetesPlatform, Options};

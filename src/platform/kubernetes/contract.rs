@@ -1,0 +1,224 @@
+//! The contract of [`Platform`] on a cluster.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::platform::KubernetesPlatform;
+use super::pods::wanted_replicas;
+use super::{inspect, probe, volume};
+use crate::armed::Armed;
+use crate::bao::Node;
+use crate::meter::Meter;
+use crate::platform::{
+    Applicability, Flip, FlipPlan, Instance, Part, Platform, Release, Remark, Result, SecretData,
+    SecretName, Target, Volume,
+};
+use crate::storage::{DigestList, Phase};
+
+#[async_trait]
+impl Platform for KubernetesPlatform {
+    fn target(&self) -> Target {
+        Target {
+            platform: "kubernetes".to_owned(),
+            context: self.cluster.context().to_owned(),
+            namespace: self.options.namespace.clone(),
+            release: self.options.release.clone(),
+            uid: self.uid.clone(),
+        }
+    }
+
+    fn address(&self) -> String {
+        format!(
+            "{}://{}.{}.{}:{} (by port-forward)",
+            if self.tls { "https" } else { "http" },
+            self.layout.member(0),
+            self.layout.service,
+            self.options.namespace,
+            self.port
+        )
+    }
+
+    fn members(&self) -> Vec<String> {
+        (0..self.options.members)
+            .map(|ordinal| self.layout.member(ordinal))
+            .collect()
+    }
+
+    fn applicability(&self, part: Part) -> Applicability {
+        Applicability::DoesNotApply(match part {
+            Part::Network => {
+                "left to you: open 8200 and 8201 between the members in every NetworkPolicy before the window"
+            }
+            Part::Actors => {
+                "left to you: suspend every reconciler, CronJob and Job that acts on the release, its unseal Secret or its \
+                 servers until the run has ended"
+            }
+            Part::VolumeBackup => {
+                "left to you: make a snapshot of the source's volume with your own tool, beside the archive that this run makes"
+            }
+            Part::Clients => {
+                "left to you: after the run look whether each client syncs again, for example every ExternalSecret"
+            }
+            Part::Git => {
+                "left to you: write the new values into the release's source before its reconciler is resumed"
+            }
+        })
+    }
+
+    fn run_dir(&self) -> &Path {
+        // The trait hands out a path and no error: one that cannot be made shows at its first use.
+        let _ = make_folder(&self.options.run_dir);
+        &self.options.run_dir
+    }
+
+    fn node(&self, member: &str) -> Result<Arc<dyn Node>> {
+        Ok(Arc::new(self.http_node(member)?))
+    }
+
+    async fn instance(&self, member: &str) -> Result<Option<Instance>> {
+        self.running(member).await
+    }
+
+    async fn log_tail(&self, member: &str, lines: usize) -> Result<Vec<String>> {
+        self.layout.ordinal(member)?;
+        self.log_of(member, &self.layout.container, lines).await
+    }
+
+    async fn stop(&self, member: &str, _armed: &Armed) -> Result<()> {
+        self.stop_pod(member).await
+    }
+
+    async fn replace(&self, member: &str, _armed: &Armed) -> Result<()> {
+        self.replace_pod(member).await
+    }
+
+    async fn put_away(&self, members: &[String], label: &str, _armed: &Armed) -> Result<()> {
+        self.put_pods_away(members, label).await
+    }
+
+    async fn replace_empty(&self, member: &str, label: &str, _armed: &Armed) -> Result<()> {
+        self.replace_pod_empty(member, label).await
+    }
+
+    async fn one_by_one(&self) -> Result<bool> {
+        Ok(probe::one_by_one(&self.stateful_set().await?))
+    }
+
+    async fn volume(&self, member: &str) -> Result<Volume> {
+        self.layout.ordinal(member)?;
+        volume::look(&self.site, member).await
+    }
+
+    async fn tree_manifest(
+        &self,
+        member: &str,
+        phase: Phase,
+        meter: &dyn Meter,
+    ) -> Result<DigestList> {
+        self.layout.ordinal(member)?;
+        volume::manifest(&self.site, member, phase, meter).await
+    }
+
+    async fn tree_copy(&self, member: &str, to: &Path, meter: &dyn Meter) -> Result<()> {
+        self.layout.ordinal(member)?;
+        volume::copy(&self.site, member, to, meter).await
+    }
+
+    async fn tree_entry(&self, member: &str, key: &str) -> Result<Option<Vec<u8>>> {
+        self.layout.ordinal(member)?;
+        volume::entry(&self.site, member, key).await
+    }
+
+    async fn write_tree_entry(
+        &self,
+        member: &str,
+        key: &str,
+        file: &[u8],
+        _armed: &Armed,
+    ) -> Result<()> {
+        self.layout.ordinal(member)?;
+        volume::write_entry(&self.site, member, key, file).await
+    }
+
+    async fn remove_tree_entry(&self, member: &str, key: &str, _armed: &Armed) -> Result<()> {
+        self.layout.ordinal(member)?;
+        volume::remove_entry(&self.site, member, key).await
+    }
+
+    async fn set_raft_aside(&self, member: &str, label: &str, _armed: &Armed) -> Result<()> {
+        if self.running(member).await?.is_some() {
+            return Err(crate::platform::Error::Refused(format!(
+                "{member} runs: its raft files can only be moved aside when it is stopped"
+            )));
+        }
+        self.raft_aside(member, label).await
+    }
+
+    async fn inspect(&self) -> Result<Vec<Remark>> {
+        inspect::all(self).await
+    }
+
+    async fn release(&self) -> Result<Release> {
+        let config = self.server_config().await?;
+        let set = self.stateful_set().await?;
+        Ok(Release {
+            storage: config.kind()?,
+            replicas: wanted_replicas(&set),
+            version: self.version(&set).await,
+            revision: self.revision().await?,
+            audit: config.audit,
+            foreign_stanzas: config.foreign,
+        })
+    }
+
+    async fn rehearse_flip(&self, flip: &Flip) -> Result<FlipPlan> {
+        self.try_flip(flip).await
+    }
+
+    async fn flip(&self, flip: &Flip, _armed: &Armed) -> Result<()> {
+        self.do_flip(flip).await
+    }
+
+    async fn revert(&self, revision: &str, _armed: &Armed) -> Result<()> {
+        self.do_revert(revision).await
+    }
+
+    async fn scratch_start(&self, _armed: &Armed) -> Result<Arc<dyn Node>> {
+        Ok(Arc::new(self.start_scratch().await?))
+    }
+
+    async fn scratch_discard(&self, _armed: &Armed) -> Result<()> {
+        self.discard_scratch().await
+    }
+
+    async fn secret(&self, name: SecretName) -> Result<Option<SecretData>> {
+        self.secrets.read(name).await
+    }
+
+    async fn write_secret(
+        &self,
+        name: SecretName,
+        data: &SecretData,
+        _armed: &Armed,
+    ) -> Result<()> {
+        self.secrets.write(name, data).await?;
+        if name == SecretName::Unseal {
+            self.secrets.refresh_mounts(&self.members()).await;
+        }
+        Ok(())
+    }
+
+    async fn remove_secret(&self, name: SecretName, _armed: &Armed) -> Result<()> {
+        self.secrets.remove(name).await
+    }
+}
+
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+}
