@@ -593,6 +593,35 @@ fn a_keyring_that_changed_since_the_proof_is_not_moved() {
     assert_eq!(lab.world().restores.len(), 1, "the proof's own");
 }
 
+/// What is mounted is read right before the seal, and stands in the journal whenever the program dies after it.
+#[test]
+fn what_was_mounted_after_the_checks_is_no_difference() {
+    let scene = Scene::of("migrate-raft", ONE);
+    let at = |fate: &Fate, point: &str| {
+        let points = fate.points();
+        points.iter().position(|it| it.ends_with(point)).unwrap()
+    };
+    let checked = at(&scene.undisturbed(), "started: park-key");
+    // A process that dies behind the checks, after which somebody mounts, and the next one.
+    let next = async |lab: &Lab, fate: Arc<Fate>| {
+        lab.process(&Arc::new(Fate::at(checked, Doom::Die))).await;
+        lab.world().more_mounts.push("approle");
+        lab.process(&fate).await
+    };
+    let course = Arc::new(Fate::kind());
+    assert!(in_virtual_time(next(&scene.lab(), course.clone())).finished());
+    for point in ["before openbao-0: seal", "after openbao-0: seal"] {
+        let lab = scene.lab();
+        in_virtual_time(async {
+            let doomed = Fate::at(at(&course, point), Doom::Die);
+            assert!(matches!(next(&lab, Arc::new(doomed)).await, Ended::Killed));
+            to_the_end(&lab, 1).await.unwrap();
+        });
+        let tables = lab.state().fact("tables").unwrap().clone();
+        assert!(tables["mounts"].get("approle/").is_some(), "{tables}");
+    }
+}
+
 /// Trap 1: a keyring that is near the age at which the server replaces it is not grafted.
 #[test]
 fn a_proof_of_yesterday_seals_nothing() {

@@ -16,7 +16,7 @@ use super::context::blocking;
 use super::final_copy::{Files, whole};
 use super::keys::Keys;
 use super::{
-    Action, Compared, Context, Error, Evidence, Leaders, Look, Observation, Outcome, Result, Source,
+    Action, Compared, Context, Error, Evidence, Leaders, Look, Observation, Outcome, Result, Tables,
 };
 use crate::armed::Armed;
 use crate::event::{Level, ParityCounts};
@@ -192,7 +192,7 @@ async fn step_down(ctx: &Context, leader: &str, token: &SecretString, armed: &Ar
 }
 
 async fn compare(ctx: &Context, leader: &str, token: &SecretString) -> Result<ParityCounts> {
-    let source: Source = ctx.fact()?;
+    let mounts = ctx.fact::<Tables>()?.mounts;
     let path = ctx.file(&format!("verify-{leader}.snap"));
     ctx.meter.waiting(&format!("the snapshot of {leader}"));
     ctx.node(leader)?
@@ -200,16 +200,12 @@ async fn compare(ctx: &Context, leader: &str, token: &SecretString) -> Result<Pa
         .await?;
     let prefix = |uuid: &str| format!("logical/{uuid}/");
     let options = ParityOptions {
-        volatile_prefixes: source
-            .tables
-            .mounts
+        volatile_prefixes: mounts
             .values()
             .filter(|mount| WRITES_BY_ITSELF.contains(&mount.kind.as_str()))
             .map(|mount| prefix(&mount.uuid))
             .collect(),
-        cubbyhole: source
-            .tables
-            .mounts
+        cubbyhole: mounts
             .get("cubbyhole/")
             .map(|mount| prefix(&mount.uuid)),
         served: ctx.platform.applicability(Part::Clients) == Applicability::Applies,

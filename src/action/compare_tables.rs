@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::cluster::{await_active, bring_up};
 use super::keys::Keys;
 use super::{
-    Action, Context, Error, Evidence, Observation, Outcome, Result, SameTables, Source, Tables,
+    Action, Context, Error, Evidence, Observation, Outcome, Result, SameTables, Tables,
 };
 use crate::armed::Armed;
 use crate::bao::Node;
@@ -52,7 +52,7 @@ impl Action for CompareTables {
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
-        let expected = ctx.fact::<Source>()?.tables;
+        let expected: Tables = ctx.fact()?;
         let old = Keys::old(ctx).await?;
         let members = ctx.platform.members();
         bring_up(ctx, &members, &old, &armed).await?;

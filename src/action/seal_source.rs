@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use indicatif::HumanBytes;
 
 use super::cluster::{await_active, unseal};
+use super::compare_tables::tables;
 use super::context::free_bytes;
 use super::keys::Keys;
 use super::{
@@ -45,7 +46,22 @@ impl Action for SealSource {
     }
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
-        Ok(vec![format!("{}: PUT sys/seal", ctx.first()?)])
+        let first = ctx.first()?;
+        Ok(vec![
+            format!("{first}: GET sys/mounts, sys/auth, sys/audit; LIST sys/policies/acl"),
+            format!("{first}: PUT sys/seal"),
+        ])
+    }
+
+    /// What is mounted and allowed may have changed since preflight, and nobody can ask a sealed server.
+    async fn read_before(&self, ctx: &Context) -> Result<Evidence> {
+        let node = ctx.node(&ctx.first()?)?;
+        if node.seal_status().await?.sealed {
+            // By an earlier try, which has read them.
+            return Ok(Evidence::default());
+        }
+        let token = Keys::old(ctx).await?.token;
+        Ok(Evidence::default().with(&tables(node.as_ref(), &token).await?))
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {

@@ -377,7 +377,7 @@ impl Engine {
                     });
                     if unit.effect == Effect::Read && !open {
                         // Looking was all there was to do.
-                        self.arm(step, index, unit, Vec::new())?;
+                        self.arm(step, index, unit, Vec::new(), Evidence::default())?;
                     }
                     let status = if unit.effect == Effect::Read || open {
                         ActionStatus::Done
@@ -418,7 +418,12 @@ impl Engine {
                 action: unit.kind.to_owned(),
                 calls: calls.clone(),
             });
-            let armed = self.arm(step, index, unit, calls)?;
+            let before = unit
+                .action
+                .read_before(&ctx)
+                .await
+                .map_err(|source| failed(step, unit, source))?;
+            let armed = self.arm(step, index, unit, calls, before)?;
             let applied = tokio::select! {
                 applied = unit.action.apply(&ctx, armed) => applied,
                 signal = self.interrupt.wait(if unit.effect == Effect::Read { 1 } else { 2 }) => {
@@ -543,9 +548,18 @@ impl Engine {
         .await
     }
 
-    fn arm(&self, step: &Step, index: usize, unit: &Unit, calls: Vec<String>) -> Result<Armed> {
+    fn arm(
+        &self,
+        step: &Step,
+        index: usize,
+        unit: &Unit,
+        calls: Vec<String>,
+        before: Evidence,
+    ) -> Result<Armed> {
         match self.journal() {
-            Some(mut journal) => Ok(journal.intend(&step.id, index, unit.kind, calls)?),
+            Some(mut journal) => {
+                Ok(journal.intend(&step.id, index, unit.kind, calls, before.facts)?)
+            }
             None => Err(Error::NotThere {
                 step: step.id.clone(),
                 kind: unit.kind.to_owned(),

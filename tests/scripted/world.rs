@@ -71,6 +71,8 @@ pub struct World {
     pub key_sets: Vec<KeySet>,
     pub groups: BTreeMap<u32, Group>,
     pub mishap: Option<Mishap>,
+    /// Kinds that were mounted, as an engine and as an auth method, and have a policy.
+    pub more_mounts: Vec<&'static str>,
     /// Beside each server runs a hook that unseals it with the key in the release's Secret.
     pub hooked: bool,
     /// What a real server or an auditor would call a catastrophe.
@@ -110,6 +112,7 @@ impl World {
             key_sets: vec![old],
             groups: BTreeMap::new(),
             mishap: None,
+            more_mounts: Vec::new(),
             hooked: false,
             violations: Vec::new(),
             restores: BTreeMap::new(),

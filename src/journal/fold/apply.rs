@@ -163,8 +163,13 @@ impl State {
                 self.confirmed.insert(step.clone(), time);
             }
             Record::Intent {
-                step, action, kind, ..
+                step,
+                action,
+                kind,
+                facts,
+                ..
             } => {
+                self.found(&(step.clone(), *action), facts);
                 let state = self.entry(step, *action, kind);
                 state.intents = state.intents.saturating_add(1);
                 state.open_intent = true;
@@ -250,6 +255,15 @@ impl State {
         }
     }
 
+    fn found(&mut self, action: &ActionKey, facts: &BTreeMap<String, Value>) {
+        for (name, value) in facts {
+            self.facts.entry(name.clone()).or_default().push(Fact {
+                value: value.clone(),
+                from: action.clone(),
+            });
+        }
+    }
+
     fn result(
         &mut self,
         action: ActionKey,
@@ -257,12 +271,7 @@ impl State {
         done: Done,
         facts: &BTreeMap<String, Value>,
     ) {
-        for (name, value) in facts {
-            self.facts.entry(name.clone()).or_default().push(Fact {
-                value: value.clone(),
-                from: action.clone(),
-            });
-        }
+        self.found(&action, facts);
         let state = self.entry(&action.0, action.1, kind);
         let began = state.intended_at.filter(|_| state.open_intent);
         let span = Span {

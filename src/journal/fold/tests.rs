@@ -43,6 +43,7 @@ fn intent(step: &str, kind: &str) -> Record {
         action: 0,
         kind: kind.into(),
         calls: Vec::new(),
+        facts: BTreeMap::new(),
     }
 }
 
