@@ -622,6 +622,42 @@ fn what_was_mounted_after_the_checks_is_no_difference() {
     }
 }
 
+/// Clients are served before the comparison: what they write and mount meanwhile is counted, what is gone is an error.
+#[test]
+fn what_clients_write_before_the_comparison_is_no_difference() {
+    let mounted = "logical/11111111-2222-3333-4444-555555555555";
+    for (key, words) in [
+        (format!("{mounted}/metadata/one"), "Finished"),
+        (format!("{mounted}/metadata/new"), "Finished"),
+        ("core/keyring".to_owned(), "differ without a reason"),
+        (format!("-{mounted}/metadata/one"), "1 entries are missing"),
+    ] {
+        let scene = Scene::of("migrate-raft", ONE);
+        let points = scene.undisturbed().points();
+        let at = points.iter().position(|it| it.ends_with("step started: verify"));
+        let lab = scene.lab();
+        in_virtual_time(async {
+            lab.process(&Arc::new(Fate::at(at.unwrap(), Doom::Die))).await;
+            lab.world().more_mounts.push("approle");
+            for member in lab.world().members.values_mut() {
+                let entries = Arc::make_mut(&mut member.raft.as_mut().unwrap().entries);
+                match key.strip_prefix('-') {
+                    Some(key) => drop(entries.remove(key)),
+                    None => drop(entries.insert(key.clone(), b"old written since".to_vec())),
+                }
+            }
+            let said = lab.process(&Arc::new(Fate::kind())).await.words();
+            assert!(said.contains(words), "{key}: {said}");
+        });
+        if words == "Finished" {
+            let told = lab.records().into_iter().any(|record| {
+                matches!(record, Record::Result { summary, .. } if summary.contains("1 written since"))
+            });
+            assert!(told);
+        }
+    }
+}
+
 /// Trap 1: a keyring that is near the age at which the server replaces it is not grafted.
 #[test]
 fn a_proof_of_yesterday_seals_nothing() {

@@ -20,7 +20,6 @@ use super::{
 };
 use crate::armed::Armed;
 use crate::event::{Level, ParityCounts};
-use crate::platform::{Applicability, Part};
 use crate::storage::archive::ArchiveDigests;
 use crate::storage::{self, ArchiveReader, DigestLines, Parity, ParityOptions};
 
@@ -171,9 +170,12 @@ async fn bring_back(ctx: &Context, member: &str, old: &Keys, armed: &Armed) -> R
 
 fn evidence(compared: &Compared) -> Evidence {
     let leaders: Vec<&str> = compared.by_leader.keys().map(String::as_str).collect();
+    let mut counts = compared.by_leader.values();
+    let written = counts.by_ref().map(|counts| counts.volatile).max();
     Evidence::new(format!(
-        "{} entries: none missing, none unexplained, with {} leading",
+        "{} entries: none missing, none unexplained, {} written since, with {} leading",
         compared.entries,
+        written.unwrap_or_default(),
         leaders.join(", ")
     ))
     .with(compared)
@@ -208,7 +210,7 @@ async fn compare(ctx: &Context, leader: &str, token: &SecretString) -> Result<Pa
         cubbyhole: mounts
             .get("cubbyhole/")
             .map(|mount| prefix(&mount.uuid)),
-        served: ctx.platform.applicability(Part::Clients) == Applicability::Applies,
+        served: !ctx.outage_open,
     };
     let (snapshot, values) = (path.clone(), Files::of(ctx).values);
     let parity = blocking(move || -> Result<Parity> {
@@ -221,7 +223,7 @@ async fn compare(ctx: &Context, leader: &str, token: &SecretString) -> Result<Pa
     for (prefix, count) in &parity.volatile_by_prefix {
         ctx.note(
             Level::Detail,
-            format!("{leader}: {count} entries under {prefix} changed by the server itself"),
+            format!("{leader}: {count} entries under {prefix} written since, by clients or by the server itself"),
         );
     }
     if !parity.passed() {
