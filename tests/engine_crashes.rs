@@ -622,6 +622,38 @@ fn what_was_mounted_after_the_checks_is_no_difference() {
     }
 }
 
+/// A seal that was refused is none, whatever happens to the source afterwards.
+#[test]
+fn a_source_that_somebody_else_sealed_or_stopped_after_a_refused_seal_is_left_alone() {
+    for stopped in [false, true] {
+        let lab = Scene::of("migrate-raft", ONE).lab();
+        in_virtual_time(async {
+            let fate = Arc::new(Fate::kind());
+            lab.world().refuses_seals = true;
+            let said = lab.process(&fate).await.words();
+            assert!(said.contains("permission denied"), "{said}");
+            if stopped {
+                lab.world().stop("openbao-0");
+            } else {
+                lab.world().server_mut("openbao-0").unwrap().open = None;
+            }
+            let said = lab.process(&fate).await.words();
+            let words = ["does not run; start it", "and not by this run"];
+            assert!(said.contains(words[usize::from(!stopped)]), "{said}");
+            assert!(lab.state().outage_started().is_none());
+
+            let mut world = lab.world();
+            world.refuses_seals = false;
+            if stopped {
+                world.start("openbao-0").unwrap();
+            }
+            world.unseal("openbao-0", "old-share-1").unwrap();
+            drop(world);
+            to_the_end(&lab, 1).await.unwrap();
+        });
+    }
+}
+
 /// Clients are served before the comparison: what they write and mount meanwhile is counted, what is gone is an error.
 #[test]
 fn what_clients_write_before_the_comparison_is_no_difference() {

@@ -68,7 +68,7 @@ impl Action for SealSource {
         let first = ctx.first()?;
         if ctx.platform.instance(&first).await?.is_none() {
             // Stopped altogether: nothing can write, which is what the seal is for.
-            return Ok(if ctx.earlier_intents > 0 {
+            return Ok(if ctx.outage_open {
                 Observation::Done(evidence(ctx, &first).await?)
             } else {
                 Observation::Conflict(format!(
@@ -77,8 +77,9 @@ impl Action for SealSource {
             });
         }
         let status = ctx.node(&first)?.seal_status().await?;
-        Ok(match (status.sealed, ctx.earlier_intents > 0) {
-            // A try whose answer was not heard leaves a drain that may still write: that is awaited first.
+        // The outage is marked right before the seal is sent and unmarked when it is refused: an intent alone sealed nothing.
+        Ok(match (status.sealed, ctx.outage_open) {
+            // One whose answer was not heard leaves a drain that may still write: that is awaited first.
             (true, true) if ctx.find::<Frozen>().is_none() => Observation::Pending,
             (true, true) => Observation::Done(evidence(ctx, &first).await?),
             (true, false) => Observation::Conflict(format!(
@@ -91,7 +92,7 @@ impl Action for SealSource {
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         let first = ctx.first()?;
         let node = ctx.node(&first)?;
-        if ctx.earlier_intents > 0 && node.seal_status().await?.sealed {
+        if ctx.outage_open && node.seal_status().await?.sealed {
             settle(ctx, &first).await?;
             return Ok(evidence(ctx, &first).await?.into());
         }

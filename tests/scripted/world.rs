@@ -73,6 +73,8 @@ pub struct World {
     pub mishap: Option<Mishap>,
     /// Kinds that were mounted, as an engine and as an auth method, and have a policy.
     pub more_mounts: Vec<&'static str>,
+    /// The source's token may not seal it.
+    pub refuses_seals: bool,
     /// Beside each server runs a hook that unseals it with the key in the release's Secret.
     pub hooked: bool,
     /// What a real server or an auditor would call a catastrophe.
@@ -113,6 +115,7 @@ impl World {
             groups: BTreeMap::new(),
             mishap: None,
             more_mounts: Vec::new(),
+            refuses_seals: false,
             hooked: false,
             violations: Vec::new(),
             restores: BTreeMap::new(),
