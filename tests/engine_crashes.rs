@@ -160,7 +160,10 @@ fn a_crash_anywhere_is_resumed_although_a_hook_unseals_what_starts() {
 /// back by itself comes back sealed.
 #[test]
 fn so_is_one_that_takes_all_members_down() {
-    for (runbook, come_back) in RUNBOOKS.into_iter().flat_map(|it| [(it, false), (it, true)]) {
+    for (runbook, come_back) in RUNBOOKS
+        .into_iter()
+        .flat_map(|it| [(it, false), (it, true)])
+    {
         let scene = Scene::of(runbook, ONE);
         let points = scene.undisturbed().points();
         let at = |what: &str| points.iter().position(|point| point.contains(what));
@@ -666,10 +669,13 @@ fn what_clients_write_before_the_comparison_is_no_difference() {
     ] {
         let scene = Scene::of("migrate-raft", ONE);
         let points = scene.undisturbed().points();
-        let at = points.iter().position(|it| it.ends_with("step started: verify"));
+        let at = points
+            .iter()
+            .position(|it| it.ends_with("step started: verify"));
         let lab = scene.lab();
         in_virtual_time(async {
-            lab.process(&Arc::new(Fate::at(at.unwrap(), Doom::Die))).await;
+            lab.process(&Arc::new(Fate::at(at.unwrap(), Doom::Die)))
+                .await;
             lab.world().more_mounts.push("approle");
             for member in lab.world().members.values_mut() {
                 let entries = Arc::make_mut(&mut member.raft.as_mut().unwrap().entries);

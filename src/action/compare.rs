@@ -207,9 +207,7 @@ async fn compare(ctx: &Context, leader: &str, token: &SecretString) -> Result<Pa
             .filter(|mount| WRITES_BY_ITSELF.contains(&mount.kind.as_str()))
             .map(|mount| prefix(&mount.uuid))
             .collect(),
-        cubbyhole: mounts
-            .get("cubbyhole/")
-            .map(|mount| prefix(&mount.uuid)),
+        cubbyhole: mounts.get("cubbyhole/").map(|mount| prefix(&mount.uuid)),
         served: !ctx.outage_open,
     };
     let (snapshot, values) = (path.clone(), Files::of(ctx).values);

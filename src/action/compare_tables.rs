@@ -9,9 +9,7 @@ use secrecy::SecretString;
 
 use super::cluster::{await_active, bring_up};
 use super::keys::Keys;
-use super::{
-    Action, Context, Error, Evidence, Observation, Outcome, Result, SameTables, Tables,
-};
+use super::{Action, Context, Error, Evidence, Observation, Outcome, Result, SameTables, Tables};
 use crate::armed::Armed;
 use crate::bao::Node;
 
@@ -46,7 +44,10 @@ impl Action for CompareTables {
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
         let found = ctx.find::<SameTables>();
         Ok(found.map_or(Observation::Pending, |same| {
-            let summary = format!("the tables of {} are as on the source", same.members.join(", "));
+            let summary = format!(
+                "the tables of {} are as on the source",
+                same.members.join(", ")
+            );
             Observation::Done(Evidence::new(summary).with(&same))
         }))
     }
@@ -104,9 +105,7 @@ impl Action for CompareTables {
             let new: Vec<String> = new.into_iter().collect();
             summary = format!("{summary}; made since: {}", new.join(", "));
         }
-        Ok(Evidence::new(summary)
-        .with(&SameTables { members })
-        .into())
+        Ok(Evidence::new(summary).with(&SameTables { members }).into())
     }
 }
 

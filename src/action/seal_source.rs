@@ -101,7 +101,7 @@ impl Action for SealSource {
         if age.unsigned_abs() > PROOF_VALID {
             return Err(Error::refused(format!(
                 "the proof is {} hours old, and its raft TLS keyring may be replaced when it is 24; \
-                 begin a new run to prove again (nothing was sealed)",
+                 roll back and begin a new run, which proves again (nothing was sealed)",
                 age.as_hours()
             )));
         }
@@ -139,10 +139,11 @@ impl Action for SealSource {
     fn describe_undo(&self, ctx: &Context) -> Result<Vec<String>> {
         let first = ctx.first()?;
         Ok(vec![
-            format!("{first}: manifest of the file tree, compared with the one after the seal"),
             format!(
-                "{first}: start on file storage where it does not run, then PUT sys/unseal with the old key"
+                "{first}: where it does not run, manifest of the file tree, compared with the one after the seal, and start on \
+                 file storage"
             ),
+            format!("{first}: PUT sys/unseal with the old key"),
         ])
     }
 
@@ -155,11 +156,10 @@ impl Action for SealSource {
                 "the release is not configured for file storage",
             ));
         }
-        let running = ctx.platform.instance(&first).await?.is_some();
-        if !running || node.seal_status().await?.sealed {
+        // A server that runs on its files may have been unsealed behind the run and have written: nothing was restored, so
+        // that its tree is the newest data there is.
+        if ctx.platform.instance(&first).await?.is_none() {
             same_tree(ctx, &first).await?;
-        }
-        if !running {
             ctx.platform.replace(&first, &armed).await?;
         }
         let old = Keys::old(ctx).await?;
@@ -176,9 +176,7 @@ impl Action for SealSource {
         if ctx.outage_open {
             ctx.mark(Mark::OutageEnded)?;
         }
-        Ok(format!(
-            "{first} serves from file storage, with the data as it was sealed"
-        ))
+        Ok(format!("{first} serves from file storage"))
     }
 }
 
@@ -195,7 +193,8 @@ async fn same_tree(ctx: &Context, first: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::refused(format!(
-        "the file tree of {first} is not the one that was sealed. The tree as it was sealed is in {}",
+        "the file tree of {first} is not the one that was sealed, and no server runs on it. The tree as it was sealed is in \
+         {}. If a server wrote to it since, start {first} on it and roll back again: its data is kept then",
         ctx.file("final.tar").display()
     )))
 }

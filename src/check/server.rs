@@ -98,7 +98,11 @@ fn seal(group: &mut Group<'_>, first: &str, status: &SealStatus) {
     }
 }
 
-async fn keys(ctx: &Context, group: &mut Group<'_>, status: SealStatus) -> Result<Option<SealStatus>> {
+async fn keys(
+    ctx: &Context,
+    group: &mut Group<'_>,
+    status: SealStatus,
+) -> Result<Option<SealStatus>> {
     let node = ctx.node(&ctx.first()?)?;
     let keys = match Keys::old(ctx).await {
         Ok(keys) => keys,

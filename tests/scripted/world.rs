@@ -161,6 +161,17 @@ impl World {
         self.baseline.insert(path.clone(), fs::read(path).unwrap());
     }
 
+    /// A client writes to the source.
+    pub fn write_to_source(&mut self, key: &str) {
+        assert!(
+            self.is_active(MEMBERS[0])
+                && self.server(MEMBERS[0]).unwrap().storage == StorageKind::File
+        );
+        tree::put(&self.data, key, &baoctl::storage::tree::encode(b"written"));
+        let path = tree::file_of(&self.data, key);
+        self.baseline.insert(path.clone(), fs::read(path).unwrap());
+    }
+
     /// Whether the source's tree is as its server left it.
     pub fn tree_is_whole(&self) -> bool {
         tree::files(&self.data) == self.baseline
