@@ -625,6 +625,36 @@ fn what_was_mounted_after_the_checks_is_no_difference() {
     }
 }
 
+/// The run knows which keys it proved: a file that went or changed since blocks nobody while their parked copy is there.
+#[test]
+fn a_keys_file_that_went_or_changed_is_no_obstacle() {
+    let scene = Scene::of("migrate-raft", ONE);
+    let points = scene.undisturbed().points();
+    let at = points.iter().position(|it| it.ends_with("started: write-tombstone"));
+    let keys = |share: &str, token: &str| {
+        serde_json::json!({ "unseal_keys_b64": [share], "root_token": token }).to_string()
+    };
+    for change in ["gone", "swapped", "a pipe"] {
+        let mut lab = scene.lab();
+        let path = lab.journal_path().with_file_name("keys.json");
+        std::fs::write(&path, keys("old-share-1", "old-token")).unwrap();
+        lab.keys_file = Some(path.clone());
+        in_virtual_time(async {
+            lab.process(&Arc::new(Fate::at(at.unwrap(), Doom::Die))).await;
+            std::fs::remove_file(&path).unwrap();
+            match change {
+                "swapped" => std::fs::write(&path, keys("other", "other")).unwrap(),
+                "a pipe" => {
+                    let made = std::process::Command::new("mkfifo").arg(&path).status();
+                    assert!(made.unwrap().success());
+                }
+                _ => {}
+            }
+            to_the_end(&lab, 1).await.unwrap();
+        });
+    }
+}
+
 /// A seal that was refused is none, whatever happens to the source afterwards.
 #[test]
 fn a_source_that_somebody_else_sealed_or_stopped_after_a_refused_seal_is_left_alone() {

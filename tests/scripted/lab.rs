@@ -66,6 +66,8 @@ pub struct Lab {
     pub consent: Consent,
     /// The way back instead of the way on.
     pub back: bool,
+    /// The operator's file with the keys.
+    pub keys_file: Option<PathBuf>,
     /// Every event of every process, as kind and action.
     pub heard: Arc<Mutex<Vec<String>>>,
 }
@@ -85,6 +87,7 @@ impl Lab {
             range: Range::default(),
             consent: Consent::Always,
             back: false,
+            keys_file: None,
             heard: Arc::default(),
         }
     }
@@ -231,7 +234,7 @@ impl Lab {
                 platform,
                 run,
                 replicas: self.loaded.runbook.replicas,
-                keys_file: None,
+                keys_file: self.keys_file.clone(),
                 earlier_intents: 0,
                 restore_sent: false,
                 outage_open: false,
