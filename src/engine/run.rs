@@ -206,7 +206,7 @@ impl Engine {
             ctx.earlier_intents = state
                 .action(&step.id, index)
                 .filter(|action| action.open_intent)
-                .map_or(0, |action| action.intents);
+                .map_or(0, |action| action.open_intents);
             ctx.restore_sent = state.actions().values().any(|action| {
                 action.kind == RESTORE && (action.open_intent || action.done.is_some())
             });

@@ -172,6 +172,7 @@ impl State {
                 self.found(&(step.clone(), *action), facts);
                 let state = self.entry(step, *action, kind);
                 state.intents = state.intents.saturating_add(1);
+                state.open_intents = if state.open_intent { state.open_intents + 1 } else { 1 };
                 state.open_intent = true;
                 state.intended_at = Some(time);
             }
@@ -220,7 +221,8 @@ impl State {
                 let state = self.entry(step, *action, kind);
                 // An earlier try may be open still; this one never began.
                 state.intents = state.intents.saturating_sub(1);
-                state.open_intent &= state.intents > 0;
+                state.open_intents = state.open_intents.saturating_sub(1);
+                state.open_intent &= state.open_intents > 0;
                 state.last_failure = Some(why.clone());
             }
             Record::Mark { mark } => self.mark(*mark, time),

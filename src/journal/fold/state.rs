@@ -39,6 +39,8 @@ pub struct ActionState {
     pub intents: u32,
     /// An intent has no result yet: whether the action took effect is not known.
     pub open_intent: bool,
+    /// How many, since the last result or rewind.
+    pub open_intents: u32,
     /// When the last intent was recorded, until the action fails.
     pub intended_at: Option<Timestamp>,
     /// How it ended well; `None` again after a rewind.
