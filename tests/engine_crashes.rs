@@ -630,7 +630,9 @@ fn what_was_mounted_after_the_checks_is_no_difference() {
 fn a_keys_file_that_went_or_changed_is_no_obstacle() {
     let scene = Scene::of("migrate-raft", ONE);
     let points = scene.undisturbed().points();
-    let at = points.iter().position(|it| it.ends_with("started: write-tombstone"));
+    let at = points
+        .iter()
+        .position(|it| it.ends_with("started: write-tombstone"));
     let keys = |share: &str, token: &str| {
         serde_json::json!({ "unseal_keys_b64": [share], "root_token": token }).to_string()
     };
@@ -640,7 +642,8 @@ fn a_keys_file_that_went_or_changed_is_no_obstacle() {
         std::fs::write(&path, keys("old-share-1", "old-token")).unwrap();
         lab.keys_file = Some(path.clone());
         in_virtual_time(async {
-            lab.process(&Arc::new(Fate::at(at.unwrap(), Doom::Die))).await;
+            lab.process(&Arc::new(Fate::at(at.unwrap(), Doom::Die)))
+                .await;
             std::fs::remove_file(&path).unwrap();
             match change {
                 "swapped" => std::fs::write(&path, keys("other", "other")).unwrap(),

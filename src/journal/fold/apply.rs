@@ -172,7 +172,11 @@ impl State {
                 self.found(&(step.clone(), *action), facts);
                 let state = self.entry(step, *action, kind);
                 state.intents = state.intents.saturating_add(1);
-                state.open_intents = if state.open_intent { state.open_intents + 1 } else { 1 };
+                state.open_intents = if state.open_intent {
+                    state.open_intents + 1
+                } else {
+                    1
+                };
                 state.open_intent = true;
                 state.intended_at = Some(time);
             }
