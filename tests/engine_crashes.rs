@@ -160,7 +160,10 @@ fn a_crash_anywhere_is_resumed_although_a_hook_unseals_what_starts() {
 /// back by itself comes back sealed.
 #[test]
 fn so_is_one_that_takes_all_members_down() {
-    for (runbook, come_back) in RUNBOOKS.into_iter().flat_map(|it| [(it, false), (it, true)]) {
+    for (runbook, come_back) in RUNBOOKS
+        .into_iter()
+        .flat_map(|it| [(it, false), (it, true)])
+    {
         let scene = Scene::of(runbook, ONE);
         let points = scene.undisturbed().points();
         let at = |what: &str| points.iter().position(|point| point.contains(what));
@@ -591,6 +594,139 @@ fn a_keyring_that_changed_since_the_proof_is_not_moved() {
     assert!(said.contains("the proof no longer holds"), "{said}");
     assert!(said.contains("core/keyring"), "{said}");
     assert_eq!(lab.world().restores.len(), 1, "the proof's own");
+}
+
+/// What is mounted is read right before the seal, and stands in the journal whenever the program dies after it.
+#[test]
+fn what_was_mounted_after_the_checks_is_no_difference() {
+    let scene = Scene::of("migrate-raft", ONE);
+    let at = |fate: &Fate, point: &str| {
+        let points = fate.points();
+        points.iter().position(|it| it.ends_with(point)).unwrap()
+    };
+    let checked = at(&scene.undisturbed(), "started: park-key");
+    // A process that dies behind the checks, after which somebody mounts, and the next one.
+    let next = async |lab: &Lab, fate: Arc<Fate>| {
+        lab.process(&Arc::new(Fate::at(checked, Doom::Die))).await;
+        lab.world().more_mounts.push("approle");
+        lab.process(&fate).await
+    };
+    let course = Arc::new(Fate::kind());
+    assert!(in_virtual_time(next(&scene.lab(), course.clone())).finished());
+    for point in ["before openbao-0: seal", "after openbao-0: seal"] {
+        let lab = scene.lab();
+        in_virtual_time(async {
+            let doomed = Fate::at(at(&course, point), Doom::Die);
+            assert!(matches!(next(&lab, Arc::new(doomed)).await, Ended::Killed));
+            to_the_end(&lab, 1).await.unwrap();
+        });
+        let tables = lab.state().fact("tables").unwrap().clone();
+        assert!(tables["mounts"].get("approle/").is_some(), "{tables}");
+    }
+}
+
+/// The run knows which keys it proved: a file that went or changed since blocks nobody while their parked copy is there.
+#[test]
+fn a_keys_file_that_went_or_changed_is_no_obstacle() {
+    let scene = Scene::of("migrate-raft", ONE);
+    let points = scene.undisturbed().points();
+    let at = points
+        .iter()
+        .position(|it| it.ends_with("started: write-tombstone"));
+    let keys = |share: &str, token: &str| {
+        serde_json::json!({ "unseal_keys_b64": [share], "root_token": token }).to_string()
+    };
+    for change in ["gone", "swapped", "a pipe"] {
+        let mut lab = scene.lab();
+        let path = lab.journal_path().with_file_name("keys.json");
+        std::fs::write(&path, keys("old-share-1", "old-token")).unwrap();
+        lab.keys_file = Some(path.clone());
+        in_virtual_time(async {
+            lab.process(&Arc::new(Fate::at(at.unwrap(), Doom::Die)))
+                .await;
+            std::fs::remove_file(&path).unwrap();
+            match change {
+                "swapped" => std::fs::write(&path, keys("other", "other")).unwrap(),
+                "a pipe" => {
+                    let made = std::process::Command::new("mkfifo").arg(&path).status();
+                    assert!(made.unwrap().success());
+                }
+                _ => {}
+            }
+            to_the_end(&lab, 1).await.unwrap();
+        });
+    }
+}
+
+/// A seal that was refused is none, whatever happens to the source afterwards.
+#[test]
+fn a_source_that_somebody_else_sealed_or_stopped_after_a_refused_seal_is_left_alone() {
+    for stopped in [false, true] {
+        let lab = Scene::of("migrate-raft", ONE).lab();
+        in_virtual_time(async {
+            let fate = Arc::new(Fate::kind());
+            lab.world().refuses_seals = true;
+            let said = lab.process(&fate).await.words();
+            assert!(said.contains("permission denied"), "{said}");
+            if stopped {
+                lab.world().stop("openbao-0");
+            } else {
+                lab.world().server_mut("openbao-0").unwrap().open = None;
+            }
+            let said = lab.process(&fate).await.words();
+            let words = ["does not run; start it", "and not by this run"];
+            assert!(said.contains(words[usize::from(!stopped)]), "{said}");
+            assert!(lab.state().outage_started().is_none());
+
+            let mut world = lab.world();
+            world.refuses_seals = false;
+            if stopped {
+                world.start("openbao-0").unwrap();
+            }
+            world.unseal("openbao-0", "old-share-1").unwrap();
+            drop(world);
+            to_the_end(&lab, 1).await.unwrap();
+        });
+    }
+}
+
+/// Clients are served before the comparison: what they write and mount meanwhile is counted, what is gone is an error.
+#[test]
+fn what_clients_write_before_the_comparison_is_no_difference() {
+    let mounted = "logical/11111111-2222-3333-4444-555555555555";
+    for (key, words) in [
+        (format!("{mounted}/metadata/one"), "Finished"),
+        (format!("{mounted}/metadata/new"), "Finished"),
+        ("core/keyring".to_owned(), "differ without a reason"),
+        (format!("-{mounted}/metadata/one"), "1 entries are missing"),
+    ] {
+        let scene = Scene::of("migrate-raft", ONE);
+        let points = scene.undisturbed().points();
+        let at = points
+            .iter()
+            .position(|it| it.ends_with("step started: verify"));
+        let lab = scene.lab();
+        in_virtual_time(async {
+            lab.process(&Arc::new(Fate::at(at.unwrap(), Doom::Die)))
+                .await;
+            lab.world().more_mounts.push("approle");
+            for member in lab.world().members.values_mut() {
+                let entries = Arc::make_mut(&mut member.raft.as_mut().unwrap().entries);
+                match key.strip_prefix('-') {
+                    Some(key) => drop(entries.remove(key)),
+                    None => drop(entries.insert(key.clone(), b"old written since".to_vec())),
+                }
+            }
+            let said = lab.process(&Arc::new(Fate::kind())).await.words();
+            assert!(said.contains(words), "{key}: {said}");
+        });
+        if words == "Finished" {
+            let told = lab.records().into_iter().any(|record| {
+                matches!(record, Record::Result { summary, .. } if summary.contains("1 written since"))
+            });
+            assert!(told);
+        }
+    }
 }
 
 /// Trap 1: a keyring that is near the age at which the server replaces it is not grafted.

@@ -66,6 +66,55 @@ fn a_crash_anywhere_on_the_way_back_is_gone_on_from() {
     }
 }
 
+/// Somebody unseals the source behind the run, clients write, and somebody seals it again or not: the way back keeps it all.
+#[test]
+fn a_source_that_served_behind_the_run_goes_on_serving_what_it_has() {
+    for point in [
+        "started: write-tombstone",
+        "started: final-copy",
+        "started: flip",
+        "started: replace-source",
+    ] {
+        for sealed_again in [false, true] {
+            in_virtual_time(async {
+                let fate = Arc::new(Fate::kind());
+                assert!(
+                    Lab::new("migrate-raft", ONE)
+                        .process(&fate)
+                        .await
+                        .finished()
+                );
+                let points = fate.points();
+                let at = points.iter().position(|it| it.ends_with(point)).unwrap();
+                let mut lab = Lab::new("migrate-raft", ONE);
+                lab.process(&Arc::new(Fate::at(at, Doom::Die))).await;
+                {
+                    let mut world = lab.world();
+                    world.tick();
+                    world.unseal("openbao-0", "old-share-1").unwrap();
+                    world.write_to_source("logical/late");
+                    if sealed_again {
+                        world.server_mut("openbao-0").unwrap().open = None;
+                    }
+                }
+                let said = go(&lab).await.words();
+                if point != "started: write-tombstone" && point != "started: final-copy"
+                    || !sealed_again
+                {
+                    assert!(
+                        said.contains("Nothing is lost: `baoctl rollback`"),
+                        "{point}: {said}"
+                    );
+                    lab.back = true;
+                    let ended = go(&lab).await;
+                    assert!(is_back(&ended), "{point}: {}", ended.words());
+                    lab.check_back();
+                }
+            });
+        }
+    }
+}
+
 #[test]
 fn a_run_that_died_anywhere_can_go_back_until_clients_were_served() {
     for runbook in RUNBOOKS {

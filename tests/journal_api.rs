@@ -13,7 +13,13 @@ fn a_run_reads_back_as_it_was_written() {
     let (_folder, path) = folder();
     let mut journal = Journal::create(&path, header()).unwrap();
     let armed = journal
-        .intend("apply", 0, "seal-source", vec!["PUT /sys/seal".into()])
+        .intend(
+            "apply",
+            0,
+            "seal-source",
+            vec!["PUT /sys/seal".into()],
+            std::collections::BTreeMap::new(),
+        )
         .unwrap();
     assert_eq!(armed.sequence(), 2);
     journal

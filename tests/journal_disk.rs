@@ -39,7 +39,15 @@ fn a_full_disk_stops_the_run_and_room_lets_it_go_on() {
     let path = small.0.join("run.jsonl");
     let mut journal = Journal::create(&path, header()).unwrap();
     // Not a divisor of a page, so that the last write is cut within a line.
-    let mut intend = || journal.intend("apply", 0, "flip", vec!["x".repeat(1700)]);
+    let mut intend = || {
+        journal.intend(
+            "apply",
+            0,
+            "flip",
+            vec!["x".repeat(1700)],
+            std::collections::BTreeMap::new(),
+        )
+    };
     let mut written = 1;
     let error = loop {
         match intend() {

@@ -31,19 +31,22 @@ fn value() -> impl Strategy<Value = Value> {
 
 fn record() -> impl Strategy<Value = Record> {
     let step = || "[a-c]".prop_map(String::from);
-    let facts = prop::collection::btree_map("[x-z]|.*", value(), 0..3);
+    let facts = || prop::collection::btree_map("[x-z]|.*", value(), 0..3);
     prop_oneof![
-        (step(), 0..2_usize, prop::collection::vec(".*", 0..3)).prop_map(
-            |(step, action, calls)| {
-                Record::Intent {
-                    step,
-                    action,
-                    kind: "k".into(),
-                    calls,
-                }
-            }
-        ),
-        (step(), 0..2_usize, any::<bool>(), any::<f64>(), facts).prop_map(
+        (
+            step(),
+            0..2_usize,
+            prop::collection::vec(".*", 0..3),
+            facts()
+        )
+            .prop_map(|(step, action, calls, facts)| Record::Intent {
+                step,
+                action,
+                kind: "k".into(),
+                calls,
+                facts,
+            }),
+        (step(), 0..2_usize, any::<bool>(), any::<f64>(), facts()).prop_map(
             |(step, action, acted, seconds, facts)| Record::Result {
                 step,
                 action,

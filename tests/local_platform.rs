@@ -220,6 +220,30 @@ async fn a_server_with_another_start_time_than_recorded_is_another_one() {
     assert!(work.platform.instance(FIRST).await.unwrap().is_some());
 }
 
+/// What is recorded does not move when somebody sets the clock, and is another after a reboot.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_start_is_told_by_ticks_and_by_the_boot() {
+    let work = Work::new();
+    work.platform.replace(FIRST, &armed()).await.unwrap();
+    let path = work.node(FIRST).join("process.json");
+    let record = fs::read_to_string(&path).unwrap();
+    let seen: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let stat = fs::read_to_string(format!("/proc/{}/stat", seen["pid"])).unwrap();
+    let ticks = stat.rsplit(' ').count() - 22;
+    assert_eq!(
+        stat.rsplit(' ').nth(ticks),
+        Some(seen["start_time"].to_string().as_str())
+    );
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert_eq!(seen["boot"].as_str(), Some(boot.trim()));
+    let other = uuid::Uuid::nil().to_string();
+    fs::write(&path, record.replace(boot.trim(), &other)).unwrap();
+    assert_eq!(work.platform.instance(FIRST).await.unwrap(), None);
+    fs::write(&path, record).unwrap();
+    assert!(work.platform.instance(FIRST).await.unwrap().is_some());
+}
+
 #[tokio::test]
 async fn a_killed_server_is_noticed_and_can_be_started_again() {
     let work = Work::new();

@@ -12,7 +12,13 @@ fn what_has_acted_must_stay_in_its_place() {
     let (_folder, path) = folder();
     let mut journal = Journal::create(&path, header()).unwrap();
     journal
-        .intend("record-keys", 1, "prove", Vec::new())
+        .intend(
+            "record-keys",
+            1,
+            "prove",
+            Vec::new(),
+            std::collections::BTreeMap::new(),
+        )
         .unwrap();
     journal
         .append(Record::Failed {

@@ -79,12 +79,7 @@ pub async fn start(ctx: &Context, members: &[String], armed: &Armed) -> Result<(
 
 /// Starts and unseals the members that are down or sealed, whoever stopped them: a machine that was started anew, a hook
 /// that has no key. Done already where they serve.
-pub async fn bring_up(
-    ctx: &Context,
-    members: &[String],
-    keys: &Keys,
-    armed: &Armed,
-) -> Result<()> {
+pub async fn bring_up(ctx: &Context, members: &[String], keys: &Keys, armed: &Armed) -> Result<()> {
     start(ctx, members, armed).await?;
     let (mut known, mut new) = (Vec::new(), Vec::new());
     for member in members {

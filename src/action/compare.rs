@@ -16,11 +16,10 @@ use super::context::blocking;
 use super::final_copy::{Files, whole};
 use super::keys::Keys;
 use super::{
-    Action, Compared, Context, Error, Evidence, Leaders, Look, Observation, Outcome, Result, Source,
+    Action, Compared, Context, Error, Evidence, Leaders, Look, Observation, Outcome, Result, Tables,
 };
 use crate::armed::Armed;
 use crate::event::{Level, ParityCounts};
-use crate::platform::{Applicability, Part};
 use crate::storage::archive::ArchiveDigests;
 use crate::storage::{self, ArchiveReader, DigestLines, Parity, ParityOptions};
 
@@ -171,9 +170,12 @@ async fn bring_back(ctx: &Context, member: &str, old: &Keys, armed: &Armed) -> R
 
 fn evidence(compared: &Compared) -> Evidence {
     let leaders: Vec<&str> = compared.by_leader.keys().map(String::as_str).collect();
+    let mut counts = compared.by_leader.values();
+    let written = counts.by_ref().map(|counts| counts.volatile).max();
     Evidence::new(format!(
-        "{} entries: none missing, none unexplained, with {} leading",
+        "{} entries: none missing, none unexplained, {} written since, with {} leading",
         compared.entries,
+        written.unwrap_or_default(),
         leaders.join(", ")
     ))
     .with(compared)
@@ -192,7 +194,7 @@ async fn step_down(ctx: &Context, leader: &str, token: &SecretString, armed: &Ar
 }
 
 async fn compare(ctx: &Context, leader: &str, token: &SecretString) -> Result<ParityCounts> {
-    let source: Source = ctx.fact()?;
+    let mounts = ctx.fact::<Tables>()?.mounts;
     let path = ctx.file(&format!("verify-{leader}.snap"));
     ctx.meter.waiting(&format!("the snapshot of {leader}"));
     ctx.node(leader)?
@@ -200,19 +202,13 @@ async fn compare(ctx: &Context, leader: &str, token: &SecretString) -> Result<Pa
         .await?;
     let prefix = |uuid: &str| format!("logical/{uuid}/");
     let options = ParityOptions {
-        volatile_prefixes: source
-            .tables
-            .mounts
+        volatile_prefixes: mounts
             .values()
             .filter(|mount| WRITES_BY_ITSELF.contains(&mount.kind.as_str()))
             .map(|mount| prefix(&mount.uuid))
             .collect(),
-        cubbyhole: source
-            .tables
-            .mounts
-            .get("cubbyhole/")
-            .map(|mount| prefix(&mount.uuid)),
-        served: ctx.platform.applicability(Part::Clients) == Applicability::Applies,
+        cubbyhole: mounts.get("cubbyhole/").map(|mount| prefix(&mount.uuid)),
+        served: !ctx.outage_open,
     };
     let (snapshot, values) = (path.clone(), Files::of(ctx).values);
     let parity = blocking(move || -> Result<Parity> {
@@ -225,7 +221,7 @@ async fn compare(ctx: &Context, leader: &str, token: &SecretString) -> Result<Pa
     for (prefix, count) in &parity.volatile_by_prefix {
         ctx.note(
             Level::Detail,
-            format!("{leader}: {count} entries under {prefix} changed by the server itself"),
+            format!("{leader}: {count} entries under {prefix} written since, by clients or by the server itself"),
         );
     }
     if !parity.passed() {

@@ -1,6 +1,6 @@
 //! Compares mounts, auth methods, policies and audit devices on each voter with the source's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -9,9 +9,7 @@ use secrecy::SecretString;
 
 use super::cluster::{await_active, bring_up};
 use super::keys::Keys;
-use super::{
-    Action, Context, Error, Evidence, Observation, Outcome, Result, SameTables, Source, Tables,
-};
+use super::{Action, Context, Error, Evidence, Observation, Outcome, Result, SameTables, Tables};
 use crate::armed::Armed;
 use crate::bao::Node;
 
@@ -46,18 +44,21 @@ impl Action for CompareTables {
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
         let found = ctx.find::<SameTables>();
         Ok(found.map_or(Observation::Pending, |same| {
-            let summary = format!("the tables of {} are as on the source", same.members.join(", "));
+            let summary = format!(
+                "the tables of {} are as on the source",
+                same.members.join(", ")
+            );
             Observation::Done(Evidence::new(summary).with(&same))
         }))
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
-        let expected = ctx.fact::<Source>()?.tables;
+        let expected: Tables = ctx.fact()?;
         let old = Keys::old(ctx).await?;
         let members = ctx.platform.members();
         bring_up(ctx, &members, &old, &armed).await?;
         await_active(ctx, Duration::from_mins(1)).await?;
-        let mut differences = Vec::new();
+        let (mut differences, mut new) = (Vec::new(), BTreeSet::new());
         for member in &members {
             let node = ctx.node(member)?;
             node.lookup_self(&old.token).await?;
@@ -71,6 +72,9 @@ impl Action for CompareTables {
                 &found.audit,
                 &mut found_here,
             );
+            new.extend(added("mount", &expected.mounts, &found.mounts));
+            new.extend(added("auth method", &expected.auth, &found.auth));
+            new.extend(added("audit device", &expected.audit, &found.audit));
             for policy in expected
                 .policies
                 .iter()
@@ -90,15 +94,18 @@ impl Action for CompareTables {
                 differences.join("; ")
             )));
         }
-        Ok(Evidence::new(format!(
+        let mut summary = format!(
             "{} mounts, {} auth methods, {} policies, {} audit devices as on the source; the old token is known",
             expected.mounts.len(),
             expected.auth.len(),
             expected.policies.len(),
             expected.audit.len()
-        ))
-        .with(&SameTables { members })
-        .into())
+        );
+        if !new.is_empty() {
+            let new: Vec<String> = new.into_iter().collect();
+            summary = format!("{summary}; made since: {}", new.join(", "));
+        }
+        Ok(Evidence::new(summary).with(&SameTables { members }).into())
     }
 }
 
@@ -117,10 +124,14 @@ fn different<T: PartialEq + Debug>(
             Some(_) => {}
         }
     }
-    into.extend(
-        found
-            .keys()
-            .filter(|path| !expected.contains_key(*path))
-            .map(|path| format!("{what} {path} is new")),
-    );
+}
+
+/// What clients made since they are served again.
+fn added<T>(
+    what: &str,
+    expected: &BTreeMap<String, T>,
+    found: &BTreeMap<String, T>,
+) -> Vec<String> {
+    let new = found.keys().filter(|path| !expected.contains_key(*path));
+    new.map(|path| format!("{what} {path}")).collect()
 }

@@ -28,6 +28,12 @@ pub trait Action: Send + Sync {
     /// Looks where things stand.
     async fn observe(&self, ctx: &Context) -> Result<Observation>;
 
+    /// What nobody can read once it has acted: these facts stand in the journal with its intent, so that none is lost when
+    /// the process dies while it acts.
+    async fn read_before(&self, _: &Context) -> Result<Evidence> {
+        Ok(Evidence::default())
+    }
+
     /// Acts. The token is consumed: what it armed cannot go on after the action ended.
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome>;
 

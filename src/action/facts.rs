@@ -36,12 +36,10 @@ pub struct Source {
     pub bytes: u64,
     /// `max_entry_size` for the raft values, when a value is over the default of 1 MiB.
     pub max_entry_size: Option<u64>,
-    /// What is mounted and allowed.
-    pub tables: Tables,
 }
 fact!(Source, "source", "preflight");
 
-/// What the API says is mounted, allowed and audited.
+/// What the source's API said was mounted, allowed and audited, right before it was sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tables {
     /// `sys/mounts`.
@@ -53,6 +51,7 @@ pub struct Tables {
     /// `sys/audit`.
     pub audit: BTreeMap<String, AuditDevice>,
 }
+fact!(Tables, "tables", "seal-source");
 
 /// The archive of the live tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

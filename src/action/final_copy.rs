@@ -218,6 +218,10 @@ impl Work {
     }
 }
 
+/// Nothing was restored yet, so the source has all that there is, whatever was written to it since.
+pub const WAY_OUT: &str = "Nothing is lost: `baoctl rollback` lets it serve as it is now, and then a new run copies and \
+                           proves anew";
+
 /// The source is sealed (or gone) and still the process that was sealed.
 pub async fn still_frozen(ctx: &Context) -> Result<()> {
     let first = ctx.first()?;
@@ -228,12 +232,12 @@ pub async fn still_frozen(ctx: &Context) -> Result<()> {
     }
     if now != frozen.instance {
         return Err(Error::refused(format!(
-            "{first} was restarted after it was sealed: what it did since is unknown. Seal it again and begin a new run"
+            "{first} was restarted after it was sealed: what it did since is unknown. {WAY_OUT}"
         )));
     }
     if !ctx.node(&first)?.seal_status().await?.sealed {
         return Err(Error::refused(format!(
-            "{first} was unsealed behind the run; seal it again and begin a new run"
+            "{first} was unsealed behind the run. {WAY_OUT}"
         )));
     }
     Ok(())
@@ -252,7 +256,7 @@ fn proof_holds(proven: &BTreeMap<String, String>, now: &BTreeMap<String, String>
         return Ok(());
     }
     Err(Error::refused(format!(
-        "the proof no longer holds: {} changed since. Unseal the source and begin a new run, which proves again",
+        "the proof no longer holds: {} changed since. {WAY_OUT}",
         changed.join(", ")
     )))
 }

@@ -1,11 +1,13 @@
 //! The operator's keys: where they are read from, and the throwaway cluster's beside them.
 
+use std::path::Path;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::{Context, Error, Result};
+use super::{Context, Error, KeysRead, Result};
 use crate::platform::{SecretData, SecretName};
 
 /// The Secret's field with the unseal shares, one per line.
@@ -30,44 +32,49 @@ struct InitOutput {
 }
 
 impl Keys {
-    /// The source's keys: the operator's file, else the parked copy, else the release's Secret.
+    /// The source's keys: of the operator's file, the parked copy and the release's Secret the first that has those which
+    /// this run read before. When none has, or none were read yet, the first of them: another set of the shares opens the
+    /// data as well, and the server knows.
     pub async fn old(ctx: &Context) -> Result<Self> {
-        if let Some(path) = &ctx.keys_file {
-            let text = std::fs::read_to_string(path)
-                .map(Zeroizing::new)
-                .map_err(|source| {
-                    Error::refused(format!(
-                        "cannot read the keys file {}: {source}",
-                        path.display()
-                    ))
-                })?;
-            let output: InitOutput = serde_json::from_str(&text).map_err(|error| {
-                Error::refused(format!(
-                    "{}: line {}: this is not the JSON that `bao operator init -format=json` prints \
-                     (`unseal_keys_b64` and `root_token` are needed)",
-                    path.display(),
-                    error.line(),
-                ))
-            })?;
-            return Ok(Self {
-                shares: output.unseal_keys_b64,
-                token: output.root_token,
-            });
-        }
+        let read = ctx.find::<KeysRead>().map(|read| read.fingerprint);
+        let mut found: Vec<Result<Self>> = Vec::new();
+        found.extend(ctx.keys_file.as_deref().map(Self::from_file));
         for name in [SecretName::Parked, SecretName::Unseal] {
-            if let Some(keys) = ctx
-                .platform
-                .secret(name)
-                .await?
-                .as_ref()
-                .and_then(Self::from_secret)
-            {
-                return Ok(keys);
-            }
+            let data = ctx.platform.secret(name).await?;
+            found.extend(data.as_ref().and_then(Self::from_secret).map(Ok));
         }
-        Err(Error::refused(
-            "no unseal key was found: neither the release's Secret nor a parked copy holds one; name a file with --keys-file",
-        ))
+        if found.is_empty() {
+            return Err(Error::refused(
+                "no unseal key was found: neither the release's Secret nor a parked copy holds one; name a file with --keys-file",
+            ));
+        }
+        let read_before = found.iter().position(|keys| {
+            let keys = keys.as_ref().map(|keys| keys.fingerprint(ctx.run));
+            keys.is_ok_and(|fingerprint| Some(fingerprint) == read)
+        });
+        found.swap_remove(read_before.unwrap_or_default())
+    }
+
+    fn from_file(path: &Path) -> Result<Self> {
+        let fail = |why: String| Error::refused(format!("the keys file {}: {why}", path.display()));
+        // A pipe would be read once and waited for ever after: the keys are needed again and again.
+        let regular = std::fs::metadata(path).map(|meta| meta.is_file());
+        if !regular.map_err(|error| fail(error.to_string()))? {
+            return Err(fail("it is not a regular file".to_owned()));
+        }
+        let text = std::fs::read_to_string(path).map(Zeroizing::new);
+        let text = text.map_err(|error| fail(error.to_string()))?;
+        let output: InitOutput = serde_json::from_str(&text).map_err(|error| {
+            fail(format!(
+                "line {}: this is not the JSON that `bao operator init -format=json` prints (`unseal_keys_b64` and \
+                 `root_token` are needed)",
+                error.line(),
+            ))
+        })?;
+        Ok(Self {
+            shares: output.unseal_keys_b64,
+            token: output.root_token,
+        })
     }
 
     /// The throwaway cluster's keys, where there are any.

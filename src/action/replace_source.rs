@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::cluster::{clear, clear_calls};
-use super::final_copy::still_frozen;
+use super::final_copy::{WAY_OUT, still_frozen};
 use super::{Action, Context, Error, Evidence, FinalCopied, Observation, Outcome, Result};
 use crate::armed::Armed;
 use crate::platform::StorageKind;
@@ -62,7 +62,7 @@ impl Action for ReplaceSource {
             .await?;
         if manifest.sha256() != copied.manifest_digest {
             return Err(Error::refused(format!(
-                "the tree of {first} changed after it was copied; find out what writes to it, then begin a new run"
+                "the tree of {first} changed after it was copied; find out what writes to it. {WAY_OUT}"
             )));
         }
         ctx.platform.replace(&first, &armed).await?;
@@ -75,7 +75,10 @@ impl Action for ReplaceSource {
 
     async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
         let first = ctx.first()?;
-        if ctx.platform.release().await?.storage == StorageKind::Raft {
+        // One that still serves from its files is the source itself: it was never replaced.
+        let status = ctx.node(&first)?.seal_status().await;
+        let on_file = status.is_ok_and(|status| status.storage_type == "file");
+        if ctx.platform.release().await?.storage == StorageKind::Raft && !on_file {
             clear(ctx, std::slice::from_ref(&first), &armed).await?;
         }
         Ok(format!("{first} does not run on raft"))

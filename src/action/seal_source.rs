@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use indicatif::HumanBytes;
 
 use super::cluster::{await_active, unseal};
+use super::compare_tables::tables;
 use super::context::free_bytes;
 use super::keys::Keys;
 use super::{
@@ -45,14 +46,29 @@ impl Action for SealSource {
     }
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
-        Ok(vec![format!("{}: PUT sys/seal", ctx.first()?)])
+        let first = ctx.first()?;
+        Ok(vec![
+            format!("{first}: GET sys/mounts, sys/auth, sys/audit; LIST sys/policies/acl"),
+            format!("{first}: PUT sys/seal"),
+        ])
+    }
+
+    /// What is mounted and allowed may have changed since preflight, and nobody can ask a sealed server.
+    async fn read_before(&self, ctx: &Context) -> Result<Evidence> {
+        let node = ctx.node(&ctx.first()?)?;
+        if node.seal_status().await?.sealed {
+            // By an earlier try, which has read them.
+            return Ok(Evidence::default());
+        }
+        let token = Keys::old(ctx).await?.token;
+        Ok(Evidence::default().with(&tables(node.as_ref(), &token).await?))
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
         let first = ctx.first()?;
         if ctx.platform.instance(&first).await?.is_none() {
             // Stopped altogether: nothing can write, which is what the seal is for.
-            return Ok(if ctx.earlier_intents > 0 {
+            return Ok(if ctx.outage_open {
                 Observation::Done(evidence(ctx, &first).await?)
             } else {
                 Observation::Conflict(format!(
@@ -61,8 +77,9 @@ impl Action for SealSource {
             });
         }
         let status = ctx.node(&first)?.seal_status().await?;
-        Ok(match (status.sealed, ctx.earlier_intents > 0) {
-            // A try whose answer was not heard leaves a drain that may still write: that is awaited first.
+        // The outage is marked right before the seal is sent and unmarked when it is refused: an intent alone sealed nothing.
+        Ok(match (status.sealed, ctx.outage_open) {
+            // One whose answer was not heard leaves a drain that may still write: that is awaited first.
             (true, true) if ctx.find::<Frozen>().is_none() => Observation::Pending,
             (true, true) => Observation::Done(evidence(ctx, &first).await?),
             (true, false) => Observation::Conflict(format!(
@@ -75,7 +92,7 @@ impl Action for SealSource {
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         let first = ctx.first()?;
         let node = ctx.node(&first)?;
-        if ctx.earlier_intents > 0 && node.seal_status().await?.sealed {
+        if ctx.outage_open && node.seal_status().await?.sealed {
             settle(ctx, &first).await?;
             return Ok(evidence(ctx, &first).await?.into());
         }
@@ -84,7 +101,7 @@ impl Action for SealSource {
         if age.unsigned_abs() > PROOF_VALID {
             return Err(Error::refused(format!(
                 "the proof is {} hours old, and its raft TLS keyring may be replaced when it is 24; \
-                 begin a new run to prove again (nothing was sealed)",
+                 roll back and begin a new run, which proves again (nothing was sealed)",
                 age.as_hours()
             )));
         }
@@ -122,10 +139,11 @@ impl Action for SealSource {
     fn describe_undo(&self, ctx: &Context) -> Result<Vec<String>> {
         let first = ctx.first()?;
         Ok(vec![
-            format!("{first}: manifest of the file tree, compared with the one after the seal"),
             format!(
-                "{first}: start on file storage where it does not run, then PUT sys/unseal with the old key"
+                "{first}: where it does not run, manifest of the file tree, compared with the one after the seal, and start on \
+                 file storage"
             ),
+            format!("{first}: PUT sys/unseal with the old key"),
         ])
     }
 
@@ -138,11 +156,10 @@ impl Action for SealSource {
                 "the release is not configured for file storage",
             ));
         }
-        let running = ctx.platform.instance(&first).await?.is_some();
-        if !running || node.seal_status().await?.sealed {
+        // A server that runs on its files may have been unsealed behind the run and have written: nothing was restored, so
+        // that its tree is the newest data there is.
+        if ctx.platform.instance(&first).await?.is_none() {
             same_tree(ctx, &first).await?;
-        }
-        if !running {
             ctx.platform.replace(&first, &armed).await?;
         }
         let old = Keys::old(ctx).await?;
@@ -159,9 +176,7 @@ impl Action for SealSource {
         if ctx.outage_open {
             ctx.mark(Mark::OutageEnded)?;
         }
-        Ok(format!(
-            "{first} serves from file storage, with the data as it was sealed"
-        ))
+        Ok(format!("{first} serves from file storage"))
     }
 }
 
@@ -178,7 +193,8 @@ async fn same_tree(ctx: &Context, first: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::refused(format!(
-        "the file tree of {first} is not the one that was sealed. The tree as it was sealed is in {}",
+        "the file tree of {first} is not the one that was sealed, and no server runs on it. The tree as it was sealed is in \
+         {}. If a server wrote to it since, start {first} on it and roll back again: its data is kept then",
         ctx.file("final.tar").display()
     )))
 }

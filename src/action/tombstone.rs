@@ -5,7 +5,8 @@
 use async_trait::async_trait;
 use serde_json::json;
 
-use super::{Action, Context, Error, Evidence, Frozen, Observation, Outcome, Result};
+use super::final_copy::still_frozen;
+use super::{Action, Context, Error, Evidence, Observation, Outcome, Result};
 use crate::armed::Armed;
 use crate::storage::tree;
 
@@ -70,7 +71,7 @@ impl Action for WriteTombstone {
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
-        ctx.fact::<Frozen>()?;
+        still_frozen(ctx).await?;
         ctx.platform
             .write_tree_entry(&ctx.first()?, KEY, &file(ctx), &armed)
             .await?;

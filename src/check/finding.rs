@@ -91,15 +91,14 @@ pub async fn all(ctx: &Context) -> Result<Checked> {
     let server = super::server::check(ctx, &mut checked).await?;
     let data = super::data::check(ctx, &mut checked).await?;
     super::room::check(ctx, data.bytes, &mut checked).await?;
-    checked.source = server.map(|server| Source {
-        version: server.status.version,
-        shares: server.status.n,
-        threshold: server.status.t,
-        cluster_id: server.status.cluster_id.unwrap_or_default(),
+    checked.source = server.map(|status| Source {
+        version: status.version,
+        shares: status.n,
+        threshold: status.t,
+        cluster_id: status.cluster_id.unwrap_or_default(),
         entries: data.entries,
         bytes: data.bytes,
         max_entry_size: data.max_entry_size,
-        tables: server.tables,
     });
     if let Some(source) = &checked.source {
         let flip = crate::platform::Flip {

@@ -1,18 +1,12 @@
 //! The running source: its version, seal, keys and tables.
 
 use super::finding::{Checked, Group};
-use crate::action::{Context, Error, Keys, Result, Tables, tables};
+use crate::action::{Context, Error, Keys, Result, tables};
 use crate::bao::SealStatus;
 
 const GROUP: &str = "server";
 
-/// What the later actions need of it.
-pub(super) struct Server {
-    pub(super) status: SealStatus,
-    pub(super) tables: Tables,
-}
-
-pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<Option<Server>> {
+pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<Option<SealStatus>> {
     let mut group = Group::new(GROUP, ctx, checked);
     let first = ctx.first()?;
     let node = ctx.node(&first)?;
@@ -104,7 +98,11 @@ fn seal(group: &mut Group<'_>, first: &str, status: &SealStatus) {
     }
 }
 
-async fn keys(ctx: &Context, group: &mut Group<'_>, status: SealStatus) -> Result<Option<Server>> {
+async fn keys(
+    ctx: &Context,
+    group: &mut Group<'_>,
+    status: SealStatus,
+) -> Result<Option<SealStatus>> {
     let node = ctx.node(&ctx.first()?)?;
     let keys = match Keys::old(ctx).await {
         Ok(keys) => keys,
@@ -163,5 +161,5 @@ async fn keys(ctx: &Context, group: &mut Group<'_>, status: SealStatus) -> Resul
             "each audit stanza must be the same in every option, or the restored server loops for ever",
         );
     }
-    Ok(Some(Server { status, tables }))
+    Ok(Some(status))
 }

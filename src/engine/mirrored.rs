@@ -3,9 +3,11 @@
 //! The intent of an effect that takes the service away, or that must not be repeated blindly, is in the mirror before the
 //! effect. Everything else follows in the background, in order, without holding up the run.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{sleep, timeout};
 
@@ -56,9 +58,10 @@ fn late() -> MirrorError {
 }
 
 /// Which way an action is about to act.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Course {
-    On,
+    /// Forward, with what was read right before.
+    On(BTreeMap<String, Value>),
     Back,
 }
 
@@ -92,8 +95,11 @@ impl Engine {
         course: Course,
     ) -> Result<Armed> {
         self.still_held(step, unit).await?;
+        let on = matches!(course, Course::On(_));
         let armed = match (self.journal(), course) {
-            (Some(mut journal), Course::On) => journal.intend(&step.id, index, unit.kind, calls)?,
+            (Some(mut journal), Course::On(facts)) => {
+                journal.intend(&step.id, index, unit.kind, calls, facts)?
+            }
             (Some(mut journal), Course::Back) => {
                 journal.intend_undo(&step.id, index, unit.kind, calls)?
             }
@@ -110,7 +116,7 @@ impl Engine {
         };
         drop(armed);
         // An undo leaves nothing open; an intent would tell the next process that its effect may be there.
-        if course == Course::On {
+        if on {
             self.record(Record::Refused {
                 step: step.id.clone(),
                 action: index,

@@ -74,7 +74,7 @@ impl Engine {
                 ahead.len()
             ),
             consequences: vec![
-                "the source serves from file storage again, with its data as it was sealed"
+                "the source serves from file storage again, with its data as it was sealed, or newer if it served since"
                     .to_owned(),
                 "raft files are moved aside on each volume, not removed".to_owned(),
             ],

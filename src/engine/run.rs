@@ -1,5 +1,6 @@
 //! The loop: check, confirm, record the intent, apply, look again, record the result.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -206,7 +207,7 @@ impl Engine {
             ctx.earlier_intents = state
                 .action(&step.id, index)
                 .filter(|action| action.open_intent)
-                .map_or(0, |action| action.intents);
+                .map_or(0, |action| action.open_intents);
             ctx.restore_sent = state.actions().values().any(|action| {
                 action.kind == RESTORE && (action.open_intent || action.done.is_some())
             });
@@ -377,7 +378,8 @@ impl Engine {
                     });
                     if unit.effect == Effect::Read && !open {
                         // Looking was all there was to do.
-                        self.arm(step, index, unit, Vec::new(), Course::On).await?;
+                        let nothing = Course::On(BTreeMap::new());
+                        self.arm(step, index, unit, Vec::new(), nothing).await?;
                     }
                     let status = if unit.effect == Effect::Read || open {
                         ActionStatus::Done
@@ -418,7 +420,13 @@ impl Engine {
                 action: unit.kind.to_owned(),
                 calls: calls.clone(),
             });
-            let armed = self.arm(step, index, unit, calls, Course::On).await?;
+            let before = unit
+                .action
+                .read_before(&ctx)
+                .await
+                .map_err(|source| failed(step, unit, source))?;
+            let course = Course::On(before.facts);
+            let armed = self.arm(step, index, unit, calls, course).await?;
             let applied = tokio::select! {
                 applied = unit.action.apply(&ctx, armed) => applied,
                 signal = self.interrupt.wait(if unit.effect == Effect::Read { 1 } else { 2 }) => {

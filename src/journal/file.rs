@@ -1,11 +1,13 @@
 //! The file: one writer, one `fsync` per record.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::error::{Error, Result};
 use super::fold::State;
@@ -160,12 +162,14 @@ impl Journal {
         action: usize,
         kind: &str,
         calls: Vec<String>,
+        facts: BTreeMap<String, Value>,
     ) -> Result<Armed> {
         let seq = self.append(Record::Intent {
             step: step.to_owned(),
             action,
             kind: kind.to_owned(),
             calls,
+            facts,
         })?;
         Ok(Armed::by_record(seq))
     }

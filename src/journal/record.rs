@@ -89,6 +89,9 @@ pub enum Record {
         kind: String,
         /// The calls it is about to make.
         calls: Vec<String>,
+        /// What it read before that nobody can read afterwards, by name.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        facts: BTreeMap<String, Value>,
     },
     /// An action ended well.
     Result {

@@ -2,7 +2,8 @@
 //!
 //! The rules are as tight as OpenBao 2.6.2 allows. With no client about, one and three voters changed nothing after
 //! the restore and two further unseals but this: the four mount tables became one entry per mount, a leader
-//! advertisement, a lock and a TLS keyring appeared, and what belongs to tokens and leases that ran out went.
+//! advertisement, a lock and a TLS keyring appeared, and what belongs to tokens and leases that ran out went. Once clients
+//! are served, what they write is counted beside that, by prefix.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -34,8 +35,8 @@ pub struct ParityOptions {
     pub volatile_prefixes: Vec<String>,
     /// `logical/<uuid>/` of the cubbyhole mount: entries below it go with the tokens they belong to.
     pub cubbyhole: Option<String>,
-    /// Clients could write: entries added below `logical/` and `auth/` are volatile then. Changed and missing
-    /// ones stay findings unless a prefix covers them.
+    /// Clients could write: entries that were added or changed where clients write (`logical/`, `auth/`, `sys/policy/`)
+    /// are volatile then. Missing ones stay findings unless a prefix covers them: a copy that lost some looks like that.
     pub served: bool,
 }
 
@@ -112,9 +113,7 @@ impl Judge<'_> {
             || key.starts_with("core/versions/")
         {
             self.found.new.push(key.to_owned());
-        } else if self.is_volatile(key)
-            || (self.options.served && (key.starts_with("logical/") || key.starts_with("auth/")))
-        {
+        } else if self.is_volatile(key) || self.is_of_clients(key) {
             self.volatile(key);
         } else {
             self.found.unexplained.push(key.to_owned());
@@ -125,7 +124,7 @@ impl Judge<'_> {
         // The server replaces a keyring of 24 hours.
         if key == RAFT_TLS {
             self.found.new.push(key.to_owned());
-        } else if self.is_volatile(key) {
+        } else if self.is_volatile(key) || self.is_of_clients(key) {
             self.changed_ids
                 .extend(key.strip_prefix(TOKEN_ID).map(str::to_owned));
             self.volatile(key);
@@ -202,6 +201,11 @@ impl Judge<'_> {
 
     fn is_volatile(&self, key: &str) -> bool {
         is_of_token(key) || self.is_cubbyhole(key) || self.is_named(key)
+    }
+
+    fn is_of_clients(&self, key: &str) -> bool {
+        let mut written = ["logical/", "auth/", "sys/policy/"].iter();
+        self.options.served && written.any(|prefix| key.starts_with(prefix))
     }
 
     fn is_named(&self, key: &str) -> bool {

@@ -20,7 +20,13 @@ pub fn armed() -> Armed {
     let (_folder, path) = crate::journal_common::folder();
     Journal::create(&path, crate::journal_common::header())
         .unwrap()
-        .intend("test", 0, "test", Vec::new())
+        .intend(
+            "test",
+            0,
+            "test",
+            Vec::new(),
+            std::collections::BTreeMap::new(),
+        )
         .unwrap()
 }
 

@@ -68,6 +68,8 @@ pub struct Lab {
     pub mirror: Option<Arc<dyn Mirror>>,
     /// The way back instead of the way on.
     pub back: bool,
+    /// The operator's file with the keys.
+    pub keys_file: Option<PathBuf>,
     /// Every event of every process, as kind and action.
     pub heard: Arc<Mutex<Vec<String>>>,
 }
@@ -88,6 +90,7 @@ impl Lab {
             consent: Consent::Always,
             mirror: None,
             back: false,
+            keys_file: None,
             heard: Arc::default(),
         }
     }
@@ -234,7 +237,7 @@ impl Lab {
                 platform,
                 run,
                 replicas: self.loaded.runbook.replicas,
-                keys_file: None,
+                keys_file: self.keys_file.clone(),
                 earlier_intents: 0,
                 restore_sent: false,
                 outage_open: false,

@@ -201,9 +201,11 @@ impl Node for ScriptedNode {
     }
 
     async fn mounts(&self, token: &SecretString) -> Result<BTreeMap<String, Mount>> {
+        let more = self.grip.now(|world| world.more_mounts.clone());
         self.table(token, |old| {
             let kinds = ["cubbyhole", "identity", "sys", "kv"];
-            let kinds = kinds.iter().filter(|kind| old || **kind != "kv");
+            let kinds = kinds.iter().chain(&more);
+            let kinds = kinds.filter(|kind| old || ["cubbyhole", "identity", "sys"].contains(kind));
             kinds
                 .map(|kind| (format!("{kind}/"), mount(kind)))
                 .collect()
@@ -212,13 +214,23 @@ impl Node for ScriptedNode {
     }
 
     async fn auth_methods(&self, token: &SecretString) -> Result<BTreeMap<String, Mount>> {
-        self.table(token, |_| [("token/".to_owned(), mount("token"))].into())
-            .await
+        let more = self.grip.now(|world| world.more_mounts.clone());
+        self.table(token, |old| {
+            let kinds = more.iter().filter(|_| old).chain([&"token"]);
+            kinds
+                .map(|kind| (format!("{kind}/"), mount(kind)))
+                .collect()
+        })
+        .await
     }
 
     async fn policies(&self, token: &SecretString) -> Result<Vec<String>> {
-        self.table(token, |_| vec!["default".to_owned(), "root".to_owned()])
-            .await
+        let more = self.grip.now(|world| world.more_mounts.clone());
+        self.table(token, |old| {
+            let names = more.iter().filter(|_| old).chain([&"default", &"root"]);
+            names.map(|name| (*name).to_owned()).collect()
+        })
+        .await
     }
 
     async fn audit_devices(&self, token: &SecretString) -> Result<BTreeMap<String, AuditDevice>> {

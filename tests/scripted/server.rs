@@ -162,6 +162,9 @@ impl World {
 
     pub fn seal(&mut self, name: &str, token: &str) -> Answer<()> {
         self.authorised(name, token)?;
+        if self.refuses_seals {
+            return Err(No::Status(403, "permission denied"));
+        }
         let server = self.server_mut(name).unwrap();
         server.open = None;
         if server.storage == StorageKind::File {

@@ -71,6 +71,10 @@ pub struct World {
     pub key_sets: Vec<KeySet>,
     pub groups: BTreeMap<u32, Group>,
     pub mishap: Option<Mishap>,
+    /// Kinds that were mounted, as an engine and as an auth method, and have a policy.
+    pub more_mounts: Vec<&'static str>,
+    /// The source's token may not seal it.
+    pub refuses_seals: bool,
     /// Beside each server runs a hook that unseals it with the key in the release's Secret.
     pub hooked: bool,
     /// What a real server or an auditor would call a catastrophe.
@@ -110,6 +114,8 @@ impl World {
             key_sets: vec![old],
             groups: BTreeMap::new(),
             mishap: None,
+            more_mounts: Vec::new(),
+            refuses_seals: false,
             hooked: false,
             violations: Vec::new(),
             restores: BTreeMap::new(),
@@ -151,6 +157,17 @@ impl World {
             key,
             &baoctl::storage::tree::encode(b"last words"),
         );
+        let path = tree::file_of(&self.data, key);
+        self.baseline.insert(path.clone(), fs::read(path).unwrap());
+    }
+
+    /// A client writes to the source.
+    pub fn write_to_source(&mut self, key: &str) {
+        assert!(
+            self.is_active(MEMBERS[0])
+                && self.server(MEMBERS[0]).unwrap().storage == StorageKind::File
+        );
+        tree::put(&self.data, key, &baoctl::storage::tree::encode(b"written"));
         let path = tree::file_of(&self.data, key);
         self.baseline.insert(path.clone(), fs::read(path).unwrap());
     }

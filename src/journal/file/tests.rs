@@ -50,12 +50,16 @@ fn after_a_failed_write_or_sync_nothing_is_taken_any_more() {
     ] {
         let (_folder, mut journal) = failing(device, options);
         let before = journal.state().clone();
-        let error = journal.intend("s", 0, "init", Vec::new()).unwrap_err();
+        let error = journal
+            .intend("s", 0, "init", Vec::new(), BTreeMap::new())
+            .unwrap_err();
         assert!(matches!(error, Error::Io { .. }), "{device}: {error}");
         assert_eq!(journal.state(), &before);
         let file = OpenOptions::new().append(true).open(&journal.path).unwrap();
         journal.file = file;
-        let error = journal.intend("s", 0, "init", Vec::new()).unwrap_err();
+        let error = journal
+            .intend("s", 0, "init", Vec::new(), BTreeMap::new())
+            .unwrap_err();
         assert!(matches!(error, Error::Poisoned { .. }), "{device}: {error}");
         let path = journal.path.clone();
         drop(journal);

@@ -163,11 +163,20 @@ impl State {
                 self.confirmed.insert(step.clone(), time);
             }
             Record::Intent {
-                step, action, kind, ..
+                step,
+                action,
+                kind,
+                facts,
+                ..
             } => {
+                self.found(&(step.clone(), *action), facts);
                 let state = self.entry(step, *action, kind);
                 state.intents = state.intents.saturating_add(1);
-                state.open_before = state.open_intent;
+                state.open_intents = if state.open_intent {
+                    state.open_intents + 1
+                } else {
+                    1
+                };
                 state.open_intent = true;
                 state.intended_at = Some(time);
             }
@@ -216,7 +225,8 @@ impl State {
                 let state = self.entry(step, *action, kind);
                 // An earlier try may be open still; this one never began.
                 state.intents = state.intents.saturating_sub(1);
-                state.open_intent &= state.open_before;
+                state.open_intents = state.open_intents.saturating_sub(1);
+                state.open_intent &= state.open_intents > 0;
                 state.last_failure = Some(why.clone());
             }
             Record::Mark { mark } => self.mark(*mark, time),
@@ -251,6 +261,15 @@ impl State {
         }
     }
 
+    fn found(&mut self, action: &ActionKey, facts: &BTreeMap<String, Value>) {
+        for (name, value) in facts {
+            self.facts.entry(name.clone()).or_default().push(Fact {
+                value: value.clone(),
+                from: action.clone(),
+            });
+        }
+    }
+
     fn result(
         &mut self,
         action: ActionKey,
@@ -258,12 +277,7 @@ impl State {
         done: Done,
         facts: &BTreeMap<String, Value>,
     ) {
-        for (name, value) in facts {
-            self.facts.entry(name.clone()).or_default().push(Fact {
-                value: value.clone(),
-                from: action.clone(),
-            });
-        }
+        self.found(&action, facts);
         let state = self.entry(&action.0, action.1, kind);
         let began = state.intended_at.filter(|_| state.open_intent);
         let span = Span {

@@ -39,8 +39,8 @@ pub struct ActionState {
     pub intents: u32,
     /// An intent has no result yet: whether the action took effect is not known.
     pub open_intent: bool,
-    /// An earlier intent had no result yet when the last one was recorded, and is open still if that one is refused.
-    pub(super) open_before: bool,
+    /// How many, since the last result or rewind.
+    pub open_intents: u32,
     /// When the last intent was recorded, until the action fails.
     pub intended_at: Option<Timestamp>,
     /// How it ended well; `None` again after a rewind.

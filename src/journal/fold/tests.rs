@@ -43,6 +43,7 @@ fn intent(step: &str, kind: &str) -> Record {
         action: 0,
         kind: kind.into(),
         calls: Vec::new(),
+        facts: BTreeMap::new(),
     }
 }
 
@@ -169,9 +170,19 @@ fn an_intent_that_was_refused_counts_for_nothing() {
     let action = state.action("a", 0).unwrap();
     assert_eq!((action.intents, action.open_intent), (0, false));
     // A try whose outcome is not known stays open beside it.
-    let state = fold(&[intent("a", "init"), intent("a", "init"), refused]).unwrap();
+    let state = fold(&[intent("a", "init"), intent("a", "init"), refused.clone()]).unwrap();
     let action = state.action("a", 0).unwrap();
     assert_eq!((action.intents, action.open_intent), (1, true));
+    // Those from before a rewind are not open any more.
+    let state = fold(&[
+        intent("a", "init"),
+        rewound("a", &["a"]),
+        intent("a", "init"),
+        refused,
+    ])
+    .unwrap();
+    let action = state.action("a", 0).unwrap();
+    assert_eq!((action.intents, action.open_intent), (1, false));
 }
 
 #[test]

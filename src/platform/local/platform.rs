@@ -164,7 +164,7 @@ impl LocalPlatform {
     pub(super) fn running(&self, member: &str) -> Result<Option<Instance>> {
         self.known(member)?;
         Ok(process::find(&self.files(member))?.map(|running| Instance {
-            id: format!("{}-{}", running.pid, running.start_time),
+            id: format!("{}-{}", running.pid, running.started.time),
             restarts: 0,
         }))
     }

@@ -16,9 +16,6 @@ use super::files;
 use super::layout::NodeFiles;
 use crate::platform::{Error, Result};
 
-/// Start times are whole seconds since 1970 that move by one when the clock is adjusted.
-const START_TIME_SLACK: u64 = 2;
-
 /// How long a server may take to end after a friendly signal.
 const FRIENDLY: Duration = Duration::from_secs(10);
 /// How long the kernel may take to remove a killed one.
@@ -28,8 +25,18 @@ const REMOVAL: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Running {
     pub pid: u32,
-    /// Seconds since 1970.
-    pub start_time: u64,
+    #[serde(flatten)]
+    pub started: Started,
+}
+
+/// When a process was started. On Linux by a clock that nobody sets: ticks since the boot, and which boot that was;
+/// elsewhere seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Started {
+    #[serde(rename = "start_time")]
+    pub time: u64,
+    #[serde(default)]
+    boot: uuid::Uuid,
 }
 
 /// `process.json`.
@@ -69,10 +76,10 @@ pub(super) fn spawn(program: &Path, node: &NodeFiles) -> Result<Running> {
         .process_group(0);
     let mut child = command.spawn().map_err(files::io("running", program))?;
     let pid = child.id().unwrap_or_default();
-    let start_time = look_at(pid).map_or(0, |seen| seen.start_time);
+    let started = look_at(pid).map(|seen| seen.started).unwrap_or_default();
     // Waited for, so that a server that ends does not stay behind as a zombie of ours.
     tokio::spawn(async move { child.wait().await });
-    let running = Running { pid, start_time };
+    let running = Running { pid, started };
     files::write_json(&node.process(), &Record::Running(running))?;
     Ok(running)
 }
@@ -217,7 +224,7 @@ fn arguments(node: &NodeFiles) -> [OsString; 2] {
 }
 
 struct Seen {
-    start_time: u64,
+    started: Started,
     command: Vec<OsString>,
 }
 
@@ -233,9 +240,30 @@ fn look_at(pid: u32) -> Option<Seen> {
     let mut system = System::new().ok()?;
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, kind());
     let process = system.process(pid)?;
-    alive(process).then(|| Seen {
-        start_time: process.start_time(),
+    Some(Seen {
+        started: started(process).filter(|_| alive(process))?,
         command: process.cmd().to_vec(),
+    })
+}
+
+/// `sysinfo` tells seconds since 1970, which move when the clock is set.
+#[cfg(target_os = "linux")]
+fn started(process: &sysinfo::Process) -> Option<Started> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid())).ok()?;
+    // Field 22 is the 20th behind the name, which may hold anything, also blanks and parentheses.
+    let ticks = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?;
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(Started {
+        time: ticks.parse().ok()?,
+        boot: boot.trim().parse().ok()?,
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn started(process: &sysinfo::Process) -> Option<Started> {
+    Some(Started {
+        time: process.start_time(),
+        ..Started::default()
     })
 }
 
@@ -272,8 +300,7 @@ fn alive(process: &sysinfo::Process) -> bool {
 /// command line any more and still has its ports, so it counts as running.
 fn is_ours(running: Running, node: &NodeFiles) -> bool {
     look_at(running.pid).is_some_and(|seen| {
-        seen.start_time.abs_diff(running.start_time) <= START_TIME_SLACK
-            && (seen.command.is_empty() || serves(&seen.command, node))
+        seen.started == running.started && (seen.command.is_empty() || serves(&seen.command, node))
     })
 }
 
@@ -289,8 +316,10 @@ fn scan(node: &NodeFiles) -> Option<Running> {
         .processes()
         .values()
         .find(|process| serves(process.cmd(), node) && alive(process))
-        .map(|process| Running {
-            pid: process.pid().as_u32(),
-            start_time: process.start_time(),
+        .and_then(|process| {
+            Some(Running {
+                pid: process.pid().as_u32(),
+                started: started(process)?,
+            })
         })
 }
