@@ -101,6 +101,7 @@ impl Subject {
                 action,
                 kind: "restore".into(),
                 calls: vec!["PUT /v1/sys/storage/raft/snapshot-force".into()],
+                facts: std::collections::BTreeMap::new(),
             }
         };
         let begin = Instant::now();

@@ -168,7 +168,7 @@ fn so_is_one_that_takes_all_members_down() {
         let points = scene.undisturbed().points();
         let at = |what: &str| points.iter().position(|point| point.contains(what));
         let chosen = at("started: await-storage").unwrap()..at("finished: compare: ").unwrap();
-        everywhere(chosen.step_by(2), &points, |point| {
+        everywhere(chosen.step_by(3), &points, |point| {
             let lab = scene.lab();
             in_virtual_time(async {
                 lab.process(&Arc::new(Fate::at(point, Doom::Die))).await;
@@ -678,13 +678,11 @@ fn a_source_that_somebody_else_sealed_or_stopped_after_a_refused_seal_is_left_al
             assert!(said.contains(words[usize::from(!stopped)]), "{said}");
             assert!(lab.state().outage_started().is_none());
 
-            let mut world = lab.world();
-            world.refuses_seals = false;
+            lab.world().refuses_seals = false;
             if stopped {
-                world.start("openbao-0").unwrap();
+                lab.world().start("openbao-0").unwrap();
             }
-            world.unseal("openbao-0", "old-share-1").unwrap();
-            drop(world);
+            lab.world().unseal("openbao-0", "old-share-1").unwrap();
             to_the_end(&lab, 1).await.unwrap();
         });
     }

@@ -84,8 +84,8 @@ pub async fn bring_up(ctx: &Context, members: &[String], keys: &Keys, armed: &Ar
     let (mut known, mut new) = (Vec::new(), Vec::new());
     for member in members {
         let status = ctx.node(member)?.seal_status().await;
-        let knows = status.is_ok_and(|status| status.initialized);
-        if knows { &mut known } else { &mut new }.push(member);
+        let initialized = status.is_ok_and(|status| status.initialized);
+        if initialized { &mut known } else { &mut new }.push(member);
     }
     // One that has data of the cluster needs no leader to be unsealed, and a new one finds none before a majority is.
     for member in known.into_iter().chain(new) {

@@ -260,7 +260,9 @@ impl World {
     /// Every member goes down at once, and comes back by itself or not.
     pub fn restart_all(&mut self, come_back: bool) {
         let running = MEMBERS.map(|name| self.server(name).is_some());
-        MEMBERS.iter().for_each(|name| self.stop(name));
+        for name in MEMBERS {
+            self.stop(name);
+        }
         for (name, ran) in MEMBERS.iter().zip(running) {
             if ran && come_back {
                 self.start(name).unwrap();
