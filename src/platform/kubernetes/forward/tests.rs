@@ -1,6 +1,5 @@
 //! What a client is told, with pairs of streams in the place of a port-forward.
 
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use kube::{Client, Config};
