@@ -87,9 +87,13 @@ pub(super) struct Peers {
     pub(super) ca_file: Option<String>,
     /// The name that the members' certificate bears, where that is not their host name.
     pub(super) server_name: Option<String>,
+    /// Whether the release has Services that find the leader by labels, which a server on raft has to set itself. On file
+    /// storage it may not, so that no configuration has that stanza before.
+    pub(super) register: bool,
 }
 
-/// The text with a raft stanza in place of its storage stanza: all else stays byte for byte. A text that is on raft
+/// The text with a raft stanza in place of its storage stanza, and with service registration where that is needed: all else
+/// stays byte for byte. A text that is on raft
 /// already is given back as it is.
 pub(super) fn on_raft(text: &str, flip: &Flip, peers: &Peers) -> Result<String> {
     let body = parse(text)?;
@@ -113,6 +117,12 @@ pub(super) fn on_raft(text: &str, flip: &Flip, peers: &Peers) -> Result<String> 
     new.push_str(&text[..span.start]);
     new.push_str(&stanza.replace('\n', &format!("\n{indent}")));
     new.push_str(&text[span.end..]);
+    if peers.register && body.get_blocks("service_registration").next().is_none() {
+        if !new.ends_with('\n') {
+            new.push('\n');
+        }
+        new.push_str("service_registration \"kubernetes\" {}\n");
+    }
     Ok(new)
 }
 
@@ -271,6 +281,7 @@ service_registration "kubernetes" {}
                 .collect(),
             ca_file: tls.then(|| "/tls/ca.crt".to_owned()),
             server_name: tls.then(|| "bao.example".to_owned()),
+            register: true,
         }
     }
 
@@ -304,6 +315,20 @@ service_registration "kubernetes" {}
         assert!(new.contains("\n      leader_api_addr"), "{new}");
         assert!(!new.contains("leader_ca_cert_file"));
         assert_eq!(on_raft(&new, &flip(), &peers(false)).unwrap(), new);
+    }
+
+    #[test]
+    fn labels_for_services_are_set_where_nothing_sets_them() {
+        let text = TEXT.replace("service_registration \"kubernetes\" {}\n", "");
+        let new = on_raft(&text, &flip(), &peers(false)).unwrap();
+        assert!(
+            new.ends_with("}\nservice_registration \"kubernetes\" {}\n"),
+            "{new}"
+        );
+        let mut silent = peers(false);
+        silent.register = false;
+        let new = on_raft(&text, &flip(), &silent).unwrap();
+        assert!(!new.contains("service_registration"));
     }
 
     #[test]

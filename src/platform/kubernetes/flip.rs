@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::api::ListParams;
 use serde_json::{Value, json};
 use similar::TextDiff;
@@ -15,6 +15,10 @@ use super::layout::{env, server_of};
 use super::platform::KubernetesPlatform;
 use super::pods::{spec_replicas, wanted_replicas};
 use crate::platform::{Error, Flip, FlipPlan, Result, StorageKind};
+
+/// The label by which a Service selects the leader, and the one that names its release.
+const ACTIVE: &str = "openbao-active";
+const INSTANCE: &str = "app.kubernetes.io/instance";
 
 /// A flip that was tried in this process and found good: it need not be tried again while clients wait.
 #[derive(Debug)]
@@ -28,10 +32,20 @@ pub(super) struct Rehearsal {
 
 impl KubernetesPlatform {
     /// The members' addresses as they see each other.
-    fn peers(&self, config: &ServerConfig) -> Peers {
+    async fn peers(&self, config: &ServerConfig) -> Result<Peers> {
+        let services = self.cluster.api::<Service>();
+        let all = call("listing Services", services.list(&ListParams::default())).await?;
+        let register = all.items.iter().any(|it| {
+            let selector = it.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+            selector.is_some_and(|selector| {
+                selector.contains_key(ACTIVE)
+                    && selector.get(INSTANCE) == Some(&self.options.release)
+            })
+        });
         let scheme = if config.tls { "https" } else { "http" };
         let layout = &self.layout;
-        Peers {
+        Ok(Peers {
+            register,
             addresses: (0..self.options.members)
                 .map(|it| {
                     format!(
@@ -44,7 +58,7 @@ impl KubernetesPlatform {
                 .collect(),
             ca_file: layout.ca_file.clone().filter(|_| config.tls),
             server_name: layout.host.clone().filter(|_| config.tls),
-        }
+        })
     }
 
     /// The values of the raft release: the user's own file, else generated from what is in force.
@@ -55,7 +69,7 @@ impl KubernetesPlatform {
         let values = self.helm.values().await?;
         let live = self.server_config().await?;
         let text = configured(&values)?;
-        let config = on_raft(text, flip, &self.peers(&live))?;
+        let config = on_raft(text, flip, &self.peers(&live).await?)?;
         Values::generated(&overlay(&config, flip.replicas))
     }
 
@@ -125,12 +139,12 @@ impl KubernetesPlatform {
         if let Some(pending) = history.pending() {
             return Err(Error::Refused(format!(
                 "revision {} of the release is {}: another helm is at work, or one died; see `helm history {}`",
-                pending.revision, pending.status, self.options.release
+                pending.number, pending.status, self.options.release
             )));
         }
         let set = self.stateful_set().await?;
         let before = self.config_text().await?;
-        let revision = history.deployed().map_or(0, |it| it.revision);
+        let revision = history.deployed().map_or(0, |it| it.number);
         let (rehearsal, after) = self.rehearsed(flip, &set, revision).await?;
         if ServerConfig::parse(&after)?.audit != ServerConfig::parse(&before)?.audit {
             return Err(Error::Refused(
@@ -226,7 +240,7 @@ impl KubernetesPlatform {
             let last = history
                 .deployed()
                 .ok_or_else(|| Error::Refused("the release was never deployed".to_owned()))?;
-            self.helm.rollback(last.revision).await?;
+            self.helm.rollback(last.number).await?;
             history = self.helm.history().await?;
         }
         if !history.settled() && history.deployed().is_none() {
@@ -235,7 +249,7 @@ impl KubernetesPlatform {
                 self.options.release
             )));
         }
-        let revision = history.deployed().map_or(0, |it| it.revision);
+        let revision = history.deployed().map_or(0, |it| it.number);
         let tried = self.rehearsal.lock().await.take();
         let rehearsal = match tried {
             Some(tried) if tried.flip == *flip && tried.revision == revision => tried,
@@ -274,7 +288,7 @@ impl KubernetesPlatform {
         let history = self.helm.history().await?;
         history
             .deployed()
-            .map(|it| it.revision.to_string())
+            .map(|it| it.number.to_string())
             .ok_or_else(|| {
                 Error::Refused(format!(
                     "the release {} has no deployed revision; see `helm history {}`",

@@ -38,7 +38,8 @@ pub(super) struct Helm {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Revision {
     /// Its number.
-    pub(super) revision: u64,
+    #[serde(rename = "revision")]
+    pub(super) number: u64,
     /// `deployed`, `superseded`, `failed`, `pending-upgrade` and others.
     pub(super) status: String,
     /// Name and version of its chart in one word.
@@ -71,12 +72,11 @@ impl History {
 
     /// Whether what is in force has the content of an earlier revision.
     pub(super) fn is_of(&self, revision: u64) -> bool {
-        let mut at = match self.0.last().filter(|it| it.status == "deployed") {
-            Some(last) => last,
-            None => return false,
+        let Some(mut at) = self.0.last().filter(|it| it.status == "deployed") else {
+            return false;
         };
         loop {
-            if at.revision == revision {
+            if at.number == revision {
                 return true;
             }
             let to = at.description.strip_prefix("Rollback to ");
@@ -86,11 +86,7 @@ impl History {
             if to == revision {
                 return true;
             }
-            match self
-                .0
-                .iter()
-                .find(|it| it.revision == to && to < at.revision)
-            {
+            match self.0.iter().find(|it| it.number == to && to < at.number) {
                 Some(earlier) => at = earlier,
                 None => return false,
             }
@@ -210,7 +206,7 @@ impl Helm {
     pub(super) async fn history(&self) -> Result<History> {
         let words = ["history", &self.release, "--max", "256", "-o", "json"];
         let mut revisions: Vec<Revision> = self.json("history", &words, LOOK).await?;
-        revisions.sort_by_key(|it| it.revision);
+        revisions.sort_by_key(|it| it.number);
         Ok(History(revisions))
     }
 
@@ -397,7 +393,7 @@ mod tests {
             entries
                 .iter()
                 .map(|(revision, status, description)| Revision {
-                    revision: *revision,
+                    number: *revision,
                     status: (*status).to_owned(),
                     chart: "openbao-0.29.2".to_owned(),
                     description: (*description).to_owned(),
@@ -409,8 +405,8 @@ mod tests {
     #[test]
     fn a_dead_upgrade_shows_as_pending() {
         let dead = history(&[(1, "deployed", ""), (2, "pending-upgrade", "")]);
-        assert_eq!(dead.pending().unwrap().revision, 2);
-        assert_eq!(dead.deployed().unwrap().revision, 1);
+        assert_eq!(dead.pending().unwrap().number, 2);
+        assert_eq!(dead.deployed().unwrap().number, 1);
         assert!(!dead.settled());
         assert!(!dead.is_of(1));
     }

@@ -1,5 +1,7 @@
 //! The Kubernetes platform: a release of the chart, reached through the API server alone.
 
+mod access;
+mod actors;
 mod client;
 mod config;
 mod contract;
@@ -18,7 +20,9 @@ mod probe;
 mod reasons;
 mod scratch;
 mod secrets;
+mod surroundings;
 mod tar_watch;
+mod template;
 pub mod volume;
 
 pub use client::{Cluster, absent_ok, call};

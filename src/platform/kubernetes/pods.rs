@@ -393,7 +393,7 @@ fn never_ran(pod: &Pod, container: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn pod(state: serde_json::Value) -> Pod {
+    fn pod(state: &serde_json::Value) -> Pod {
         serde_json::from_value(serde_json::json!({
             "metadata": {"name": "bao-0", "deletionTimestamp": "2026-01-01T00:00:00Z"},
             "status": {"containerStatuses": [
@@ -405,13 +405,13 @@ mod tests {
 
     #[test]
     fn a_pod_runs_as_long_as_its_container_does() {
-        let running = pod(serde_json::json!({"running": {}}));
+        let running = pod(&serde_json::json!({"running": {}}));
         let instance = instance_of(&running, "openbao").unwrap();
         assert_eq!(
             (instance.id.as_str(), instance.restarts),
             ("containerd://abc", 2)
         );
-        let waiting = pod(serde_json::json!({"waiting": {"reason": "CrashLoopBackOff"}}));
+        let waiting = pod(&serde_json::json!({"waiting": {"reason": "CrashLoopBackOff"}}));
         assert!(instance_of(&waiting, "openbao").is_none());
         assert!(instance_of(&running, "sidecar").is_none());
     }

@@ -124,7 +124,7 @@ pub(super) fn spec_image(pod: &Pod, container: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn set(policy: Option<&str>, probe: serde_json::Value) -> StatefulSet {
+    fn set(policy: Option<&str>, probe: &serde_json::Value) -> StatefulSet {
         serde_json::from_value(serde_json::json!({
             "spec": {"serviceName": "x", "selector": {}, "podManagementPolicy": policy, "template": {"spec": {
                 "containers": [{"name": "openbao", "readinessProbe": probe}]}}}
@@ -136,22 +136,22 @@ mod tests {
     fn the_probe_and_the_policy_tell_the_order() {
         let exec = serde_json::json!({"exec": {"command": ["bao", "status"]}});
         let http = |path: &str| serde_json::json!({"httpGet": {"path": path, "port": 8200}});
-        assert!(one_by_one(&set(None, exec.clone())));
-        assert!(one_by_one(&set(Some("OrderedReady"), exec.clone())));
-        assert!(!one_by_one(&set(Some("Parallel"), exec)));
+        assert!(one_by_one(&set(None, &exec)));
+        assert!(one_by_one(&set(Some("OrderedReady"), &exec)));
+        assert!(!one_by_one(&set(Some("Parallel"), &exec)));
         assert!(one_by_one(&set(
             None,
-            http("/v1/sys/health?standbyok=true")
+            &http("/v1/sys/health?standbyok=true")
         )));
         assert!(one_by_one(&set(
             None,
-            http("/v1/sys/health?standbyok=true&sealedcode=204")
+            &http("/v1/sys/health?standbyok=true&sealedcode=204")
         )));
         assert!(!one_by_one(&set(
             None,
-            http("/v1/sys/health?standbyok=true&sealedcode=204&uninitcode=204")
+            &http("/v1/sys/health?standbyok=true&sealedcode=204&uninitcode=204")
         )));
-        assert!(!one_by_one(&set(None, serde_json::Value::Null)));
+        assert!(!one_by_one(&set(None, &serde_json::Value::Null)));
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl KubernetesPlatform {
         )
         .await?;
         let pods = self.cluster.api::<Pod>();
-        let pod: Pod = made(scratch_pod(&set, self.labels())?)?;
+        let pod: Pod = made(scratch_pod(&set, &self.labels())?)?;
         call(format!("creating pod {NAME}"), pods.create(&params, &pod)).await?;
         self.until_scratch_answers().await
     }
@@ -150,7 +150,7 @@ fn made<K: DeserializeOwned>(object: Value) -> Result<K> {
 }
 
 /// The pod: what makes the server run comes from the template, what makes it serve or be seen does not.
-fn scratch_pod(set: &StatefulSet, labels: Value) -> Result<Value> {
+fn scratch_pod(set: &StatefulSet, labels: &Value) -> Result<Value> {
     let template = set.spec.as_ref().map(|spec| &spec.template);
     let pod = template.and_then(|template| template.spec.as_ref());
     let (Some(pod), Some(server)) = (pod, template.and_then(server_of)) else {
@@ -219,7 +219,7 @@ mod tests {
                         "securityContext": {"capabilities": {"add": ["IPC_LOCK"]}}}]}}}
         }))
         .unwrap();
-        let pod: Pod = made(scratch_pod(&set, json!({MANAGED_BY: OURS})).unwrap()).unwrap();
+        let pod: Pod = made(scratch_pod(&set, &json!({MANAGED_BY: OURS})).unwrap()).unwrap();
         let labels = pod.metadata.labels.as_ref().unwrap();
         assert_eq!(labels.len(), 1, "{labels:?}");
         let spec = pod.spec.as_ref().unwrap();
