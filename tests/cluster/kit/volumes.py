@@ -55,7 +55,7 @@ def renew():
         elif phase in ("Available", "Pending") and "claimRef" not in item["spec"]:
             free[name.rpartition("-")[0]] += 1
     if used:
-        kubectl("delete", "persistentvolumes", "--wait=false", *used)
+        kubectl("delete", "persistentvolumes", "--wait=false", "--ignore-not-found", *used)
         for name in used:
             shutil.rmtree(settings.VOLUMES / name, ignore_errors=True)
     new = [volume(node) for node in NODES for _ in range(FREE_PER_NODE - free[node.name])]
