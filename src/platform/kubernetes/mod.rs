@@ -5,7 +5,9 @@ mod exec;
 mod forward;
 mod helper;
 mod helper_pod;
+mod lease;
 mod listing;
+mod mirror;
 mod tar_watch;
 pub mod volume;
 
@@ -13,3 +15,5 @@ pub use client::{Cluster, absent_ok, call};
 pub use exec::{Ended, Shell};
 pub use forward::Forwards;
 pub use helper::{Options, Place, Site};
+pub use lease::{Claim, ClaimError, Claimant, Holder, holder, lease_name};
+pub use mirror::{ClusterMirror, Copied, Earlier, read_copy};
