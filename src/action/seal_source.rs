@@ -104,10 +104,10 @@ impl Action for SealSource {
                 ))
             })?;
         let token = Keys::old(ctx).await?.token;
-        ctx.mark(Mark::OutageStarted)?;
+        ctx.mark(Mark::OutageStarted).await?;
         if let Err(error) = node.seal(&token, &armed).await {
             if !error.outcome_unknown() {
-                ctx.mark(Mark::OutageAverted)?;
+                ctx.mark(Mark::OutageAverted).await?;
                 return Err(error.into());
             }
             ctx.until(
@@ -166,7 +166,7 @@ impl Action for SealSource {
             )));
         }
         if ctx.outage_open {
-            ctx.mark(Mark::OutageEnded)?;
+            ctx.mark(Mark::OutageEnded).await?;
         }
         Ok(format!(
             "{first} serves from file storage, with the data as it was sealed"

@@ -87,6 +87,7 @@ pub(super) fn context(
         meter: Arc::new(Silent),
         observer,
         marker: Arc::new(|_| Ok(())),
+        settled: None,
         facts: Arc::default(),
     }
 }

@@ -241,6 +241,7 @@ impl Lab {
                 meter: Arc::new(Silent),
                 observer: observer.clone(),
                 marker: Arc::new(|_| Ok(())),
+                settled: None,
                 facts: Arc::default(),
             },
             journal: None,
