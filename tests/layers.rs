@@ -47,7 +47,7 @@ struct Exception {
     why: &'static str,
 }
 
-const EXCEPTIONS: [Exception; 11] = [
+const EXCEPTIONS: [Exception; 12] = [
     Exception {
         from: "runbook",
         to: "action",
@@ -77,6 +77,12 @@ const EXCEPTIONS: [Exception; 11] = [
         to: "platform",
         items: &["Target"],
         why: "plain data: what the run is about; a journal is bound to it",
+    },
+    Exception {
+        from: "platform",
+        to: "journal",
+        items: &["Mirror", "MirrorError"],
+        why: "the journal's copy is where the servers are; the journal knows no place",
     },
     Exception {
         from: "event",

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -19,6 +20,10 @@ use crate::platform::Platform;
 
 /// Writes a [`Mark`] into the run's journal at the moment it happens.
 pub type Marker = Arc<dyn Fn(Mark) -> std::result::Result<(), String> + Send + Sync>;
+
+/// Comes back once every record so far is where another machine would read it.
+pub type Settler =
+    Arc<dyn Fn() -> BoxFuture<'static, std::result::Result<(), String>> + Send + Sync>;
 
 /// What an action can see and use.
 #[derive(Clone)]
@@ -44,6 +49,8 @@ pub struct Context {
     pub observer: Arc<dyn Observer>,
     /// Writes marks.
     pub marker: Marker,
+    /// Waits for the marks to be mirrored, where the run has a mirror.
+    pub settled: Option<Settler>,
     /// What earlier actions found out.
     pub facts: Arc<Mutex<BTreeMap<String, Value>>>,
 }
@@ -116,9 +123,24 @@ impl Context {
         });
     }
 
-    /// Records a moment.
-    pub fn mark(&self, mark: Mark) -> Result<()> {
-        (self.marker)(mark).map_err(Error::Journal)
+    /// Records a moment. Nothing takes the service away before another machine would know since when it is away.
+    pub async fn mark(&self, mark: Mark) -> Result<()> {
+        (self.marker)(mark).map_err(Error::Journal)?;
+        let Some(settled) = self
+            .settled
+            .as_ref()
+            .filter(|_| mark == Mark::OutageStarted)
+        else {
+            return Ok(());
+        };
+        if let Err(why) = settled().await {
+            (self.marker)(Mark::OutageAverted).map_err(Error::Journal)?;
+            return Err(Error::refused(format!(
+                "the beginning of the outage could not be recorded in the cluster, where it must be before it begins ({why}); \
+                 nothing was sealed"
+            )));
+        }
+        Ok(())
     }
 
     /// Looks every `pause` until the condition has come about, or `deadline` has passed. A look that fails for a

@@ -30,7 +30,7 @@ pub mod tombstone;
 mod unseal;
 
 pub use compare_tables::tables;
-pub use context::{Context, Look, Marker, blocking, free_bytes};
+pub use context::{Context, Look, Marker, Settler, blocking, free_bytes};
 pub use contract::{Action, Evidence, Fact, Observation, Outcome};
 pub use error::{Error, Result};
 pub use facts::{

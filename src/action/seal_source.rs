@@ -112,10 +112,10 @@ impl Action for SealSource {
         }
         room(ctx)?;
         let token = Keys::old(ctx).await?.token;
-        ctx.mark(Mark::OutageStarted)?;
+        ctx.mark(Mark::OutageStarted).await?;
         if let Err(error) = node.seal(&token, &armed).await {
             if !error.outcome_unknown() {
-                ctx.mark(Mark::OutageAverted)?;
+                ctx.mark(Mark::OutageAverted).await?;
                 return Err(error.into());
             }
             ctx.until(
@@ -174,7 +174,7 @@ impl Action for SealSource {
             )));
         }
         if ctx.outage_open {
-            ctx.mark(Mark::OutageEnded)?;
+            ctx.mark(Mark::OutageEnded).await?;
         }
         Ok(format!("{first} serves from file storage"))
     }

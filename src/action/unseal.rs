@@ -192,7 +192,7 @@ impl Unseal {
         bring_up(ctx, &present, &keys, armed).await?;
         let leader = await_active(ctx, Duration::from_mins(1)).await?;
         self.same_cluster(ctx, &leader, &source.cluster_id).await?;
-        ctx.mark(Mark::OutageEnded)?;
+        ctx.mark(Mark::OutageEnded).await?;
         for member in &present {
             self.same_cluster(ctx, member, &source.cluster_id).await?;
         }

@@ -7,6 +7,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
+use super::claim::Claimed;
 use super::exit::fail;
 use super::failure::{exit_of, failure, touched};
 use super::run::{Settings, Way, context};
@@ -28,6 +29,7 @@ pub(super) struct Running {
     pub mode: Mode,
     pub keys_file: Option<PathBuf>,
     pub journal: Option<SharedJournal>,
+    pub claimed: Option<Claimed>,
     pub resumed: bool,
     pub run: Uuid,
 }
@@ -79,7 +81,7 @@ impl Running {
             },
             ctx,
             journal: self.journal.clone(),
-            mirror: None,
+            mirror: self.claimed.as_ref().map(Claimed::mirror),
             observer: observer.clone(),
             operator,
             interrupt: listen(),
@@ -124,6 +126,10 @@ impl Running {
         if let Some(journal) = &self.journal {
             // The journal is what counts; the report can be made from it at any time.
             let _ = replay::write_report(held(journal).path());
+        }
+        if let Some(claimed) = self.claimed {
+            drop(engine);
+            claimed.give_back().await;
         }
         output.finish();
         exit

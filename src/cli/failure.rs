@@ -7,6 +7,7 @@ use crate::bao;
 use crate::engine::{Error, Program};
 use crate::event::{Effect, Failure, Tier};
 use crate::journal::{self, ActionState, State};
+use crate::runbook::Loaded;
 
 const PREFLIGHT: &str = "preflight";
 const PROVE: &str = "prove";
@@ -34,10 +35,17 @@ pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
 }
 
 /// Whether the run did more than back up and prove, so that a new one must not begin beside it.
-pub(super) fn binding(program: &Program, state: &State) -> bool {
+fn binding(program: &Program, state: &State) -> bool {
     began(program, state, |effect, kind| {
         effect > Effect::Read && kind != PROVE
     })
+}
+
+/// Whether a run did more than back up and prove, and did not come to an end.
+pub(super) fn unfinished(state: &State) -> bool {
+    let recorded = state.runbook().and_then(|text| Loaded::recorded(text).ok());
+    let binds = recorded.is_none_or(|loaded| binding(&Program::new(&loaded.runbook), state));
+    state.header().is_some() && state.finished().is_none() && binds
 }
 
 /// Whether any action that can change something began.

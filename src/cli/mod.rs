@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod claim;
 mod command;
 mod completions;
 mod drive;

@@ -2,16 +2,23 @@
 
 use super::Exit;
 use super::args::{ConsentArgs, OutputArgs, RangeArgs};
-use super::run::{self, Settings, Way};
+use super::run::{self, GoingOn, Settings, Way};
 use super::target::TargetArgs;
 
 /// Go on with a run that failed, was killed or was stopped
 ///
 /// It looks where things stand and never repeats blindly what an earlier process may have done.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  baoctl resume --context prod --namespace vault
+  baoctl resume --context prod --namespace vault --chart ./openbao --from-cluster    the first machine is gone
+  baoctl resume --platform local --work-dir baoctl-local")]
 pub struct Args {
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    going: GoingOn,
     #[command(flatten)]
     consent: ConsentArgs,
     #[command(flatten)]
@@ -36,5 +43,5 @@ pub(super) async fn run(args: Args) -> Exit {
     let way = Way::On {
         accept_changed: args.accept_changed_runbook,
     };
-    run::go_on(here, way, settings).await
+    run::go_on(here, way, args.going, settings).await
 }

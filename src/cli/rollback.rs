@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::args::{ConsentArgs, OutputArgs, RangeArgs};
-use super::run::{self, Settings, Way};
+use super::run::{self, GoingOn, Settings, Way};
 use super::target::TargetArgs;
 
 /// Take back what a run did: the source serves from file storage again
@@ -22,6 +22,8 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
+    going: GoingOn,
+    #[command(flatten)]
     consent: ConsentArgs,
     #[command(flatten)]
     output: OutputArgs,
@@ -40,5 +42,5 @@ pub(super) async fn run(args: Args) -> Exit {
     let way = Way::Back {
         dry_run: args.dry_run,
     };
-    run::go_on(here, way, settings).await
+    run::go_on(here, way, args.going, settings).await
 }

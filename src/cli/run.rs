@@ -10,7 +10,8 @@ use super::Exit;
 use super::args::{ConsentArgs, OutputArgs, RangeArgs};
 use super::drive::Running;
 use super::exit::fail;
-use super::failure::binding;
+use super::claim;
+use super::failure::unfinished;
 use super::target::{Here, Place};
 use crate::action::Context;
 use crate::engine::Program;
@@ -18,6 +19,7 @@ use crate::event::{Mode, Observer};
 use crate::journal::{self, Header, Journal, Record, RunbookText, State};
 use crate::meter::Silent;
 use crate::platform::Platform;
+use crate::platform::kubernetes::Earlier;
 use crate::runbook::{self, Loaded};
 
 /// How a run is shown, answered and bounded.
@@ -77,6 +79,7 @@ pub(super) fn context(
         meter: Arc::new(Silent),
         observer,
         marker: Arc::new(|_| Ok(())),
+        settled: None,
         facts: Arc::default(),
     }
 }
@@ -91,69 +94,57 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
         mode,
         keys_file,
     } = beginning;
-    let program = Program::new(&loaded.runbook);
-    if mode == Mode::DryRun {
-        let run = Running {
-            way: Way::On {
-                accept_changed: false,
-            },
-            here,
-            program,
-            loaded,
-            mode,
-            keys_file,
-            journal: None,
-            resumed: false,
-            run: Uuid::now_v7(),
-        };
-        return run.go(settings).await;
-    }
-    let path = here.journal.clone();
-    if let Err(exit) = put_by(&path, &here.place) {
-        return exit;
-    }
-    let _held = match hold_target(&here) {
-        Ok(held) => held,
-        Err(exit) => return exit,
-    };
     let keys_file = match keys_file.map(std::path::absolute).transpose() {
         Ok(keys_file) => keys_file,
         Err(error) => return fail(format!("--keys-file: {error}"), &[], Exit::Usage),
     };
+    let mut run = Running {
+        way: Way::On {
+            accept_changed: false,
+        },
+        program: Program::new(&loaded.runbook),
+        loaded,
+        mode,
+        keys_file,
+        journal: None,
+        claimed: None,
+        resumed: false,
+        run: Uuid::now_v7(),
+        here,
+    };
+    if mode == Mode::DryRun {
+        return run.go(settings).await;
+    }
+    let here = &run.here;
+    if let Err(exit) = put_by(&here.journal, &here.place) {
+        return exit;
+    }
+    let _held = match hold_target(here) {
+        Ok(held) => held,
+        Err(exit) => return exit,
+    };
     let mut inputs = here.inputs.clone();
-    if let Some(file) = &keys_file {
+    if let Some(file) = &run.keys_file {
         inputs.insert(KEYS_FILE.to_owned(), file.display().to_string());
     }
-    let run = Uuid::now_v7();
     let header = Header {
         format: journal::FORMAT,
         baoctl: env!("CARGO_PKG_VERSION").to_owned(),
-        run,
+        run: run.run,
         mode,
-        runbook: RunbookText::from(&loaded),
+        runbook: RunbookText::from(&run.loaded),
         target: here.platform.target(),
         inputs,
     };
-    match Journal::create(&path, header) {
-        Ok(journal) => {
-            let journal = Some(Arc::new(Mutex::new(journal)));
-            let run = Running {
-                way: Way::On {
-                    accept_changed: false,
-                },
-                here,
-                program,
-                loaded,
-                mode,
-                keys_file,
-                journal,
-                resumed: false,
-                run,
-            };
-            run.go(settings).await
-        }
-        Err(error) => refused_by_journal(&error, &here.place),
-    }
+    run.claimed = match claim::claim(here, run.run, Earlier::Replace).await {
+        Ok(claimed) => claimed,
+        Err(exit) => return exit,
+    };
+    run.journal = match Journal::create(&here.journal, header) {
+        Ok(journal) => Some(Arc::new(Mutex::new(journal))),
+        Err(error) => return refused_by_journal(&error, &here.place),
+    };
+    run.go(settings).await
 }
 
 /// The lock of the target itself: a journal of another name must not let two runs act on one target. It lives as long
@@ -207,11 +198,7 @@ fn put_by(path: &Path, place: &Place) -> Result<(), Exit> {
     let Some(header) = state.header() else {
         return Ok(());
     };
-    let changed = Loaded::recorded(state.runbook().unwrap_or(&header.runbook))
-        .map_or(true, |loaded| {
-            binding(&Program::new(&loaded.runbook), &state)
-        });
-    if changed && state.finished().is_none() {
+    if unfinished(&state) {
         return Err(fail(
             format!(
                 "an unfinished run of `{}` is in {}; a second one beside it could destroy data",
@@ -251,10 +238,28 @@ pub(super) enum Way {
     Back { dry_run: bool },
 }
 
+/// What a command that goes on with a run is told beside its target.
+#[derive(Debug, Default, clap::Args)]
+pub struct GoingOn {
+    /// File with unseal keys and token, in place of what the run was begun with
+    #[arg(long, value_name = "FILE")]
+    keys_file: Option<PathBuf>,
+    /// Take the run over from another machine, from the copy of its journal in the cluster
+    #[arg(long)]
+    from_cluster: bool,
+}
+
 /// Goes on with the target's run, or back.
-pub(super) async fn go_on(here: Here, way: Way, settings: Settings) -> Exit {
+pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settings) -> Exit {
     if let Some(exit) = wrong_word(&here, &settings.consent) {
         return exit;
+    }
+    let mut claimed = None;
+    if going.from_cluster {
+        claimed = match claim::take_over(&here).await {
+            Ok(claimed) => Some(claimed),
+            Err(exit) => return exit,
+        };
     }
     let mut journal = match Journal::open(&here.journal) {
         Ok(journal) => journal,
@@ -298,6 +303,12 @@ pub(super) async fn go_on(here: Here, way: Way, settings: Settings) -> Exit {
         Ok(found) => found,
         Err(exit) => return exit,
     };
+    if claimed.is_none() && way != (Way::Back { dry_run: true }) {
+        claimed = match claim::claim(&here, header.run, Earlier::Keep).await {
+            Ok(claimed) => claimed,
+            Err(exit) => return exit,
+        };
+    }
     let resumed = Record::Resumed {
         baoctl: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
@@ -315,7 +326,10 @@ pub(super) async fn go_on(here: Here, way: Way, settings: Settings) -> Exit {
         program: Program::new(&loaded.runbook),
         loaded,
         mode: header.mode,
-        keys_file: header.inputs.get(KEYS_FILE).map(PathBuf::from),
+        keys_file: going
+            .keys_file
+            .or_else(|| header.inputs.get(KEYS_FILE).map(PathBuf::from)),
+        claimed,
         journal: Some(Arc::new(Mutex::new(journal))),
         resumed: true,
         run: header.run,

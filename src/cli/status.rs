@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::exit::fail;
 use super::target::{Here, TargetArgs};
-use super::{Exit, failure};
+use super::{Exit, claim, failure};
 use crate::bao::SealStatus;
 use crate::engine::Program;
 use crate::journal::{self, State};
@@ -38,7 +38,13 @@ pub(super) async fn run(args: Args) -> Exit {
     let (platform, path) = (here.platform.as_ref(), &here.journal);
     let state = match journal::read(path) {
         Ok(state) => Some(state),
-        Err(journal::Error::Missing { .. } | journal::Error::Empty { .. }) => None,
+        // Another machine's run, where there is one.
+        Err(journal::Error::Missing { .. } | journal::Error::Empty { .. }) => {
+            match &here.kubernetes {
+                Some(platform) => claim::copied(platform).await,
+                None => None,
+            }
+        }
         Err(error) => return fail(error, &[&here.place.command("lock show")], Exit::Failed),
     };
     let mut rows = Vec::new();

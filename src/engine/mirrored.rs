@@ -1,10 +1,11 @@
 //! What the run owes its mirror: whoever goes on elsewhere must know of everything that could be repeated.
 //!
-//! The intent of an effect that takes the service away, or that must not be repeated blindly, is in the mirror before the
-//! effect. Everything else follows in the background, in order, without holding up the run.
+//! The intent of whatever has an effect is in the mirror before it, and so is the mark that begins the outage: what is lost with a machine
+//! is then what a crash between an intent and its result loses. Everything else follows in the background, in order,
+//! without holding up the run.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -12,8 +13,9 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{sleep, timeout};
 
 use super::program::{Step, Unit};
+use super::run::SharedJournal;
 use super::{End, Engine, Error, Result};
-use crate::action::Marker;
+use crate::action::Context;
 use crate::armed::Armed;
 use crate::event::{Effect, Event, Level};
 use crate::journal::{Mirror, MirrorError, Record};
@@ -26,29 +28,70 @@ const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 /// Between two tries in the background.
 const BACK_OFF: Duration = Duration::from_secs(5);
 
-/// The mirror of a run, and how far it reaches.
+/// The mirror of a run, and how far it reaches. Clones are of the same one.
+#[derive(Clone)]
 pub struct Mirrored {
     mirror: Arc<dyn Mirror>,
     /// Bytes that the mirror is known to hold. Held while pushing, so that pushes are in order.
-    reaches: Mutex<u64>,
+    reaches: Arc<Mutex<u64>>,
     /// There is something to push.
     news: Arc<Notify>,
 }
+
+type Answer = std::result::Result<(), MirrorError>;
 
 impl Mirrored {
     /// Nothing is known yet of what it holds: the first push compares all of it.
     pub fn new(mirror: Arc<dyn Mirror>) -> Self {
         Self {
             mirror,
-            reaches: Mutex::new(0),
+            reaches: Arc::default(),
             news: Arc::default(),
         }
     }
 
-    async fn check(&self) -> std::result::Result<(), MirrorError> {
+    async fn check(&self) -> Answer {
         let asked = timeout(DEADLINE, self.mirror.check()).await;
         asked.unwrap_or_else(|_| Err(late()))
     }
+
+    /// Makes it reach to the journal's end.
+    async fn push(&self, journal: &SharedJournal) -> Answer {
+        let mut reaches = self.reaches.lock().await;
+        loop {
+            let lines = journal
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .lines(*reaches);
+            let lines = lines.map_err(|error| MirrorError::Unavailable {
+                why: error.to_string(),
+            })?;
+            if lines.is_empty() {
+                return Ok(());
+            }
+            match timeout(DEADLINE, self.mirror.push(*reaches, &lines)).await {
+                Ok(Ok(())) => {
+                    *reaches += lines.len() as u64;
+                    return Ok(());
+                }
+                // A part of it was removed; it is put back.
+                Ok(Err(MirrorError::Behind { held })) if held < *reaches => *reaches = held,
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Err(late()),
+            }
+        }
+    }
+}
+
+/// Asks a few times, as a cluster may be away for a moment.
+async fn patiently<F: Future<Output = Answer>>(ask: impl Fn() -> F) -> Answer {
+    for _ in 1..TRIES {
+        match ask().await {
+            Err(error) if !error.is_final() => sleep(BETWEEN_TRIES).await,
+            answer => return answer,
+        }
+    }
+    ask().await
 }
 
 fn late() -> MirrorError {
@@ -68,24 +111,24 @@ pub(super) enum Course {
 impl Engine {
     /// Does the work with the mirror following it, and stops it as soon as somebody else took over.
     pub(super) async fn followed(&self, work: impl Future<Output = Result<End>>) -> Result<End> {
-        let Some(mirrored) = self.mirror.as_ref().filter(|_| self.journal.is_some()) else {
+        let (Some(mirrored), Some(journal)) = (&self.mirror, &self.journal) else {
             return work.await;
         };
         // Before anything else: a copy that goes further than the file is of somebody who went on with it.
-        self.follow().await?;
+        self.follow(mirrored, journal).await?;
         let end = tokio::select! {
             biased;
             end = work => end,
-            error = self.keep_following(mirrored) => Err(stopped(error)),
+            error = self.keep_following(mirrored, journal) => Err(stopped(error)),
         };
         match end {
             Err(error @ (Error::Lost { .. } | Error::Parted { .. })) => Err(error),
-            end => self.follow().await.and(end),
+            end => self.follow(mirrored, journal).await.and(end),
         }
     }
 
-    /// Records that an action is about to act, once that is known to be this process' to do, and where the effect asks for it only
-    /// with the record in the mirror.
+    /// Records that an action is about to act, once that is known to be this process' to do. Where it has an effect, the record is in
+    /// the mirror on return.
     pub(super) async fn arm(
         &self,
         step: &Step,
@@ -94,27 +137,47 @@ impl Engine {
         calls: Vec<String>,
         course: Course,
     ) -> Result<Armed> {
-        self.still_held(step, unit).await?;
+        let Some(journal) = &self.journal else {
+            return Err(Error::NotThere {
+                step: step.id.clone(),
+                kind: unit.kind.to_owned(),
+                found: "a dry run cannot act".to_owned(),
+            });
+        };
         let on = matches!(course, Course::On(_));
-        let armed = match (self.journal(), course) {
-            (Some(mut journal), Course::On(facts)) => {
-                journal.intend(&step.id, index, unit.kind, calls, facts)?
+        let acts = !on || unit.effect > Effect::Read;
+        let mirrored = self.mirror.as_ref().filter(|_| acts);
+        let failed = |error: MirrorError| {
+            if error.is_final() {
+                return stopped(error);
             }
-            (Some(mut journal), Course::Back) => {
-                journal.intend_undo(&step.id, index, unit.kind, calls)?
-            }
-            (None, _) => {
-                return Err(Error::NotThere {
-                    step: step.id.clone(),
-                    kind: unit.kind.to_owned(),
-                    found: "a dry run cannot act".to_owned(),
-                });
+            Error::Uncovered {
+                step: step.id.clone(),
+                kind: unit.kind.to_owned(),
+                why: error.to_string(),
             }
         };
-        let Err(error) = self.covered(step, unit).await else {
+        if let Some(mirrored) = mirrored {
+            patiently(|| mirrored.check()).await.map_err(failed)?;
+        }
+        let armed = {
+            let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
+            match course {
+                Course::On(facts) => {
+                    journal.intend(&step.id, index, unit.kind, calls, facts)?
+                }
+                Course::Back => journal.intend_undo(&step.id, index, unit.kind, calls)?,
+            }
+        };
+        self.tell_news();
+        let Some(mirrored) = mirrored else {
+            return Ok(armed);
+        };
+        let Err(error) = patiently(|| mirrored.push(journal)).await else {
             return Ok(armed);
         };
         drop(armed);
+        let error = failed(error);
         // An undo leaves nothing open; an intent would tell the next process that its effect may be there.
         if on {
             self.record(Record::Refused {
@@ -135,17 +198,25 @@ impl Engine {
         Ok(())
     }
 
-    /// The marker of an action, whose marks are pushed at once.
-    pub(super) fn followed_marker(&self, marker: Marker) -> Marker {
-        let Some(mirrored) = &self.mirror else {
-            return marker;
+    /// Lets the marks of an action follow, and the one that begins an outage be waited for.
+    pub(super) fn follow_marks(&self, ctx: &mut Context) {
+        let (Some(mirrored), Some(journal)) = (&self.mirror, &self.journal) else {
+            return;
         };
-        let news = mirrored.news.clone();
-        Arc::new(move |mark| {
+        let (marker, news) = (ctx.marker.clone(), mirrored.news.clone());
+        ctx.marker = Arc::new(move |mark| {
             marker(mark)?;
             news.notify_one();
             Ok(())
-        })
+        });
+        let (mirrored, journal) = (mirrored.clone(), journal.clone());
+        ctx.settled = Some(Arc::new(move || {
+            let (mirrored, journal) = (mirrored.clone(), journal.clone());
+            Box::pin(async move {
+                let settled = patiently(|| mirrored.push(&journal)).await;
+                settled.map_err(|error| error.to_string())
+            })
+        }));
     }
 
     fn tell_news(&self) {
@@ -154,132 +225,47 @@ impl Engine {
         }
     }
 
-    /// Before each effect: whether it is this process that may act.
-    async fn still_held(&self, step: &Step, unit: &Unit) -> Result<()> {
-        let Some(mirrored) = self.mirror.as_ref().filter(|_| unit.effect > Effect::Read) else {
-            return Ok(());
-        };
-        let mut tries = 1;
-        loop {
-            match mirrored.check().await {
-                Ok(()) => return Ok(()),
-                Err(error) if error.is_final() => return Err(stopped(error)),
-                Err(error) if !must_be_covered(unit) => {
-                    self.warn(format!(
-                        "it cannot be seen whether somebody else took over: {error}"
-                    ));
-                    return Ok(());
-                }
-                Err(error) if tries == TRIES => return Err(uncovered(step, unit, &error)),
-                Err(_) => {}
-            }
-            tries += 1;
-            sleep(BETWEEN_TRIES).await;
-        }
-    }
-
-    /// After an intent, before its effect.
-    async fn covered(&self, step: &Step, unit: &Unit) -> Result<()> {
-        let Some(mirrored) = &self.mirror else {
-            return Ok(());
-        };
-        if !must_be_covered(unit) {
-            self.tell_news();
-            return Ok(());
-        }
-        let mut tries = 1;
-        loop {
-            match self.push(mirrored).await {
-                Ok(()) => return Ok(()),
-                Err(error) if error.is_final() => return Err(stopped(error)),
-                Err(error) if tries == TRIES => return Err(uncovered(step, unit, &error)),
-                Err(_) => {}
-            }
-            tries += 1;
-            sleep(BETWEEN_TRIES).await;
-        }
-    }
-
-    /// Pushes once, as far as it can: only a takeover is an error.
-    async fn follow(&self) -> Result<()> {
-        let Some(mirrored) = &self.mirror else {
-            return Ok(());
-        };
-        match self.push(mirrored).await {
+    /// Pushes as far as it can: only a takeover is an error.
+    async fn follow(&self, mirrored: &Mirrored, journal: &SharedJournal) -> Result<()> {
+        match patiently(|| mirrored.push(journal)).await {
             Ok(()) => Ok(()),
             Err(error) if error.is_final() => Err(stopped(error)),
             Err(error) => {
-                self.warn(format!(
-                    "the copy of the journal in the cluster is behind: {error}"
-                ));
+                self.warn_behind(&error);
                 Ok(())
             }
         }
     }
 
     /// Pushes what is new, for as long as this process may act.
-    async fn keep_following(&self, mirrored: &Mirrored) -> MirrorError {
+    async fn keep_following(&self, mirrored: &Mirrored, journal: &SharedJournal) -> MirrorError {
         let mut behind = false;
         loop {
             tokio::select! {
                 () = mirrored.news.notified() => {}
                 error = mirrored.mirror.lost() => return error,
             }
-            loop {
-                match self.push(mirrored).await {
-                    Ok(()) => behind = false,
-                    Err(error) if error.is_final() => return error,
-                    Err(error) => {
-                        // Once, and not for every record of a time in which the cluster is not to be reached.
-                        if !std::mem::replace(&mut behind, true) {
-                            self.warn(format!(
-                                "the copy of the journal in the cluster is behind: {error}"
-                            ));
-                        }
-                        tokio::select! {
-                            () = sleep(BACK_OFF) => continue,
-                            error = mirrored.mirror.lost() => return error,
-                        }
-                    }
+            while let Err(error) = mirrored.push(journal).await {
+                if error.is_final() {
+                    return error;
                 }
-                break;
+                // Once, and not for every record of a time in which the cluster is not to be reached.
+                if !std::mem::replace(&mut behind, true) {
+                    self.warn_behind(&error);
+                }
+                tokio::select! {
+                    () = sleep(BACK_OFF) => {}
+                    error = mirrored.mirror.lost() => return error,
+                }
             }
+            behind = false;
         }
     }
 
-    /// Makes the mirror reach to the journal's end.
-    async fn push(&self, mirrored: &Mirrored) -> std::result::Result<(), MirrorError> {
-        let mut reaches = mirrored.reaches.lock().await;
-        loop {
-            let lines = self.journal().map(|journal| journal.lines(*reaches));
-            let lines = match lines.transpose() {
-                Ok(lines) => lines.unwrap_or_default(),
-                Err(error) => {
-                    return Err(MirrorError::Unavailable {
-                        why: error.to_string(),
-                    });
-                }
-            };
-            if lines.is_empty() {
-                return Ok(());
-            }
-            match timeout(DEADLINE, mirrored.mirror.push(*reaches, &lines)).await {
-                Ok(Ok(())) => {
-                    *reaches += lines.len() as u64;
-                    return Ok(());
-                }
-                // A part of it was removed; it is put back.
-                Ok(Err(MirrorError::Behind { held })) if held < *reaches => *reaches = held,
-                Ok(Err(error)) => return Err(error),
-                Err(_) => return Err(late()),
-            }
-        }
-    }
-
-    fn warn(&self, message: String) {
+    fn warn_behind(&self, error: &MirrorError) {
         self.observer.observe(&Event::Note {
             level: Level::Warn,
-            message,
+            message: format!("the copy of the journal in the cluster is behind: {error}"),
         });
     }
 }
@@ -294,18 +280,5 @@ fn stopped(error: MirrorError) -> Error {
         MirrorError::Behind { .. } => Error::Parted {
             why: error.to_string(),
         },
-    }
-}
-
-/// Whoever goes on elsewhere must know of it, as it takes the service away or must not be done twice.
-fn must_be_covered(unit: &Unit) -> bool {
-    unit.effect >= Effect::Outage
-}
-
-fn uncovered(step: &Step, unit: &Unit, error: &MirrorError) -> Error {
-    Error::Uncovered {
-        step: step.id.clone(),
-        kind: unit.kind.to_owned(),
-        why: error.to_string(),
     }
 }

@@ -200,7 +200,7 @@ impl Engine {
     /// What an action sees, as the journal stands now.
     pub(super) fn context(&self, step: &Step, index: usize, unit: &Unit) -> Context {
         let mut ctx = self.ctx.clone();
-        ctx.marker = self.followed_marker(ctx.marker);
+        self.follow_marks(&mut ctx);
         ctx.meter = Arc::new(ActionMeter::new(&step.id, unit.kind, self.observer.clone()));
         if let Some(journal) = self.journal() {
             let state = journal.state();

@@ -28,6 +28,9 @@ pub enum Loss {
 /// What is thrown to unwind a program that dies.
 pub struct Killed;
 
+/// Sees each mutating call just before it is made.
+pub type Witness = Box<dyn Fn(&str) + Send + Sync>;
+
 /// The course of one process.
 #[derive(Default)]
 pub struct Fate {
@@ -38,6 +41,7 @@ pub struct Fate {
     lost_look: Option<usize>,
     /// The journal's records are counted at each point.
     counting: bool,
+    witness: Option<Witness>,
     pub interrupt: Interrupt,
     so_far: Mutex<SoFar>,
 }
@@ -86,6 +90,14 @@ impl Fate {
         }
     }
 
+    /// The same course, with somebody who sees each mutating call.
+    pub fn seen_by(self, witness: Witness) -> Self {
+        Self {
+            witness: Some(witness),
+            ..self
+        }
+    }
+
     /// A point has come.
     pub fn point(&self, what: impl Into<String>) {
         let number = {
@@ -108,6 +120,9 @@ impl Fate {
 
     /// Numbers a mutating call, and tells what gets lost of it.
     pub fn call(&self, what: &str) -> Option<Loss> {
+        if let Some(witness) = &self.witness {
+            witness(what);
+        }
         let mut so_far = self.so_far();
         so_far.calls.push(what.to_owned());
         let (call, loss) = self.lost_call?;

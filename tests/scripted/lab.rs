@@ -244,6 +244,7 @@ impl Lab {
                 meter: Arc::new(Silent),
                 observer: observer.clone(),
                 marker: Arc::new(|_| Ok(())),
+                settled: None,
                 facts: Arc::default(),
             },
             journal: None,

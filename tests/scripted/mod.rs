@@ -18,6 +18,6 @@ pub mod tree;
 mod world;
 
 pub use everywhere::everywhere;
-pub use fate::{Doom, Fate, Loss};
+pub use fate::{Doom, Fate, Loss, Witness};
 pub use lab::{Consent, Ended, Lab, Shares, in_virtual_time};
 pub use world::{KeySet, Mishap};

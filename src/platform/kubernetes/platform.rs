@@ -144,6 +144,11 @@ impl KubernetesPlatform {
         &self.cluster
     }
 
+    /// The release, as `helm` names it.
+    pub fn release_name(&self) -> &str {
+        &self.options.release
+    }
+
     /// The name of the StatefulSet.
     pub fn stateful_set_name(&self) -> &str {
         &self.layout.set

@@ -1,0 +1,157 @@
+//! The claim on a release in a cluster, and the copy of the journal there. Servers on this machine need neither: the locks of
+//! their files do.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::Exit;
+use super::exit::fail;
+use super::failure::unfinished;
+use super::target::{Here, Place};
+use crate::engine::Mirrored;
+use crate::journal::{self, MirrorError, State};
+use crate::platform::kubernetes::{
+    Claim, ClaimError, Claimant, ClusterMirror, Earlier, KubernetesPlatform, read_copy,
+};
+use crate::ui;
+
+/// A claim that is held, with the copy of the journal that it lets this process write.
+pub(super) struct Claimed {
+    claim: Arc<Claim>,
+    mirror: Arc<ClusterMirror>,
+}
+
+impl Claimed {
+    /// The copy, for an engine.
+    pub(super) fn mirror(&self) -> Mirrored {
+        Mirrored::new(self.mirror.clone())
+    }
+
+    /// Gives the release back, so that the next command need not wait. One that is not given back runs out by itself.
+    pub(super) async fn give_back(self) {
+        drop(self.mirror);
+        if let Some(claim) = Arc::into_inner(self.claim) {
+            let _ = claim.release().await;
+        }
+    }
+}
+
+/// Claims the release for a run; none where the target is servers on this machine. `earlier` says what to do with the copy of
+/// another run's journal.
+pub(super) async fn claim(
+    here: &Here,
+    run: Uuid,
+    earlier: Earlier,
+) -> Result<Option<Claimed>, Exit> {
+    let Some(platform) = &here.kubernetes else {
+        return Ok(None);
+    };
+    let claimant = Claimant::this_process(run);
+    let claim = Claim::acquire(platform.cluster(), platform.release_name(), claimant).await;
+    let claim = Arc::new(claim.map_err(|error| not_claimed(&error, &here.place))?);
+    if earlier == Earlier::Replace {
+        // Under the claim, so that nobody begins one meanwhile.
+        nothing_unfinished(platform, &here.place).await?;
+    }
+    let (cluster, name) = (platform.cluster(), platform.release_name());
+    let mirror = ClusterMirror::open(cluster, name, claim.clone(), run, earlier).await;
+    let mirror = Arc::new(mirror.map_err(|error| not_mirrored(&error, &here.place))?);
+    Ok(Some(Claimed { claim, mirror }))
+}
+
+/// Takes the run over that the cluster has a copy of, whoever has it, and makes this machine's journal hold at least that.
+pub(super) async fn take_over(here: &Here) -> Result<Claimed, Exit> {
+    let Some(platform) = &here.kubernetes else {
+        return Err(fail(
+            "servers on this machine keep no copy of the journal elsewhere",
+            &[&here.place.command("resume")],
+            Exit::Usage,
+        ));
+    };
+    let (cluster, name) = (platform.cluster(), platform.release_name());
+    let run = read_copy(cluster, name)
+        .await
+        .map_err(|error| fail(error, &[&here.place.command("status")], Exit::Failed))?
+        .and_then(|copied| Uuid::parse_str(&copied.run).ok());
+    let Some(run) = run else {
+        return Err(fail(
+            "the cluster has no copy of a run's journal",
+            &[&here.place.command("status")],
+            Exit::Usage,
+        ));
+    };
+    ui::error_line("taking the run over; whoever had it stops at its next step");
+    let claim = Claim::take_over(cluster, name, Claimant::this_process(run)).await;
+    let claim = Arc::new(claim.map_err(|error| not_claimed(&error, &here.place))?);
+    let mirror = ClusterMirror::open(cluster, name, claim.clone(), run, Earlier::Keep).await;
+    let mirror = Arc::new(mirror.map_err(|error| not_mirrored(&error, &here.place))?);
+    let copy = mirror
+        .read_back()
+        .await
+        .map_err(|error| not_mirrored(&error, &here.place))?;
+    journal::restore(&here.journal, &copy).map_err(|error| {
+        fail(
+            error,
+            &[&format!(
+                "{} --work-dir EMPTY-FOLDER",
+                here.place.command("resume --from-cluster")
+            )],
+            Exit::Failed,
+        )
+    })?;
+    Ok(Claimed { claim, mirror })
+}
+
+/// Where the run stands that the cluster has a copy of.
+pub(super) async fn copied(platform: &KubernetesPlatform) -> Option<State> {
+    let copied = read_copy(platform.cluster(), platform.release_name())
+        .await
+        .ok()??;
+    journal::mirrored(&copied.bytes).ok()
+}
+
+/// A run that another machine left in the middle is not written over.
+async fn nothing_unfinished(platform: &KubernetesPlatform, place: &Place) -> Result<(), Exit> {
+    let state = copied(platform).await;
+    match state.as_ref().filter(|state| unfinished(state)) {
+        None => Ok(()),
+        Some(state) => Err(fail(
+            format!(
+                "an unfinished run of `{}` is in the cluster; a second one beside it could destroy data",
+                state
+                    .header()
+                    .map_or_else(String::new, |header| header.runbook.name.clone())
+            ),
+            &[
+                &place.command("resume --from-cluster"),
+                &place.command("status"),
+            ],
+            Exit::Preflight,
+        )),
+    }
+}
+
+fn not_claimed(error: &ClaimError, place: &Place) -> Exit {
+    let exit = match error {
+        ClaimError::Held(_) | ClaimError::Lost { .. } => Exit::Locked,
+        ClaimError::Cluster(error) if matches!(error.status(), Some(401 | 403)) => {
+            Exit::NotAuthorised
+        }
+        ClaimError::Cluster(_) => Exit::Failed,
+    };
+    fail(error, &[&place.command("status")], exit)
+}
+
+fn not_mirrored(error: &MirrorError, place: &Place) -> Exit {
+    let exit = match error {
+        MirrorError::Lost { .. } => Exit::Locked,
+        MirrorError::Parted { .. } => Exit::Preflight,
+        MirrorError::Behind { .. } | MirrorError::Unavailable { .. } => Exit::Failed,
+    };
+    let next = [
+        place.command("resume --from-cluster"),
+        place.command("status"),
+    ];
+    fail(error, &[&next[0], &next[1]], exit)
+}
