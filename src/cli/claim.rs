@@ -81,7 +81,7 @@ pub(super) async fn take_over(here: &Here) -> Result<Claimed, Exit> {
             Exit::Usage,
         ));
     };
-    ui::error_line("taking the run over; whoever had it stops at its next step");
+    ui::aside("taking the run over; whoever had it stops at its next step");
     let claim = Claim::take_over(cluster, name, Claimant::this_process(run)).await;
     let claim = Arc::new(claim.map_err(|error| not_claimed(&error, &here.place))?);
     let mirror = ClusterMirror::open(cluster, name, claim.clone(), run, Earlier::Keep).await;

@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::Exit;
 use super::args::{ConsentArgs, OutputArgs, RangeArgs};
+use super::claim;
 use super::drive::Running;
 use super::exit::fail;
-use super::claim;
 use super::failure::unfinished;
 use super::target::{Here, Place};
 use crate::action::Context;

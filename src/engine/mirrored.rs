@@ -163,9 +163,7 @@ impl Engine {
         let armed = {
             let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
             match course {
-                Course::On(facts) => {
-                    journal.intend(&step.id, index, unit.kind, calls, facts)?
-                }
+                Course::On(facts) => journal.intend(&step.id, index, unit.kind, calls, facts)?,
                 Course::Back => journal.intend_undo(&step.id, index, unit.kind, calls)?,
             }
         };

@@ -50,7 +50,7 @@ pub use progress::Progress;
 pub use prompt::Prompt;
 pub use recorder::{Recorder, Timed};
 pub use report::markdown;
-pub use say::{error, line, text};
+pub use say::{aside, error, line, text};
 pub use screen::Screen;
 pub use sink::{Clock, Sink, system_clock};
 pub use terminal::Terminal;

@@ -30,3 +30,8 @@ pub fn error(message: &str, next: &[&str]) {
         sink.line(&format!("next:  {command}"));
     }
 }
+
+/// A line for the operator beside a command's result.
+pub fn aside(text: &str) {
+    Sink::stderr().line(text);
+}
