@@ -1,7 +1,7 @@
 //! One server's API as a client sees it, through a port-forward of its own.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use crate::cluster::cluster;
 /// A forwarded port of a pod; it ends with this.
 pub struct Api {
     forward: Child,
+    /// It writes a line for each connection, and ends when nobody takes them.
+    _output: BufReader<ChildStdout>,
     base: String,
     client: Client,
     token: String,
@@ -35,9 +37,8 @@ impl Api {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(forward.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        let mut output = BufReader::new(forward.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
         let port: String = line
             .split_once("127.0.0.1:")
             .unwrap_or_else(|| panic!("no port-forward to {pod}: {line}"))
@@ -55,6 +56,7 @@ impl Api {
             .unwrap();
         Self {
             forward,
+            _output: output,
             base: format!("{scheme}://127.0.0.1:{port}/v1/"),
             client,
             token: token.to_owned(),

@@ -168,7 +168,15 @@ impl Release {
     fn least_role(&self) {
         let role = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rbac.yaml"))
             .unwrap();
-        cluster().apply(&self.namespace, &role.replace("NAMESPACE", &self.namespace));
+        let user = "- apiGroup: rbac.authorization.k8s.io\n    kind: User\n    name: openbao-operator";
+        let account = format!(
+            "- kind: ServiceAccount\n    name: baoctl\n    namespace: {}",
+            self.namespace
+        );
+        let here = format!("namespace: {}", self.namespace);
+        self.kubectl(&["create", "serviceaccount", "baoctl"]);
+        let role = role.replace("namespace: openbao", &here).replace(user, &account);
+        cluster().apply(&self.namespace, &role);
         let token = self.kubectl(&["create", "token", "baoctl", "--duration=1h"]);
         let admin: Value =
             serde_json::from_str(&cluster().kubectl(&["config", "view", "--raw", "-o", "json"]))
