@@ -174,29 +174,38 @@ fn names_a_proxy(file: &Kubeconfig, context: &str) -> bool {
 }
 
 /// Makes one call to the API under the deadline. `doing` names it, for example `reading pod openbao-0`.
-pub async fn call<T>(
-    doing: impl AsRef<str>,
-    future: impl Future<Output = kube::Result<T>>,
-) -> Result<T> {
-    within(doing.as_ref(), DEADLINE, future).await
+pub fn call<T, D, F>(doing: D, future: F) -> impl Future<Output = Result<T>> + use<T, D, F>
+where
+    D: AsRef<str>,
+    F: Future<Output = kube::Result<T>>,
+{
+    within(doing.as_ref(), DEADLINE, future)
 }
 
 /// The same with a deadline of the caller's.
-pub(super) async fn within<T>(
+pub(super) fn within<T, F>(
     doing: &str,
     deadline: Duration,
-    future: impl Future<Output = kube::Result<T>>,
-) -> Result<T> {
-    match tokio::time::timeout(deadline, future).await {
-        Ok(answer) => answer.map_err(|error| failed(doing, &error)),
-        Err(_) => Err(Error::Cluster {
-            doing: doing.to_owned(),
-            why: format!(
-                "no answer from the API server within {}s; see whether `kubectl get --raw /readyz` answers",
-                deadline.as_secs()
-            ),
-            status: None,
-        }),
+    future: F,
+) -> impl Future<Output = Result<T>> + use<T, F>
+where
+    F: Future<Output = kube::Result<T>>,
+{
+    // The client's futures are large, and each caller would be as large as all of its calls.
+    let answer = tokio::time::timeout(deadline, Box::pin(future));
+    let doing = doing.to_owned();
+    async move {
+        match answer.await {
+            Ok(answer) => answer.map_err(|error| failed(&doing, &error)),
+            Err(_) => Err(Error::Cluster {
+                doing,
+                why: format!(
+                    "no answer from the API server within {}s; see whether `kubectl get --raw /readyz` answers",
+                    deadline.as_secs()
+                ),
+                status: None,
+            }),
+        }
     }
 }
 

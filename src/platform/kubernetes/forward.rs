@@ -5,7 +5,9 @@
 //! reached the server.
 
 use std::collections::HashMap;
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -108,9 +110,9 @@ fn private_folder() -> Result<TempDir> {
     } else {
         usual
     };
-    // `tempfile` makes folders with mode 0700.
     tempfile::Builder::new()
         .prefix("baoctl-")
+        .permissions(Permissions::from_mode(0o700))
         .tempdir_in(&place)
         .map_err(|source| Error::Io {
             doing: "making a private folder in",

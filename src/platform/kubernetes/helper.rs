@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, PodTemplateSpec};
 use kube::api::{DeleteParams, PostParams};
@@ -83,7 +84,12 @@ impl Site {
     /// The shell beside a member's data; `None` when the member has no claim, or one that was never bound to a
     /// volume. Unless this is a dry run, it makes a helper pod where the server's container cannot be used; one that
     /// is there already is used again.
-    pub async fn place(&self, member: &str) -> Result<Option<Place>> {
+    pub fn place<'a>(&'a self, member: &'a str) -> BoxFuture<'a, Result<Option<Place>>> {
+        // Pods are large, and so is a future that looks at some.
+        Box::pin(self.found(member))
+    }
+
+    async fn found(&self, member: &str) -> Result<Option<Place>> {
         let claim = format!("{CLAIM}-{member}");
         if !self.bound(&claim).await? {
             return Ok(None);

@@ -21,6 +21,11 @@ pub(super) enum Made {
     Changed(Option<DigestList>, String),
 }
 
+/// How many names end in a piece of the output.
+pub(super) fn names_in(piece: &[u8]) -> u64 {
+    piece.split(|byte| *byte == 0).skip(1).map(|_| 1).sum()
+}
+
 /// Reads the script's output.
 pub(super) fn digests(out: &[u8], phase: Phase, ended: &Ended) -> Result<Made> {
     let mut cursor = Cursor { rest: out };

@@ -102,12 +102,9 @@ pub async fn manifest(
     let mut tries = 1;
     loop {
         let mut out = Vec::new();
-        let mut told = 0;
         let ended = {
             let mut on_bytes = |piece: &[u8]| {
-                let names = piece.iter().filter(|byte| **byte == 0).count() as u64;
-                told += names;
-                meter.advance(Unit::Entries, names);
+                meter.advance(Unit::Entries, listing::names_in(piece));
             };
             place
                 .shell
