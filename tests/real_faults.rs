@@ -63,17 +63,6 @@ fn a_damaged_archive_is_made_again_from_the_tree() {
     assert_whole(&place.finish());
 }
 
-#[test]
-fn a_damaged_proof_stops_before_the_seal() {
-    let place = Place::until("record-keys", &[]);
-    std::fs::write(place.work().join("run/proof.snap"), "no archive").unwrap();
-    place
-        .run(&RESUME)
-        .expect_code(1)
-        .expect_words(&["proof.snap", "nothing was sealed", "baoctl"]);
-    assert_serves(&place);
-}
-
 /// Runs a script in a mount namespace of its own, so that what it mounts goes with it.
 fn with_mounts(place: &Place, script: &str) -> Said {
     let output = std::process::Command::new("unshare")

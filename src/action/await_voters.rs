@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::cluster::{active, current_token, instances};
+use super::cluster::{active, current_keys, instances};
 use super::{Action, Context, Evidence, Look, Observation, Outcome, Result};
 use crate::armed::Armed;
 
@@ -19,7 +19,7 @@ impl AwaitVoters {
         let Some(leader) = active(ctx).await? else {
             return Ok(Look::NotYet("no member leads".to_owned()));
         };
-        let token = current_token(ctx).await?;
+        let token = current_keys(ctx).await?.token;
         let node = ctx.node(&leader)?;
         let servers = node.raft_configuration(&token).await?.servers;
         let voters: Vec<&str> = servers

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use secrecy::SecretString;
-
 use super::keys::Keys;
 use super::{Context, Error, Look, Result, Voters};
 use crate::armed::Armed;
@@ -54,14 +52,14 @@ pub async fn instances(ctx: &Context) -> Result<Voters> {
     Ok(Voters { instances })
 }
 
-/// The token that the cluster knows now: the throwaway one until the restore is sent, the old one after it.
-pub async fn current_token(ctx: &Context) -> Result<SecretString> {
+/// The keys that the cluster knows now: the throwaway ones until the restore is sent, the old ones after it.
+pub async fn current_keys(ctx: &Context) -> Result<Keys> {
     if !ctx.restore_sent
         && let Some(keys) = Keys::throwaway(ctx).await?
     {
-        return Ok(keys.token);
+        return Ok(keys);
     }
-    Ok(Keys::old(ctx).await?.token)
+    Keys::old(ctx).await
 }
 
 /// How often a node is given its shares that answers with an error of its own.

@@ -13,13 +13,12 @@ use secrecy::SecretString;
 use super::back_up::open;
 use super::cluster::{await_active, unseal};
 use super::context::blocking;
+use super::final_copy::{Files, whole};
 use super::keys::Keys;
 use super::{
-    Action, Compared, Context, Error, Evidence, FinalCopied, Leaders, Observation, Outcome, Result,
-    Source,
+    Action, Compared, Context, Error, Evidence, Leaders, Look, Observation, Outcome, Result, Source,
 };
 use crate::armed::Armed;
-use crate::bao::Error as NodeError;
 use crate::event::{Level, ParityCounts};
 use crate::platform::{Applicability, Part};
 use crate::storage::archive::ArchiveDigests;
@@ -80,7 +79,7 @@ impl Action for Compare {
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
-        let copied: FinalCopied = ctx.fact()?;
+        let copied = whole(ctx).await?;
         let old = Keys::old(ctx).await?;
         let voters: BTreeSet<String> = match self.leaders {
             Leaders::Current => BTreeSet::from([await_active(ctx, LEADS).await?]),
@@ -97,7 +96,7 @@ impl Action for Compare {
         loop {
             let leader = await_active(ctx, LEADS).await?;
             if !by_leader.contains_key(&leader) {
-                let counts = compare(ctx, &leader, &old.token, &copied).await?;
+                let counts = compare(ctx, &leader, &old.token).await?;
                 by_leader.insert(leader.clone(), counts);
             }
             if voters.iter().all(|voter| by_leader.contains_key(voter)) {
@@ -144,17 +143,30 @@ async fn pass_on(
     passed
 }
 
+/// How long a member that runs may stay silent before it is started anew: its port-forward, or an election.
+const SILENT: Duration = Duration::from_secs(5);
+
 async fn bring_back(ctx: &Context, member: &str, old: &Keys, armed: &Armed) -> Result<()> {
+    let node = ctx.node(member)?;
     // One that was asked to stop by a process that died then may be on its way down: it runs and does not answer.
-    let gone = ctx.platform.instance(member).await?.is_none()
-        || matches!(
-            ctx.node(member)?.seal_status().await,
-            Err(NodeError::Unreachable { .. })
-        );
-    if gone {
+    let answers = ctx.platform.instance(member).await?.is_some()
+        && match ctx
+            .until(
+                &format!("{member} to answer"),
+                SILENT,
+                Duration::from_millis(500),
+                async || Ok(Look::Ready(node.seal_status().await?)),
+            )
+            .await
+        {
+            Ok(_) => true,
+            Err(Error::Stuck { .. }) => false,
+            Err(error) => return Err(error),
+        };
+    if !answers {
         ctx.platform.replace(member, armed).await?;
     }
-    unseal(ctx, ctx.node(member)?.as_ref(), old, armed).await
+    unseal(ctx, node.as_ref(), old, armed).await
 }
 
 fn evidence(compared: &Compared) -> Evidence {
@@ -179,12 +191,7 @@ async fn step_down(ctx: &Context, leader: &str, token: &SecretString, armed: &Ar
     await_active(ctx, LEADS).await.map(|_| ())
 }
 
-async fn compare(
-    ctx: &Context,
-    leader: &str,
-    token: &SecretString,
-    copied: &FinalCopied,
-) -> Result<ParityCounts> {
+async fn compare(ctx: &Context, leader: &str, token: &SecretString) -> Result<ParityCounts> {
     let source: Source = ctx.fact()?;
     let path = ctx.file(&format!("verify-{leader}.snap"));
     ctx.meter.waiting(&format!("the snapshot of {leader}"));
@@ -207,7 +214,7 @@ async fn compare(
             .map(|mount| prefix(&mount.uuid)),
         served: ctx.platform.applicability(Part::Clients) == Applicability::Applies,
     };
-    let (snapshot, values) = (path.clone(), copied.values.clone());
+    let (snapshot, values) = (path.clone(), Files::of(ctx).values);
     let parity = blocking(move || -> Result<Parity> {
         let mut reference = DigestLines::new(BufReader::new(open(&values)?));
         let mut found = ArchiveDigests(ArchiveReader::open(&snapshot)?);

@@ -87,8 +87,9 @@ pub struct Proof {
     pub decrypted: u64,
     /// SHA-256 by key of the entries that bind keys and data.
     pub seal_material: BTreeMap<String, String>,
-    /// The scratch node's snapshot: it holds the `core/raft/tls` for the graft.
-    pub snapshot: PathBuf,
+    /// The scratch node's `core/raft/tls` for the graft, hex: ciphertext under the same keys as the data. It stands here
+    /// because a colleague who takes the run over has no file of this machine.
+    pub raft_tls: String,
 }
 fact!(Proof, "proof", "prove");
 
@@ -108,19 +109,13 @@ pub struct Before {
 }
 fact!(Before, "before", "rehearse-flip");
 
-/// The final copy.
+/// The final copy. Its files stand in the run's folder of the machine that made it: see `final_copy::Files`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinalCopied {
-    /// The manifest made beside the data, as a file.
-    pub manifest: PathBuf,
-    /// SHA-256 of that manifest's text, hex.
+    /// SHA-256 of the text of the manifest made beside the data, hex.
     pub manifest_digest: String,
-    /// The converted snapshot.
-    pub snapshot: PathBuf,
-    /// SHA-256 of it, hex.
+    /// SHA-256 of the converted snapshot, hex.
     pub sha256: String,
-    /// Digest of each value, the reference for parity.
-    pub values: PathBuf,
     /// Entries of the source.
     pub entries: u64,
     /// Whether `core/raft/tls` was grafted in.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
+use super::back_up::open;
 use super::context::blocking;
 use super::tombstone::of_this_run;
 use super::{
@@ -13,9 +14,7 @@ use super::{
 use crate::armed::Armed;
 use crate::event::Level;
 use crate::meter::SharedMeter;
-use crate::storage::{
-    self, ArchiveReader, Conversion, ConvertOptions, DigestList, Phase, Source, TreeOptions,
-};
+use crate::storage::{self, Conversion, ConvertOptions, DigestList, Phase, Source, TreeOptions};
 
 /// See [`super::ActionSpec::FinalCopy`].
 pub struct FinalCopy {
@@ -55,14 +54,12 @@ impl Action for FinalCopy {
         let Some(copied) = ctx.find::<FinalCopied>() else {
             return Ok(Observation::Pending);
         };
-        Ok(
-            if copied.snapshot.is_file() && copied.values.is_file() && copied.manifest.is_file() {
-                Observation::Done(evidence(&copied))
-            } else {
-                // Taken over without the first machine's disk: the tree still stands on the volume.
-                Observation::Pending
-            },
-        )
+        Ok(if Files::of(ctx).all_there() {
+            Observation::Done(evidence(&copied))
+        } else {
+            // Taken over without the first machine's disk: the tree still stands on the volume.
+            Observation::Pending
+        })
     }
 
     async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
@@ -71,21 +68,52 @@ impl Action for FinalCopy {
     }
 }
 
-/// The final copy, made again where it is gone or damaged: the tree still stands on the volume, frozen.
+/// Where the final copy stands on this machine.
+pub struct Files {
+    /// The tree, as a tar.
+    pub tree: PathBuf,
+    /// The converted snapshot.
+    pub snapshot: PathBuf,
+    /// Digest of each value, the reference for parity.
+    pub values: PathBuf,
+    /// The manifest made beside the data.
+    manifest: PathBuf,
+}
+
+impl Files {
+    /// The files of the run.
+    pub fn of(ctx: &Context) -> Self {
+        Self {
+            tree: ctx.file("final.tar"),
+            snapshot: ctx.file("final.snap"),
+            values: ctx.file("final.snap.values"),
+            manifest: ctx.file("final.manifest"),
+        }
+    }
+
+    fn all_there(&self) -> bool {
+        [&self.snapshot, &self.values, &self.manifest]
+            .iter()
+            .all(|path| path.is_file())
+    }
+}
+
+/// The final copy, made again where it is gone or damaged, or was made on another machine: the tree still stands on the
+/// volume, frozen.
 pub async fn whole(ctx: &Context) -> Result<FinalCopied> {
     let copied: FinalCopied = ctx.fact()?;
-    let (path, expected) = (copied.snapshot.clone(), copied.sha256.clone());
-    let same = blocking(move || -> Result<bool> {
-        Ok(path.is_file() && storage::sha256_of(&path)? == expected)
-    });
-    if same.await? {
+    let files = Files::of(ctx);
+    let (path, expected) = (files.snapshot.clone(), copied.sha256.clone());
+    let same = files.all_there()
+        && blocking(move || -> Result<bool> { Ok(storage::sha256_of(&path)? == expected) }).await?;
+    if same {
         return Ok(copied);
     }
     ctx.note(
         Level::Warn,
         format!(
             "{} is gone or damaged: it is made again from the file tree",
-            copied.snapshot.display()
+            files.snapshot.display()
         ),
     );
     make(ctx, copied.grafted, Some(&copied.manifest_digest)).await
@@ -104,24 +132,28 @@ async fn make(ctx: &Context, graft: bool, expected: Option<&str>) -> Result<Fina
         .platform
         .tree_manifest(&first, Phase::Sealed, ctx.meter.as_ref())
         .await?;
-    let tar = ctx.file("final.tar");
+    let files = Files::of(ctx);
     if expected.is_some_and(|expected| manifest.sha256() != expected) {
         return Err(Error::refused(format!(
             "the file tree of {first} is not the one that was sealed: something wrote to it since, and \
              nothing was copied. The tree as it was sealed is in {}",
-            tar.display()
+            files.tree.display()
         )));
     }
     ctx.platform
-        .tree_copy(&first, &tar, ctx.meter.as_ref())
+        .tree_copy(&first, &files.tree, ctx.meter.as_ref())
         .await?;
 
+    let raft_tls = if graft {
+        let found = hex::decode(&proof.raft_tls);
+        Some(found.map_err(|error| Error::refused(format!("the proof's core/raft/tls: {error}")))?)
+    } else {
+        None
+    };
     let work = Work {
-        tar,
-        snapshot: ctx.file("final.snap"),
-        manifest_file: ctx.file("final.manifest"),
+        files,
         scratch: ctx.platform.run_dir().to_owned(),
-        graft_from: graft.then(|| proof.snapshot.clone()),
+        raft_tls,
         tombstone,
         meter: ctx.meter.clone(),
     };
@@ -133,15 +165,9 @@ async fn make(ctx: &Context, graft: bool, expected: Option<&str>) -> Result<Fina
         ));
     }
     proof_holds(&proof.seal_material, &conversion.seal_material)?;
-    let Some((values, _)) = conversion.values else {
-        return Err(Error::refused("the conversion wrote no digests"));
-    };
     Ok(FinalCopied {
-        manifest: ctx.file("final.manifest"),
         manifest_digest,
-        snapshot: ctx.file("final.snap"),
         sha256: conversion.archive.sha256,
-        values,
         entries: conversion.tree.entries,
         grafted: conversion.grafted,
     })
@@ -156,33 +182,19 @@ fn evidence(copied: &FinalCopied) -> Evidence {
 }
 
 struct Work {
-    tar: PathBuf,
-    snapshot: PathBuf,
-    manifest_file: PathBuf,
+    files: Files,
     scratch: PathBuf,
-    graft_from: Option<PathBuf>,
+    raft_tls: Option<Vec<u8>>,
     tombstone: Option<Vec<u8>>,
     meter: SharedMeter,
 }
 
 impl Work {
     fn run(self, manifest: &DigestList) -> std::result::Result<(Conversion, String), Error> {
-        let digest = manifest.save(&self.manifest_file)?;
-        let raft_tls = match &self.graft_from {
-            None => None,
-            Some(proof) => Some(
-                storage::raft_tls_of(ArchiveReader::open(proof)?)?.ok_or_else(|| {
-                    Error::refused(
-                        "the proof's snapshot has no core/raft/tls to graft; prove again",
-                    )
-                })?,
-            ),
-        };
-        let file = std::fs::File::open(&self.tar).map_err(|error| {
-            Error::refused(format!("cannot read {}: {error}", self.tar.display()))
-        })?;
+        let digest = manifest.save(&self.files.manifest)?;
+        let tree = open(&self.files.tree)?;
         let options = ConvertOptions {
-            raft_tls,
+            raft_tls: self.raft_tls,
             manifest: Some(manifest),
             write_values: true,
             ..ConvertOptions::new(
@@ -194,11 +206,14 @@ impl Work {
             )
         };
         let conversion = storage::convert(
-            Source::Tar(Box::new(file)),
-            &self.snapshot,
+            Source::Tar(Box::new(tree)),
+            &self.files.snapshot,
             &options,
             self.meter.as_ref(),
         )?;
+        if conversion.values.as_ref().map(|(path, _)| path) != Some(&self.files.values) {
+            return Err(Error::refused("the conversion wrote no digests"));
+        }
         Ok((conversion, digest))
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::cluster::{current_keys, unseal};
 use super::{Action, Context, Error, Evidence, Look, Observation, Outcome, Result};
 use crate::armed::Armed;
 
@@ -12,9 +13,8 @@ pub struct Join;
 
 /// A follower that knows of an initialised leader, holds its challenge and waits for the key, says so by
 /// `initialized` (source: `Core.InitializedLocally` and `isRaftUnseal` of the server).
-async fn look(ctx: &Context) -> Result<Look<Evidence>> {
-    let followers = ctx.followers();
-    for member in &followers {
+async fn look(ctx: &Context, followers: &[String]) -> Result<Look<Evidence>> {
+    for member in followers {
         if ctx.platform.instance(member).await?.is_none() {
             return Ok(Look::NotYet(format!("{member} does not run")));
         }
@@ -26,6 +26,35 @@ async fn look(ctx: &Context) -> Result<Look<Evidence>> {
         "{} found their leader",
         followers.join(", ")
     ))))
+}
+
+const WHAT: &str = "the followers to find their leader";
+
+/// Awaited, with the followers' own words when it does not come.
+async fn joined(ctx: &Context, followers: &[String]) -> Result<Evidence> {
+    let awaited = ctx
+        .until(
+            WHAT,
+            Duration::from_mins(2),
+            Duration::from_millis(200),
+            async || look(ctx, followers).await,
+        )
+        .await;
+    let Err(Error::Stuck { last, after, .. }) = awaited else {
+        return awaited;
+    };
+    let mut log = Vec::new();
+    for member in followers {
+        let tail = ctx.platform.log_tail(member, 3).await?;
+        log.extend(tail.into_iter().map(|line| format!("  {member}: {line}")));
+    }
+    Err(Error::Stuck {
+        what: format!(
+            "{WHAT} (they ask for its challenge on 8200 and then speak raft on 8201: both must be open between the members)"
+        ),
+        last: format!("{last}\n{}", log.join("\n")),
+        after,
+    })
 }
 
 #[async_trait]
@@ -43,7 +72,7 @@ impl Action for Join {
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
-        Ok(match look(ctx).await {
+        Ok(match look(ctx, &ctx.followers()).await {
             Ok(Look::Ready(evidence)) => Observation::Done(evidence),
             Ok(Look::NotYet(_)) => Observation::Pending,
             Err(error) if error.is_transient() => Observation::Pending,
@@ -51,38 +80,16 @@ impl Action for Join {
         })
     }
 
-    async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
-        let what = "the followers to find their leader";
-        match ctx
-            .until(
-                what,
-                Duration::from_mins(2),
-                Duration::from_millis(200),
-                async || look(ctx).await,
-            )
-            .await
-        {
-            Ok(evidence) => Ok(evidence.into()),
-            Err(Error::Stuck { last, after, .. }) => {
-                let mut log = Vec::new();
-                for member in ctx.followers() {
-                    log.extend(
-                        ctx.platform
-                            .log_tail(&member, 3)
-                            .await?
-                            .into_iter()
-                            .map(|line| format!("  {member}: {line}")),
-                    );
-                }
-                Err(Error::Stuck {
-                    what: format!(
-                        "{what} (they ask for its challenge on 8200 and then speak raft on 8201: both must be open between the members)"
-                    ),
-                    last: format!("{last}\n{}", log.join("\n")),
-                    after,
-                })
+    async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
+        let followers = ctx.followers();
+        if ctx.platform.one_by_one().await? {
+            // The next one is created only when this one is unsealed.
+            let keys = current_keys(ctx).await?;
+            for follower in &followers {
+                joined(ctx, std::slice::from_ref(follower)).await?;
+                unseal(ctx, ctx.node(follower)?.as_ref(), &keys, &armed).await?;
             }
-            Err(error) => Err(error),
         }
+        Ok(joined(ctx, &followers).await?.into())
     }
 }

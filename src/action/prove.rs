@@ -52,14 +52,9 @@ impl Action for Prove {
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
-        let Some(proof) = ctx.find::<Proof>() else {
-            return Ok(Observation::Pending);
-        };
-        Ok(if proof.snapshot.is_file() {
+        Ok(ctx.find::<Proof>().map_or(Observation::Pending, |proof| {
             Observation::Done(evidence(&proof))
-        } else {
-            Observation::Pending
-        })
+        }))
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
@@ -135,20 +130,23 @@ async fn prove(ctx: &Context, armed: &Armed) -> Result<Proof> {
     let snapshot = ctx.file("proof.snap");
     node.snapshot_save(&old.token, &snapshot, ctx.meter.as_ref())
         .await?;
-    let path = snapshot.clone();
-    let tls =
-        blocking(move || -> Result<_> { Ok(storage::raft_tls_of(ArchiveReader::open(&path)?)?) })
-            .await?;
-    if tls.is_none() {
+    let tls = blocking(move || -> Result<_> {
+        let found = storage::raft_tls_of(ArchiveReader::open(&snapshot)?)?;
+        // Nothing else of it is needed.
+        let _ = std::fs::remove_file(&snapshot);
+        Ok(found)
+    })
+    .await?;
+    let Some(tls) = tls else {
         return Err(Error::refused(
             "the scratch node made no core/raft/tls; three voters cannot be restored without one",
         ));
-    }
+    };
     Ok(Proof {
         at: jiff::Timestamp::now(),
         decrypted,
         seal_material,
-        snapshot,
+        raft_tls: hex::encode(tls),
     })
 }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::cluster::{active, instances};
 use super::context::blocking;
-use super::final_copy::whole;
+use super::final_copy::{Files, whole};
 use super::keys::Keys;
 use super::{
     Action, Context, Error, Evidence, FinalCopied, Observation, Outcome, Restored, Result, Source,
@@ -220,8 +220,9 @@ impl Action for Restore {
         let copied = whole(ctx).await?;
         let (leader, token) = guard(ctx, &copied).await?;
         let node = ctx.node(&leader)?;
+        let snapshot = Files::of(ctx).snapshot;
         match node
-            .snapshot_force(&token, &copied.snapshot, ctx.meter.as_ref(), &armed)
+            .snapshot_force(&token, &snapshot, ctx.meter.as_ref(), &armed)
             .await
         {
             Ok(()) => {}
@@ -343,7 +344,8 @@ async fn guard(ctx: &Context, copied: &FinalCopied) -> Result<(String, SecretStr
             servers.iter().filter(|server| server.voter).count()
         )));
     }
-    let (path, meter): (_, SharedMeter) = (copied.snapshot.clone(), ctx.meter.clone());
+    let snapshot = Files::of(ctx).snapshot;
+    let (path, meter): (_, SharedMeter) = (snapshot.clone(), ctx.meter.clone());
     let (found, sum) = blocking(move || -> Result<_> {
         let sum = storage::sha256_of(&path)?;
         Ok((
@@ -355,13 +357,13 @@ async fn guard(ctx: &Context, copied: &FinalCopied) -> Result<(String, SecretStr
     if sum != copied.sha256 {
         return Err(Error::refused(format!(
             "{} is not the file that was converted",
-            copied.snapshot.display()
+            snapshot.display()
         )));
     }
     if voters > 1 && !found.raft_tls {
         return Err(Error::refused(format!(
             "{} has no core/raft/tls: restored into {voters} voters it would brick them for good; convert it with a graft",
-            copied.snapshot.display()
+            snapshot.display()
         )));
     }
     Ok((leader, keys.token))

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use indicatif::HumanBytes;
 
 use super::cluster::{await_active, unseal};
-use super::context::{blocking, free_bytes};
+use super::context::free_bytes;
 use super::keys::Keys;
 use super::{
     Action, Context, Error, Evidence, FinalCopied, Frozen, Look, Observation, Outcome, Proof,
@@ -16,7 +16,7 @@ use crate::armed::Armed;
 use crate::journal::Mark;
 use crate::meter::Silent;
 use crate::platform::StorageKind;
-use crate::storage::{self, ArchiveReader, Phase};
+use crate::storage::Phase;
 
 /// See [`super::ActionSpec::SealSource`].
 pub struct SealSource;
@@ -94,15 +94,6 @@ impl Action for SealSource {
             ));
         }
         room(ctx)?;
-        let snapshot = proof.snapshot.clone();
-        blocking(move || Ok::<_, Error>(storage::raft_tls_of(ArchiveReader::open(&snapshot)?)?))
-            .await
-            .map_err(|error| {
-                Error::refused(format!(
-                    "the proof's snapshot {} is not whole any more ({error}); begin a new run to prove again (nothing was sealed)",
-                    proof.snapshot.display()
-                ))
-            })?;
         let token = Keys::old(ctx).await?.token;
         ctx.mark(Mark::OutageStarted).await?;
         if let Err(error) = node.seal(&token, &armed).await {

@@ -81,13 +81,12 @@ const KEEP: &str = "keep";
 /// In the work folder as long as its source is not complete.
 const MAKING: &str = "making";
 /// What a finished rehearsal has no more use for.
-const COPIES: [&str; 7] = [
+const COPIES: [&str; 6] = [
     "backup.tar",
     "backup.snap",
     "final.tar",
     "final.snap",
     "final.snap.values",
-    "proof.snap",
     "proof-inert.snap",
 ];
 
