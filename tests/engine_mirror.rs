@@ -164,7 +164,7 @@ impl Scene {
     ) -> (Ended, Arc<Fate>, Arc<Fake>) {
         let fate = Arc::new(fate.seen_by(self.witness()));
         let epoch = locked(&self.held).epoch;
-        let fake = Arc::new(Fake {
+        let mirror = Arc::new(Fake {
             held: self.held.clone(),
             epoch,
             journal: self.lab.journal_path(),
@@ -172,10 +172,10 @@ impl Scene {
             plan: Box::new(plan),
             calls: AtomicUsize::new(0),
         });
-        self.lab.mirror = Some(fake.clone());
+        self.lab.mirror = Some(mirror.clone());
         let ended = self.lab.process(&fate).await;
         self.lab.check_source();
-        (ended, fate, fake)
+        (ended, fate, mirror)
     }
 
     /// Panics at a call of an action whose intent must be in the mirror and is not, or came after a takeover.
@@ -207,7 +207,7 @@ impl Scene {
                 assert!(acting < taken_at, "{call} after a takeover");
             }
             if effects[&(step.clone(), *action)] > Effect::Read {
-                let mirrored = held.bytes.iter().filter(|byte| **byte == b'\n').count();
+                let mirrored = held.bytes.split_inclusive(|byte| *byte == b'\n').count();
                 assert!(mirrored > acting, "{call} without a record elsewhere");
             }
         })
@@ -225,7 +225,7 @@ impl Scene {
         }
     }
 
-    async fn to_the_end(&mut self) -> Result<(), String> {
+    async fn goes_to_its_end(&mut self) -> Result<(), String> {
         let over = records(&self.lab.journal_path()).contains(&Record::Finished);
         let (ended, ..) = self.process(Fate::kind(), |_| None).await;
         if !ended.finished() {
@@ -251,11 +251,11 @@ impl Scene {
     fn undisturbed(runbook: &'static str) -> (usize, Vec<String>) {
         let mut scene = Self::new(runbook);
         in_virtual_time(async {
-            let (ended, fate, fake) = scene.process(Fate::kind(), |_| None).await;
+            let (ended, fate, mirror) = scene.process(Fate::kind(), |_| None).await;
             assert!(ended.finished(), "{}", ended.words());
             scene.lab.check();
             scene.has_all();
-            (fake.calls.load(Ordering::Relaxed), fate.points())
+            (mirror.calls.load(Ordering::Relaxed), fate.points())
         })
     }
 }
@@ -308,7 +308,7 @@ fn without_a_mirror_nothing_begins_that_must_be_in_it() {
                     } else {
                         return Err(ended.words());
                     }
-                    scene.to_the_end().await
+                    scene.goes_to_its_end().await
                 })
             });
         }
@@ -330,7 +330,7 @@ fn whoever_lost_the_run_begins_nothing_more() {
                     return Err(ended.words());
                 }
                 scene.move_to_another_machine();
-                scene.to_the_end().await
+                scene.goes_to_its_end().await
             })
         });
     }
@@ -348,7 +348,7 @@ fn a_run_whose_machine_is_gone_at_any_point_goes_on_from_the_mirror() {
                     return Err(format!("it did not die: {}", ended.words()));
                 }
                 scene.move_to_another_machine();
-                scene.to_the_end().await
+                scene.goes_to_its_end().await
             })
         });
     }
@@ -392,7 +392,7 @@ fn machines_lost_at_random(seed: usize) -> Result<(), String> {
                 scene.move_to_another_machine();
             }
         }
-        scene.to_the_end().await
+        scene.goes_to_its_end().await
     })
 }
 
