@@ -174,7 +174,6 @@ impl Engine {
         let Err(error) = patiently(|| mirrored.push(journal)).await else {
             return Ok(armed);
         };
-        drop(armed);
         let error = failed(error);
         // An undo leaves nothing open; an intent would tell the next process that its effect may be there.
         if on {

@@ -125,9 +125,9 @@ impl fmt::Display for Process {
 
 /// When a process started; `None` when there is none of this number.
 fn start_of(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is a name in parentheses, which may have any character in it.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?;
     let start = fields.nth(18)?.parse().ok()?;
     (!matches!(state, "Z" | "X")).then_some(start)
@@ -542,20 +542,20 @@ impl Inner {
     }
 
     /// Reads and renews the Lease, with at least this epoch.
-    async fn renew(&self, least: u64) -> Claimed<()> {
-        let mut last = self.last.lock().await;
+    async fn renew(&self, at_least: u64) -> Claimed<()> {
+        let mut known = self.last.lock().await;
         let began = Instant::now();
-        match self.renewed(least).await {
+        match self.renewed(at_least).await {
             Ok(()) => {
-                last.renewed = began;
+                known.renewed = began;
                 Ok(())
             }
             // It may be anybody's by now, and nobody can say whose.
-            Err(ClaimError::Cluster(error)) if last.renewed.elapsed() >= LASTS => {
+            Err(ClaimError::Cluster(error)) if known.renewed.elapsed() >= LASTS => {
                 Err(ClaimError::Lost {
                     holder: format!(
                         "somebody, perhaps: the claim ran out, as it could not be renewed for {}s ({error})",
-                        last.renewed.elapsed().as_secs()
+                        known.renewed.elapsed().as_secs()
                     ),
                 })
             }
@@ -563,13 +563,14 @@ impl Inner {
         }
     }
 
-    async fn renewed(&self, least: u64) -> Claimed<()> {
+    async fn renewed(&self, at_least: u64) -> Claimed<()> {
         for _ in 0..TRIES {
             let mut lease = self.own().await?;
             if let Some(spec) = &mut lease.spec {
                 spec.renew_time = Some(MicroTime(Timestamp::now()));
                 let epoch = spec.lease_transitions.unwrap_or_default();
-                spec.lease_transitions = Some(epoch.max(i32::try_from(least).unwrap_or(i32::MAX)));
+                spec.lease_transitions =
+                    Some(epoch.max(i32::try_from(at_least).unwrap_or(i32::MAX)));
             }
             let epoch = epoch_of(&lease);
             if self.claiming.write(&lease).await?.is_some() {
