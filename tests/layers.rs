@@ -118,7 +118,6 @@ const EXCEPTIONS: [Exception; 11] = [
             "Keys",
             "Result",
             "Source",
-            "Tables",
             "tables",
             "tombstone",
             "free_bytes",
