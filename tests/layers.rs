@@ -124,7 +124,6 @@ const EXCEPTIONS: [Exception; 12] = [
             "Keys",
             "Result",
             "Source",
-            "Tables",
             "tables",
             "tombstone",
             "free_bytes",
