@@ -356,12 +356,12 @@ mod tests {
     #[test]
     fn a_port_that_no_rule_names_is_closed() {
         let only_api = policy(
-            serde_json::json!({"podSelector": {}, "policyTypes": ["Ingress"],
+            &serde_json::json!({"podSelector": {}, "policyTypes": ["Ingress"],
             "ingress": [{"ports": [{"port": 8200}]}]}),
         );
         assert_eq!(closed_ports(&[&only_api], [8200, 8201]), ["8201 in"]);
         let range = policy(
-            serde_json::json!({"podSelector": {}, "policyTypes": ["Ingress"],
+            &serde_json::json!({"podSelector": {}, "policyTypes": ["Ingress"],
             "ingress": [{"ports": [{"port": 8200, "endPort": 8202}]}]}),
         );
         assert!(closed_ports(&[&only_api, &range], [8200, 8201]).is_empty());
