@@ -108,7 +108,10 @@ impl Platform for KubernetesPlatform {
 
     async fn volume(&self, member: &str) -> Result<Volume> {
         self.layout.ordinal(member)?;
-        volume::look(&self.site, member).await
+        let looked = volume::look(&self.site, member).await;
+        // A helper that stays would keep the volume on its node.
+        self.helper_done(member).await?;
+        looked
     }
 
     async fn tree_manifest(

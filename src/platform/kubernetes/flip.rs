@@ -57,7 +57,7 @@ impl KubernetesPlatform {
                 })
                 .collect(),
             ca_file: layout.ca_file.clone().filter(|_| config.tls),
-            server_name: layout.host.clone().filter(|_| config.tls),
+            server_name: layout.common_host().filter(|_| config.tls),
         })
     }
 

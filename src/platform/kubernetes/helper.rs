@@ -27,8 +27,8 @@ const PROGRAMS: [&str; 8] = [
     "head",
     "sync",
 ];
-/// The volume claim template of the chart.
-pub(super) const CLAIM: &str = "data";
+/// The volume claim template of the chart, where none is named.
+const CLAIM: &str = "data";
 /// The longest that a helper pod may take to run: an image has to be pulled, perhaps.
 const START: Duration = Duration::from_mins(3);
 /// The longest that it may take to go.
@@ -42,6 +42,8 @@ pub struct Options {
     pub helper_image: Option<String>,
     /// A dry run: no helper pod is made.
     pub look_only: bool,
+    /// The volume claim template of the data; `None` for the chart's `data`.
+    pub claim: Option<String>,
     /// The folder that the storage stanza names; `None` when it is where the claim is mounted.
     pub data: Option<String>,
 }
@@ -90,7 +92,7 @@ impl Site {
     }
 
     async fn found(&self, member: &str) -> Result<Option<Place>> {
-        let claim = format!("{CLAIM}-{member}");
+        let claim = format!("{}-{member}", self.template_claim());
         if !self.bound(&claim).await? {
             return Ok(None);
         }
@@ -120,11 +122,19 @@ impl Site {
         let name = Self::helper_of(member);
         match self.pod(&name).await? {
             Some(found) => {
-                self.ours(&found, &name, &format!("{CLAIM}-{member}"))?;
+                self.ours(
+                    &found,
+                    &name,
+                    &format!("{}-{member}", self.template_claim()),
+                )?;
                 self.delete(&name).await
             }
             None => Ok(()),
         }
+    }
+
+    fn template_claim(&self) -> &str {
+        self.options.claim.as_deref().unwrap_or(CLAIM)
     }
 
     async fn bound(&self, claim: &str) -> Result<bool> {
@@ -208,6 +218,7 @@ impl Site {
             let pod = helper_pod::build(
                 &self.template().await?,
                 &name,
+                self.template_claim(),
                 claim,
                 node,
                 self.options.helper_image.as_deref(),

@@ -9,7 +9,6 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::ObjectMeta;
 
-use super::helper::CLAIM;
 use crate::platform::{Error, Result};
 
 /// The only label: no Service selects by it, so that no client's request can end here.
@@ -31,6 +30,7 @@ pub(super) struct Made {
 pub(super) fn build(
     template: &PodTemplateSpec,
     name: &str,
+    template_claim: &str,
     claim: &str,
     node: Option<&str>,
     image: Option<&str>,
@@ -41,10 +41,10 @@ pub(super) fn build(
         .containers
         .iter()
         .find_map(|container| {
-            let mounts = mounts_of(container, CLAIM);
+            let mounts = mounts_of(container, template_claim);
             (!mounts.is_empty()).then_some((container, mounts))
         })
-        .ok_or_else(|| refused("mounts no volume claim `data`"))?;
+        .ok_or_else(|| refused(&format!("mounts no volume claim `{template_claim}`")))?;
     let image = image
         .map(str::to_owned)
         .or_else(|| server.image.clone())
@@ -69,7 +69,7 @@ pub(super) fn build(
         ..Container::default()
     };
     let volume = Volume {
-        name: CLAIM.to_owned(),
+        name: template_claim.to_owned(),
         persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
             claim_name: claim.to_owned(),
             read_only: None,
@@ -300,6 +300,7 @@ mod tests {
         let pod = build(
             &template(),
             "baoctl-volume-openbao-1",
+            "data",
             "data-openbao-1",
             Some("n2"),
             None,
@@ -337,7 +338,7 @@ mod tests {
         );
         assert_eq!(container["securityContext"]["runAsNonRoot"], true);
         assert!(container.get("env").is_none());
-        let other = build(&template(), "n", "c", None, Some("busybox")).unwrap();
+        let other = build(&template(), "n", "data", "c", None, Some("busybox")).unwrap();
         let spec = other.spec.unwrap();
         assert_eq!(spec.containers[0].image.as_deref(), Some("busybox"));
         assert_eq!(spec.node_name, None);

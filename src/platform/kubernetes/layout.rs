@@ -14,6 +14,9 @@ const OWN_ADDRESS: [&str; 2] = ["BAO_ADDR", "VAULT_ADDR"];
 /// The variables with the address at which members speak raft.
 const CLUSTER_ADDRESS: [&str; 2] = ["BAO_CLUSTER_ADDR", "VAULT_CLUSTER_ADDR"];
 
+/// Stands for the member's name in a host name.
+const POD: &str = "{pod}";
+
 /// One object's key, as a volume shows it at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Keyed {
@@ -46,7 +49,7 @@ pub(super) struct Layout {
     pub(super) ca_file: Option<String>,
     /// Where that file comes from.
     pub(super) ca: Option<Keyed>,
-    /// Host name in the container's own address, when it is not the loopback.
+    /// Host name in the container's own address, when it is not the loopback; [`POD`] stands for the member.
     pub(super) host: Option<String>,
     /// How it names the loopback otherwise.
     pub(super) loopback: String,
@@ -111,7 +114,9 @@ impl Layout {
                 .join(" "),
             ca: ca_file.as_deref().and_then(|file| keyed(pod, mounts, file)),
             ca_file,
-            host: own_address.as_deref().and_then(named_host),
+            host: own_address
+                .as_deref()
+                .and_then(|address| named_host(&with_pod(container, address))),
             loopback: match own_address {
                 Some(address) if address.contains("//localhost") => "localhost".to_owned(),
                 _ => "127.0.0.1".to_owned(),
@@ -122,6 +127,18 @@ impl Layout {
                 .is_some(),
             set: name,
         })
+    }
+
+    /// The name that a member's certificate bears, as far as the container's own address tells.
+    pub(super) fn host_of(&self, member: &str) -> String {
+        self.host
+            .as_ref()
+            .map_or_else(|| self.loopback.clone(), |host| host.replace(POD, member))
+    }
+
+    /// That name, when all members bear the same.
+    pub(super) fn common_host(&self) -> Option<String> {
+        self.host.clone().filter(|host| !host.contains(POD))
     }
 
     /// A member's name.
@@ -180,6 +197,25 @@ pub(super) fn server_of(template: &PodTemplateSpec) -> Option<&Container> {
 pub(super) fn env(container: &Container, name: &str) -> Option<String> {
     let found: &EnvVar = container.env.iter().flatten().find(|it| it.name == name)?;
     Some(found.value.clone().unwrap_or_default())
+}
+
+/// An address with [`POD`] for each variable that holds the pod's name.
+fn with_pod(container: &Container, address: &str) -> String {
+    let of_pod = |variable: &&EnvVar| {
+        let field = variable
+            .value_from
+            .as_ref()
+            .and_then(|it| it.field_ref.as_ref());
+        field.is_some_and(|field| field.field_path == "metadata.name")
+    };
+    container
+        .env
+        .iter()
+        .flatten()
+        .filter(of_pod)
+        .fold(address.to_owned(), |address, variable| {
+            address.replace(&format!("$({})", variable.name), POD)
+        })
 }
 
 fn first_env(container: &Container, names: &[&str]) -> Option<String> {
@@ -243,7 +279,7 @@ fn named_host(address: &str) -> Option<String> {
     let host = rest.split(['/', ':']).next()?;
     let named = !host.is_empty()
         && host != "localhost"
-        && !host.starts_with(['[', '$'])
+        && !host.contains(['[', '$'])
         && host.parse::<std::net::IpAddr>().is_err();
     named.then(|| host.to_owned())
 }
@@ -294,7 +330,8 @@ mod tests {
             layout.config_maps,
             [("bao-config".to_owned(), "/cfg".to_owned())]
         );
-        assert_eq!(layout.host.as_deref(), Some("bao.example"));
+        assert_eq!(layout.host_of("bao-1"), "bao.example");
+        assert_eq!(layout.common_host().as_deref(), Some("bao.example"));
         let ca = layout.ca.as_ref().unwrap();
         assert_eq!(
             (ca.object.as_str(), ca.key.as_str(), ca.secret),
@@ -304,6 +341,20 @@ mod tests {
         assert_eq!(layout.ordinal("bao-2").unwrap(), 2);
         assert!(layout.ordinal("bao-x").is_err());
         assert!(!layout.node_id);
+    }
+
+    #[test]
+    fn an_address_by_the_pods_name_is_each_members_own() {
+        let mut set = set();
+        let template = &mut set.spec.as_mut().unwrap().template;
+        let server = &mut template.spec.as_mut().unwrap().containers[1];
+        server.env = serde_json::from_value(serde_json::json!([
+            {"name": "HOSTNAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            {"name": "BAO_ADDR", "value": "https://$(HOSTNAME).bao-internal:8200"}]))
+        .unwrap();
+        let layout = Layout::of(&set).unwrap();
+        assert_eq!(layout.host_of("bao-1"), "bao-1.bao-internal");
+        assert_eq!(layout.common_host(), None);
     }
 
     #[test]

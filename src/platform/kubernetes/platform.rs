@@ -102,7 +102,7 @@ impl KubernetesPlatform {
         let layout = Layout::of(&set)?;
         let (config_source, text) = find_config(&cluster, &layout).await?;
         let config = ServerConfig::parse(&text)?;
-        layout.claim_of(&config.path)?;
+        let (claim, _) = layout.claim_of(&config.path)?;
         let ca = match &layout.ca {
             Some(source) if config.tls => Some(read_keyed(&cluster, source).await?),
             _ => None,
@@ -113,6 +113,7 @@ impl KubernetesPlatform {
             SiteOptions {
                 helper_image: options.helper_image.clone(),
                 look_only: options.look_only,
+                claim: Some(claim.to_owned()),
                 data: Some(config.path.clone()),
             },
         );
@@ -181,8 +182,7 @@ impl KubernetesPlatform {
     fn api_of(&self, member: &str) -> String {
         let port = self.port;
         if self.tls {
-            let host = self.layout.host.as_deref().unwrap_or(&self.layout.loopback);
-            return format!("https://{host}:{port}");
+            return format!("https://{}:{port}", self.layout.host_of(member));
         }
         format!("http://{member}.{}:{port}", self.layout.service)
     }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
@@ -111,7 +112,9 @@ impl KubernetesPlatform {
 
     /// Gives the member a new pod with the release's configuration, and waits until its server answers.
     pub(super) async fn replace_pod(&self, member: &str) -> Result<()> {
-        self.bring_back(self.layout.ordinal(member)?).await?;
+        let ordinal = self.layout.ordinal(member)?;
+        self.helper_done(member).await?;
+        self.bring_back(ordinal).await?;
         self.until_observed().await?;
         let renewed = self.take_renewed(member);
         if let Some(pod) = self.pod(member).await?
@@ -220,23 +223,20 @@ impl KubernetesPlatform {
             }
             self.scale(lowest).await?;
         }
-        for ordinal in lowest..self.options.members.max(spec_replicas(&set)) {
-            let name = self.layout.member(ordinal);
-            if let Some(uid) = self.pod(&name).await?.and_then(|pod| pod.metadata.uid) {
-                // A new server that serves nothing yet needs no farewell; the controller would take them one by one.
-                self.delete_pod(&name, &uid, GRACE).await?;
-                self.until_gone(&name, &uid).await?;
-            }
-            self.mark_renewed(&name);
+        let ordinals = lowest..self.options.members.max(spec_replicas(&set));
+        let gone: Vec<String> = ordinals.map(|it| self.layout.member(it)).collect();
+        // All at once: the controller would take them one by one.
+        let stops = gone.iter().map(|member| self.stop_pod(member));
+        try_join_all(stops).await?;
+        for member in &gone {
+            self.mark_renewed(member);
         }
-        for member in members {
+        let moves = members.iter().map(|member| async move {
             self.raft_aside(member, label).await?;
-        }
-        // A helper that stays would keep its volume on its node.
-        for member in members {
-            self.helper_done(member).await?;
-        }
-        Ok(())
+            // A helper that stays would keep the volume on its node.
+            self.helper_done(member).await
+        });
+        try_join_all(moves).await.map(drop)
     }
 
     /// Empties a member whose server may run, and gives it a new pod at once.
