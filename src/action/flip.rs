@@ -96,7 +96,8 @@ impl Action for Flip {
             .iter()
             .filter(|member| **member != first)
             .count();
-        let started = followers + 1 >= self.replicas as usize || ctx.platform.one_by_one().await?;
+        let started =
+            followers + 1 >= self.replicas as usize || !ctx.platform.flip_starts_members();
         Ok(
             if release.storage == StorageKind::Raft && release.replicas == self.replicas && started
             {

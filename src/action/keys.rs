@@ -8,10 +8,9 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::{Context, Error, KeysRead, Result};
+pub use crate::platform::UNSEAL_KEY;
 use crate::platform::{SecretData, SecretName};
 
-/// The Secret's field with the unseal shares, one per line.
-pub const UNSEAL_KEY: &str = "unseal-key";
 /// The Secret's field with the root token.
 pub const ROOT_TOKEN: &str = "root-token";
 

@@ -17,7 +17,15 @@ pub(super) async fn check(ctx: &Context, bytes: u64, checked: &mut Checked) -> R
     let mut group = Group::new(GROUP, ctx, checked);
     let need = bytes * RAFT_TIMES + LEAST;
     for member in ctx.platform.members() {
-        let free = ctx.platform.volume(&member).await?.free_bytes;
+        let volume = ctx.platform.volume(&member).await?;
+        if !volume.exists && volume.free_bytes == 0 {
+            group.pass(
+                "room-volume",
+                format!("{member} has no volume yet; it gets one of its own"),
+            );
+            continue;
+        }
+        let free = volume.free_bytes;
         room(&mut group, "room-volume", &member, (free, need));
     }
     let run = ctx.platform.run_dir();

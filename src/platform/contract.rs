@@ -128,6 +128,9 @@ pub enum SecretName {
     Throwaway,
 }
 
+/// The field of [`SecretName::Unseal`] with the unseal shares, one per line, whatever the release calls it.
+pub const UNSEAL_KEY: &str = "unseal-key";
+
 /// A Secret's fields.
 pub type SecretData = BTreeMap<String, SecretString>;
 
@@ -224,6 +227,10 @@ pub trait Platform: Send + Sync {
         self.stop(member, armed).await?;
         self.set_raft_aside(member, label, armed).await?;
         self.replace(member, armed).await
+    }
+    /// Whether [`Platform::flip`] starts the members that should exist; else the platform does, in its own time.
+    fn flip_starts_members(&self) -> bool {
+        true
     }
     /// Whether a follower is started only when the member before it is unsealed: joining and unsealing then go member by
     /// member.

@@ -7,6 +7,6 @@ pub mod local;
 
 pub use contract::{
     Applicability, Flip, FlipPlan, Grade, Instance, Part, Platform, Release, Remark, SecretData,
-    SecretName, StorageKind, Target, Volume,
+    SecretName, StorageKind, Target, UNSEAL_KEY, Volume,
 };
 pub use error::{Error, Result};

@@ -13,18 +13,18 @@ pub struct Client<'a> {
 
 impl<'a> Client<'a> {
     pub fn start(release: &'a Release) -> Self {
-        // A line for each write that was acknowledged and read back: its number and the machine's uptime.
+        // A limit of its own, as busybox's own option for it crashes. A line for each write that was acknowledged and read back: its number and the machine's uptime.
         let script = r#"
             i=0
             while :; do
                 i=$((i + 1))
                 url="http://$SERVICE:8200/v1/secret/client/$i"
-                if wget -q -T 1 -O /dev/null --header "X-Vault-Token: $TOKEN" --post-data "{\"n\":\"$i\"}" "$url" 2>/dev/null
+                if timeout 1 wget -q -O /dev/null --header "X-Vault-Token: $TOKEN" --post-data "{\"n\":\"$i\"}" "$url" 2>/dev/null
                 then
                     read -r up _ < /proc/uptime
                     echo "$i $up"
                 fi
-                wget -q -T 1 -O /dev/null --header "X-Vault-Token: $TOKEN" "$url" 2>/dev/null
+                timeout 1 wget -q -O /dev/null --header "X-Vault-Token: $TOKEN" "$url" 2>/dev/null
                 sleep 0.1
             done
         "#;

@@ -168,14 +168,17 @@ impl Release {
     fn least_role(&self) {
         let role = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rbac.yaml"))
             .unwrap();
-        let user = "- apiGroup: rbac.authorization.k8s.io\n    kind: User\n    name: openbao-operator";
+        let user =
+            "- apiGroup: rbac.authorization.k8s.io\n    kind: User\n    name: openbao-operator";
         let account = format!(
             "- kind: ServiceAccount\n    name: baoctl\n    namespace: {}",
             self.namespace
         );
         let here = format!("namespace: {}", self.namespace);
         self.kubectl(&["create", "serviceaccount", "baoctl"]);
-        let role = role.replace("namespace: openbao", &here).replace(user, &account);
+        let role = role
+            .replace("namespace: openbao", &here)
+            .replace(user, &account);
         cluster().apply(&self.namespace, &role);
         let token = self.kubectl(&["create", "token", "baoctl", "--duration=1h"]);
         let admin: Value =
@@ -256,10 +259,15 @@ impl Release {
         ]))
         .unwrap();
         assert_eq!(status["status"]["readyReplicas"], 3);
-        assert_eq!(
-            status["status"]["currentRevision"],
-            status["status"]["updateRevision"]
+        // With OnDelete the controller calls no revision current by itself: each pod's own label tells.
+        let path = "jsonpath={.items[*].metadata.labels.controller-revision-hash}";
+        let selector = format!(
+            "apps.kubernetes.io/pod-index,app.kubernetes.io/instance={}",
+            self.kind.name
         );
+        let made_from = self.kubectl(&["get", "pods", "-l", &selector, "-o", path]);
+        let wanted = status["status"]["updateRevision"].as_str().unwrap();
+        assert_eq!(made_from, [wanted; 3].join(" "));
         let active = self.kubectl(&[
             "get",
             "endpoints",

@@ -11,7 +11,7 @@ use kube::api::ListParams;
 use super::client::{absent_ok, call};
 use super::inspect::{bad, good, risky};
 use super::platform::KubernetesPlatform;
-use crate::platform::{Remark, Result};
+use crate::platform::{Remark, Result, SecretName};
 
 /// Labels and annotations by which a reconciler marks what is its own.
 const RECONCILERS: [(&str, &str); 6] = [
@@ -68,7 +68,7 @@ pub(super) fn reconciler(set: &StatefulSet) -> Remark {
 /// Whether the unseal Secret can be emptied and stays so.
 pub(super) async fn unseal_secret(platform: &KubernetesPlatform) -> Result<Remark> {
     let id = "cluster-unseal-secret";
-    let name = &platform.options.unseal_secret;
+    let name = &platform.secrets.name(SecretName::Unseal);
     let secrets = platform.cluster.api::<Secret>();
     let Some(found) = absent_ok(call(format!("reading Secret {name}"), secrets.get(name)).await)?
     else {
@@ -167,7 +167,7 @@ fn words(platform: &KubernetesPlatform, services: &[Service]) -> Vec<String> {
         (name == *set || name == *release || name.starts_with(&format!("{set}-"))).then_some(name)
     });
     let mut words: Vec<String> = of_release
-        .chain([platform.options.unseal_secret.clone(), set.clone()])
+        .chain([platform.secrets.name(SecretName::Unseal), set.clone()])
         .collect();
     words.sort_unstable();
     words.dedup();

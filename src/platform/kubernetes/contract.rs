@@ -46,6 +46,10 @@ impl Platform for KubernetesPlatform {
             .collect()
     }
 
+    fn flip_starts_members(&self) -> bool {
+        false
+    }
+
     fn applicability(&self, part: Part) -> Applicability {
         Applicability::DoesNotApply(match part {
             Part::Network => {

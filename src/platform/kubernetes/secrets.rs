@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroize;
 
 use super::client::{Cluster, absent_ok, call};
-use crate::platform::{Error, Result, SecretData, SecretName};
+use crate::platform::{Error, Result, SecretData, SecretName, UNSEAL_KEY};
 
 /// The label by which this tool knows its own objects.
 pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -25,16 +25,37 @@ pub(super) struct Secrets {
     cluster: Cluster,
     release: String,
     unseal: String,
+    /// Its field with the unseal shares.
+    field: String,
 }
 
 impl Secrets {
-    /// Nothing is called yet.
+    /// `unseal` is the release's Secret, as `NAME` or `NAME:FIELD`. Nothing is called yet.
     pub(super) fn new(cluster: &Cluster, release: &str, unseal: &str) -> Self {
+        let (unseal, field) = unseal.split_once(':').unwrap_or((unseal, UNSEAL_KEY));
         Self {
             cluster: cluster.clone(),
             release: release.to_owned(),
             unseal: unseal.to_owned(),
+            field: field.to_owned(),
         }
+    }
+
+    /// Moves a value from one field to another, in the release's own Secret alone.
+    fn renamed<T>(
+        &self,
+        which: SecretName,
+        mut data: BTreeMap<String, T>,
+        from: &str,
+        to: &str,
+    ) -> BTreeMap<String, T> {
+        if which == SecretName::Unseal
+            && from != to
+            && let Some(value) = data.remove(from)
+        {
+            data.insert(to.to_owned(), value);
+        }
+        data
     }
 
     /// A Secret's name in the cluster.
@@ -53,12 +74,14 @@ impl Secrets {
 
     /// The fields that are text; no key or token is anything else.
     pub(super) async fn read(&self, name: SecretName) -> Result<Option<SecretData>> {
-        Ok(self.find(&self.name(name)).await?.map(fields))
+        let found = self.find(&self.name(name)).await?.map(fields);
+        Ok(found.map(|data| self.renamed(name, data, &self.field, UNSEAL_KEY)))
     }
 
     /// Writes a Secret, reads it back and compares. Of the release's own only the fields change that differ.
     pub(super) async fn write(&self, which: SecretName, data: &SecretData) -> Result<()> {
         let name = self.name(which);
+        let data = &self.renamed(which, data.clone(), UNSEAL_KEY, &self.field);
         match (self.find(&name).await?, which) {
             (Some(found), SecretName::Unseal) => self.change(&name, found, data).await?,
             (Some(found), _) => self.replace(&name, found, data).await?,
