@@ -51,7 +51,7 @@ impl Api {
         let client = Client::builder()
             .no_proxy()
             .tls_danger_accept_invalid_certs(true)
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_mins(1))
             .build()
             .unwrap();
         Self {

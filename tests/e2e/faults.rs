@@ -88,7 +88,7 @@ pub fn kubelet_stopped() -> Figures {
             "jsonpath={.spec.nodeName}",
         ]);
         cluster().fault(&["kubelet", "stop", &node]);
-        std::thread::sleep(Duration::from_secs(60));
+        std::thread::sleep(Duration::from_mins(1));
         cluster().fault(&["kubelet", "start", &node]);
     })
 }

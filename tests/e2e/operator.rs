@@ -11,7 +11,7 @@ use crate::cluster::cluster;
 use crate::release::Release;
 
 /// No command takes longer; one that does hangs.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// What a command said.
 pub struct Said {

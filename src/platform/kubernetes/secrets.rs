@@ -41,23 +41,6 @@ impl Secrets {
         }
     }
 
-    /// Moves a value from one field to another, in the release's own Secret alone.
-    fn renamed<T>(
-        &self,
-        which: SecretName,
-        mut data: BTreeMap<String, T>,
-        from: &str,
-        to: &str,
-    ) -> BTreeMap<String, T> {
-        if which == SecretName::Unseal
-            && from != to
-            && let Some(value) = data.remove(from)
-        {
-            data.insert(to.to_owned(), value);
-        }
-        data
-    }
-
     /// A Secret's name in the cluster.
     pub(super) fn name(&self, name: SecretName) -> String {
         match name {
@@ -75,13 +58,13 @@ impl Secrets {
     /// The fields that are text; no key or token is anything else.
     pub(super) async fn read(&self, name: SecretName) -> Result<Option<SecretData>> {
         let found = self.find(&self.name(name)).await?.map(fields);
-        Ok(found.map(|data| self.renamed(name, data, &self.field, UNSEAL_KEY)))
+        Ok(found.map(|data| renamed(name, data, &self.field, UNSEAL_KEY)))
     }
 
     /// Writes a Secret, reads it back and compares. Of the release's own only the fields change that differ.
     pub(super) async fn write(&self, which: SecretName, data: &SecretData) -> Result<()> {
         let name = self.name(which);
-        let data = &self.renamed(which, data.clone(), UNSEAL_KEY, &self.field);
+        let data = &renamed(which, data.clone(), UNSEAL_KEY, &self.field);
         match (self.find(&name).await?, which) {
             (Some(found), SecretName::Unseal) => self.change(&name, found, data).await?,
             (Some(found), _) => self.replace(&name, found, data).await?,
@@ -214,6 +197,22 @@ impl Secrets {
             .await;
         }
     }
+}
+
+/// Moves a value from one field to another, in the release's own Secret alone.
+fn renamed<T>(
+    which: SecretName,
+    mut data: BTreeMap<String, T>,
+    from: &str,
+    to: &str,
+) -> BTreeMap<String, T> {
+    if which == SecretName::Unseal
+        && from != to
+        && let Some(value) = data.remove(from)
+    {
+        data.insert(to.to_owned(), value);
+    }
+    data
 }
 
 fn ours(name: &str, found: &Secret) -> Result<()> {
