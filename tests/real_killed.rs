@@ -5,7 +5,7 @@ mod real;
 
 use std::time::Duration;
 
-use real::{Place, assert_whole};
+use real::{Place, assert_whole, wait};
 
 const SIGKILL: i32 = 9;
 
@@ -49,4 +49,15 @@ steps! {
     in_restore: "restore", 9_000;
     in_verify: "verify", 6_000;
     in_land: "land", 5;
+}
+
+/// A machine that starts anew takes the servers down with the run.
+#[test]
+fn with_all_its_servers_after_any_step() {
+    for step in ["apply", "init", "join", "unseal", "restore"] {
+        println!("all killed after {step}");
+        let place = Place::until(step, &[]);
+        wait(place.platform().kill_all()).unwrap();
+        assert_whole(&place.finish());
+    }
 }
