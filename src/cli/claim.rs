@@ -90,15 +90,11 @@ pub(super) async fn take_over(here: &Here) -> Result<Claimed, Exit> {
         .read_back()
         .await
         .map_err(|error| not_mirrored(&error, &here.place))?;
+    // The folder is made with its first use, and this is the first command on this machine.
+    here.platform.run_dir();
     journal::restore(&here.journal, &copy).map_err(|error| {
-        fail(
-            error,
-            &[&format!(
-                "{} --work-dir EMPTY-FOLDER",
-                here.place.command("resume --from-cluster")
-            )],
-            Exit::Failed,
-        )
+        let next = "the same command with --work-dir and an empty folder";
+        fail(error, &[next], Exit::Failed)
     })?;
     Ok(Claimed { claim, mirror })
 }
