@@ -30,6 +30,8 @@ pub(super) struct ServerConfig {
     pub(super) port: u16,
     /// Whether that listener speaks TLS.
     pub(super) tls: bool,
+    /// The file with that listener's certificate.
+    pub(super) certificate: Option<String>,
     /// `cluster_addr`, where it is written there.
     pub(super) cluster_addr: Option<String>,
     /// `node_id` of a raft stanza.
@@ -61,6 +63,7 @@ impl ServerConfig {
             tls: !listener
                 .and_then(|block| inside(block, "tls_disable"))
                 .is_some_and(|value| matches!(value.as_str(), "1" | "true")),
+            certificate: listener.and_then(|block| inside(block, "tls_cert_file")),
             cluster_addr: value(&body, "cluster_addr"),
             node_id: inside(storage, "node_id"),
         })

@@ -129,11 +129,28 @@ impl Layout {
         })
     }
 
-    /// The name that a member's certificate bears, as far as the container's own address tells.
-    pub(super) fn host_of(&self, member: &str) -> String {
-        self.host
+    /// Names that a member's certificate may bear, the one in the container's own address first.
+    pub(super) fn hosts_of(&self, member: &str, namespace: &str) -> Vec<String> {
+        let own = self
+            .host
             .as_ref()
-            .map_or_else(|| self.loopback.clone(), |host| host.replace(POD, member))
+            .map_or_else(|| self.loopback.clone(), |host| host.replace(POD, member));
+        let mut hosts = vec![own, "127.0.0.1".to_owned(), "localhost".to_owned()];
+        for name in [
+            format!("{member}.{}", self.service),
+            self.service.clone(),
+            self.set.clone(),
+        ] {
+            for end in ["", ".svc", ".svc.cluster.local"] {
+                hosts.push(if end.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{name}.{namespace}{end}")
+                });
+            }
+            hosts.push(format!("{name}.{namespace}"));
+        }
+        hosts
     }
 
     /// That name, when all members bear the same.
@@ -178,6 +195,13 @@ impl Layout {
                 ))
             })
     }
+}
+
+/// The object behind a file of the server's container.
+pub(super) fn source_of(set: &StatefulSet, file: &str) -> Option<Keyed> {
+    let pod = set.spec.as_ref()?.template.spec.as_ref()?;
+    let mounts = server(pod)?.volume_mounts.as_deref().unwrap_or_default();
+    keyed(pod, mounts, file)
 }
 
 /// The container with the server: by the names that charts give it, else the first.
@@ -330,7 +354,7 @@ mod tests {
             layout.config_maps,
             [("bao-config".to_owned(), "/cfg".to_owned())]
         );
-        assert_eq!(layout.host_of("bao-1"), "bao.example");
+        assert_eq!(layout.hosts_of("bao-1", "ns")[0], "bao.example");
         assert_eq!(layout.common_host().as_deref(), Some("bao.example"));
         let ca = layout.ca.as_ref().unwrap();
         assert_eq!(
@@ -353,7 +377,9 @@ mod tests {
             {"name": "BAO_ADDR", "value": "https://$(HOSTNAME).bao-internal:8200"}]))
         .unwrap();
         let layout = Layout::of(&set).unwrap();
-        assert_eq!(layout.host_of("bao-1"), "bao-1.bao-internal");
+        let hosts = layout.hosts_of("bao-1", "ns");
+        assert_eq!(hosts[0], "bao-1.bao-internal");
+        assert!(hosts.contains(&"bao-1.bao-internal.ns.svc".to_owned()));
         assert_eq!(layout.common_host(), None);
     }
 

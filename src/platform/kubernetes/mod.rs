@@ -2,6 +2,7 @@
 
 mod access;
 mod actors;
+mod certificate;
 mod client;
 mod config;
 mod contract;

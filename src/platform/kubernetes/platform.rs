@@ -8,14 +8,15 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::ListParams;
 
+use super::certificate::name_of;
 use super::client::{Cluster, absent_ok, call};
 use super::config::ServerConfig;
 use super::flip::{Rehearsal, check_values};
 use super::forward::Forwards;
 use super::helm::Helm;
 use super::helper::{Options as SiteOptions, Site};
-use super::layout::{Keyed, Layout};
-use super::secrets::Secrets;
+use super::layout::{Keyed, Layout, source_of};
+use super::secrets::{Secrets, wipe};
 use super::volume;
 use crate::bao::{HttpNode, Transport};
 use crate::platform::{Error, Result};
@@ -79,6 +80,8 @@ pub struct KubernetesPlatform {
     pub(super) port: u16,
     pub(super) tls: bool,
     ca: Option<Vec<u8>>,
+    /// The members' certificate, public as it is.
+    certificate: Option<Vec<u8>>,
     forwards: Forwards,
     pub(super) site: Site,
     pub(super) helm: Helm,
@@ -107,6 +110,13 @@ impl KubernetesPlatform {
             Some(source) if config.tls => Some(read_keyed(&cluster, source).await?),
             _ => None,
         };
+        let certificate = match config.certificate.as_deref() {
+            Some(file) if config.tls => match source_of(&set, file) {
+                Some(source) => Some(read_keyed(&cluster, &source).await?),
+                None => None,
+            },
+            _ => None,
+        };
         let site = Site::new(
             &cluster,
             &layout.set,
@@ -133,6 +143,7 @@ impl KubernetesPlatform {
             tls: config.tls,
             site,
             ca,
+            certificate,
             config_source,
             layout,
             options,
@@ -182,7 +193,14 @@ impl KubernetesPlatform {
     fn api_of(&self, member: &str) -> String {
         let port = self.port;
         if self.tls {
-            return format!("https://{}:{port}", self.layout.host_of(member));
+            let hosts = self.layout.hosts_of(member, &self.options.namespace);
+            let named = self
+                .certificate
+                .as_deref()
+                .and_then(|pem| name_of(pem, &hosts));
+            // Without one the handshake fails, and says which names the certificate has.
+            let host = named.or(hosts.first().map(String::as_str));
+            return format!("https://{}:{port}", host.unwrap_or_default());
         }
         format!("http://{member}.{}:{port}", self.layout.service)
     }
@@ -320,11 +338,15 @@ async fn read_keyed(cluster: &Cluster, source: &Keyed) -> Result<Vec<u8>> {
     let name = &source.object;
     let value = if source.secret {
         let secrets = cluster.api::<Secret>();
-        let secret = call(format!("reading Secret {name}"), secrets.get(name)).await?;
-        secret
+        let mut secret = call(format!("reading Secret {name}"), secrets.get(name)).await?;
+        let value = secret
             .data
-            .and_then(|mut data| data.remove(&source.key))
-            .map(|bytes| bytes.0)
+            .as_mut()
+            .and_then(|data| data.remove(&source.key))
+            .map(|bytes| bytes.0);
+        // A private key may stand beside a certificate.
+        wipe(&mut secret);
+        value
     } else {
         let maps = cluster.api::<ConfigMap>();
         let map = call(format!("reading ConfigMap {name}"), maps.get(name)).await?;

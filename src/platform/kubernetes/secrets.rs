@@ -250,7 +250,8 @@ fn fields(mut secret: Secret) -> SecretData {
     fields
 }
 
-fn wipe(secret: &mut Secret) {
+/// Overwrites what a Secret holds.
+pub(super) fn wipe(secret: &mut Secret) {
     for value in secret.data.iter_mut().flat_map(BTreeMap::values_mut) {
         value.0.zeroize();
     }
