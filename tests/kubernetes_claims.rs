@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 /// A namespace of its own, and a cluster that is reached in it.
 async fn cluster() -> (Cluster, String) {
-    let kubeconfig = std::env::var("BAOCTL_E2E_KUBECONFIG").expect("BAOCTL_E2E_KUBECONFIG");
+    let kubeconfig = std::env::var("BAOCTL_E2E_KUBECONFIG").unwrap();
     let name = format!("claims-{}", &Uuid::new_v4().to_string()[..8]);
     let cluster = Cluster::connect(Some(Path::new(&kubeconfig)), None, &name)
         .await
