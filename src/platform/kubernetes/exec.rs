@@ -200,9 +200,11 @@ impl Shell {
         on_bytes: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Result<Ended> {
         let mut process = self.start(&command(script, args), stdin.is_some()).await?;
-        let (Some(status), Some(mut out), Some(mut err)) =
-            (process.take_status(), process.stdout(), process.stderr())
-        else {
+        let (Some(status), Some(mut out), Some(mut err)) = (
+            process.take_status(),
+            AttachedProcess::stdout(&mut process),
+            AttachedProcess::stderr(&mut process),
+        ) else {
             return Err(self.broken("the stream has no output"));
         };
         let mut writer = process.stdin();

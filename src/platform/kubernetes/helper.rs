@@ -17,13 +17,14 @@ use super::helper_pod::{self, MANAGED_BY, Made};
 use crate::platform::{Error, Result};
 
 /// What the scripts need beside a POSIX shell.
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: [&str; 9] = [
     "tar",
     "sha256sum",
     "find",
     "xargs",
     "stat",
     "df",
+    "dd",
     "head",
     "sync",
 ];
