@@ -183,7 +183,6 @@ fn one_that_is_refused_after_a_rewind_leaves_nothing_open() {
         why: "the mirror is away".into(),
     };
     let mut records = vec![
-        started(),
         intent("init", "init"),
         rewound("init", &["init"]),
         intent("init", "init"),
