@@ -186,6 +186,29 @@ fn an_intent_that_was_refused_counts_for_nothing() {
 }
 
 #[test]
+fn one_that_is_refused_after_a_rewind_leaves_nothing_open() {
+    let refused = Record::Refused {
+        step: "init".into(),
+        action: 0,
+        kind: "init".into(),
+        why: "the mirror is away".into(),
+    };
+    let mut records = vec![
+        intent("init", "init"),
+        rewound("init", &["init"]),
+        intent("init", "init"),
+        refused.clone(),
+    ];
+    let state = fold(&records).unwrap();
+    let action = state.action("init", 0).unwrap();
+    // The one before the rewind was let go of, although it counts.
+    assert_eq!((action.intents, action.open_intent), (1, false));
+    records.extend([intent("init", "init"), intent("init", "init"), refused]);
+    let state = fold(&records).unwrap();
+    assert!(state.action("init", 0).unwrap().open_intent);
+}
+
+#[test]
 fn a_rollback_goes_back_only() {
     let undone = |step: &str| Record::Undone {
         step: step.into(),

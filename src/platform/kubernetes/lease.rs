@@ -521,8 +521,8 @@ impl Claim {
         }
     }
 
-    /// Gives the release back, so that the next process need not wait.
-    pub async fn release(self) -> Claimed<()> {
+    /// Gives the release back, so that the next process need not wait. Nothing may act by the claim after that.
+    pub async fn release(&self) -> Claimed<()> {
         self.renewing.abort();
         self.inner.release().await
     }
