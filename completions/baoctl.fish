@@ -39,9 +39,17 @@ complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "lock" -d 'Show or bre
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "man" -d 'Print the manual page, or write one for each command'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l platform -d 'Where the server lives' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
-complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l work-dir -d 'Folder of the local servers and of the run\'s files' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l context -d 'Context of the kubeconfig' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s n -l namespace -d 'Namespace of the release' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l release -d 'Release, as `helm list` names it [default: openbao]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l kubeconfig -d 'Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l chart -d 'Chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l values -d 'Values of your own for raft, in place of the generated ones' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l runbook -d 'Runbook to follow: a built-in name or a file' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; default: the release\'s Secret' -r -F
@@ -72,48 +80,92 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l json -d 'Prin
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -s q -l quiet -d 'Print failures and the summary only'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -s v -l verbose -d 'Print details; twice for each call'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l platform -d 'Where the server lives' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
-complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l work-dir -d 'Folder of the local servers and of the run\'s files' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l context -d 'Context of the kubeconfig' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s n -l namespace -d 'Namespace of the release' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l release -d 'Release, as `helm list` names it [default: openbao]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l kubeconfig -d 'Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l chart -d 'Chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l values -d 'Values of your own for raft, in place of the generated ones' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l keys-file -d 'File with unseal keys and token, in place of what the run was begun with' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l confirm-outage -d 'Agree to the outage and to all that is not repeated blindly, by the namespace\'s name' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l from -d 'First step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l until -d 'Last step to run' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l from-cluster -d 'Take the run over from another machine, from the copy of its journal in the cluster'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s y -l yes -d 'Agree to every change that can be changed back'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l accept-changed-runbook -d 'Go on although the runbook was edited since the run began'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l json -d 'Print one JSON object per line instead of text'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s q -l quiet -d 'Print failures and the summary only'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s v -l verbose -d 'Print details; twice for each call'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l platform -d 'Where the server lives' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
-complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l work-dir -d 'Folder of the local servers and of the run\'s files' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l context -d 'Context of the kubeconfig' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s n -l namespace -d 'Namespace of the release' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l release -d 'Release, as `helm list` names it [default: openbao]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l kubeconfig -d 'Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l chart -d 'Chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l values -d 'Values of your own for raft, in place of the generated ones' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l keys-file -d 'File with unseal keys and token, in place of what the run was begun with' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l confirm-outage -d 'Agree to the outage and to all that is not repeated blindly, by the namespace\'s name' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l dry-run -d 'Print each call and change nothing'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l from-cluster -d 'Take the run over from another machine, from the copy of its journal in the cluster'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s y -l yes -d 'Agree to every change that can be changed back'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l json -d 'Print one JSON object per line instead of text'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s q -l quiet -d 'Print failures and the summary only'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s v -l verbose -d 'Print details; twice for each call'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l platform -d 'Where the server lives' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
-complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l work-dir -d 'Folder of the local servers and of the run\'s files' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l context -d 'Context of the kubeconfig' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -s n -l namespace -d 'Namespace of the release' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l release -d 'Release, as `helm list` names it [default: openbao]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l kubeconfig -d 'Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l chart -d 'Chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l values -d 'Values of your own for raft, in place of the generated ones' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l json -d 'Print one JSON object'
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l platform -d 'Where the server lives' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
-complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l work-dir -d 'Folder of the local servers and of the run\'s files' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l context -d 'Context of the kubeconfig' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s n -l namespace -d 'Namespace of the release' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l release -d 'Release, as `helm list` names it [default: openbao]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l kubeconfig -d 'Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l chart -d 'Chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l values -d 'Values of your own for raft, in place of the generated ones' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; default: the release\'s Secret' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l json -d 'Print one JSON object per line instead of text'
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s q -l quiet -d 'Print failures and the summary only'
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s v -l verbose -d 'Print details; twice for each call'
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l platform -d 'Where the server lives' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
-complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l work-dir -d 'Folder of the local servers and of the run\'s files' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l context -d 'Context of the kubeconfig' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -s n -l namespace -d 'Namespace of the release' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l release -d 'Release, as `helm list` names it [default: openbao]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l kubeconfig -d 'Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l chart -d 'Chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l values -d 'Values of your own for raft, in place of the generated ones' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and not __fish_seen_subcommand_from inspect verify convert diff help" -s h -l help -d 'Print help'
@@ -154,14 +206,30 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and not __fish_seen_
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and not __fish_seen_subcommand_from show break help" -f -a "show" -d 'Tell who runs the migration of this target'
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and not __fish_seen_subcommand_from show break help" -f -a "break" -d 'Free a lock whose holder is gone; one that is alive keeps it'
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and not __fish_seen_subcommand_from show break help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l platform -d 'Where the server lives' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
-complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l work-dir -d 'Folder of the local servers and of the run\'s files' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l context -d 'Context of the kubeconfig' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -s n -l namespace -d 'Namespace of the release' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l release -d 'Release, as `helm list` names it [default: openbao]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l kubeconfig -d 'Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l chart -d 'Chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l values -d 'Values of your own for raft, in place of the generated ones' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l platform -d 'Where the server lives' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
-complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l work-dir -d 'Folder of the local servers and of the run\'s files' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l context -d 'Context of the kubeconfig' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -s n -l namespace -d 'Namespace of the release' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l release -d 'Release, as `helm list` names it [default: openbao]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l kubeconfig -d 'Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l chart -d 'Chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l values -d 'Values of your own for raft, in place of the generated ones' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from help" -f -a "show" -d 'Tell who runs the migration of this target'

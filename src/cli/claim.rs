@@ -30,10 +30,7 @@ impl Claimed {
 
     /// Gives the release back, so that the next command need not wait. One that is not given back runs out by itself.
     pub(super) async fn give_back(self) {
-        drop(self.mirror);
-        if let Some(claim) = Arc::into_inner(self.claim) {
-            let _ = claim.release().await;
-        }
+        let _ = self.claim.release().await;
     }
 }
 
