@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use secrecy::ExposeSecret;
 
 use super::platform::KubernetesPlatform;
 use super::pods::wanted_replicas;
@@ -13,7 +14,7 @@ use crate::bao::Node;
 use crate::meter::Meter;
 use crate::platform::{
     Applicability, Flip, FlipPlan, Instance, Part, Platform, Release, Remark, Result, SecretData,
-    SecretName, Target, Volume,
+    SecretName, Target, UNSEAL_KEY, Volume,
 };
 use crate::storage::{DigestList, Phase};
 
@@ -213,6 +214,10 @@ impl Platform for KubernetesPlatform {
         self.secrets.write(name, data).await?;
         if name == SecretName::Unseal {
             self.secrets.refresh_mounts(&self.members()).await;
+            let key = data.get(UNSEAL_KEY).map(ExposeSecret::expose_secret);
+            if key.is_some_and(str::is_empty) {
+                self.until_key_is_gone().await?;
+            }
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ mod layout;
 mod lease;
 mod listing;
 mod mirror;
+mod mounts;
 mod platform;
 mod pods;
 mod probe;

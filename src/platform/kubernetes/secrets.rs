@@ -24,9 +24,10 @@ const TOUCHED: &str = "baoctl/touched";
 pub(super) struct Secrets {
     cluster: Cluster,
     release: String,
-    unseal: String,
+    /// The release's own Secret.
+    pub(super) unseal: String,
     /// Its field with the unseal shares.
-    field: String,
+    pub(super) field: String,
 }
 
 impl Secrets {
