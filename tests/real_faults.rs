@@ -8,6 +8,7 @@ use std::net::TcpListener;
 
 use baoctl::bao::{Health, Node};
 use real::{MIGRATE, Place, RESUME, Said, assert_whole, wait};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 fn assert_serves(place: &Place) {
@@ -246,4 +247,44 @@ fn nobody_to_ask_is_no_consent() {
         .expect_code(3)
         .expect_words(&["--confirm-outage local"]);
     assert_serves(&place);
+}
+
+#[test]
+fn keys_come_from_a_command_or_a_descriptor_as_well() {
+    let place = Place::with_source(&["--entries", "20"]);
+    let keys = place.keys(baoctl::platform::SecretName::Unseal).unwrap();
+    let shares: Vec<&str> = keys
+        .shares
+        .iter()
+        .map(ExposeSecret::expose_secret)
+        .collect();
+    let json =
+        serde_json::json!({"unseal_keys_b64": shares, "root_token": keys.token.expose_secret()});
+    let path = place.path("keys.json");
+    std::fs::write(&path, json.to_string()).unwrap();
+
+    let right = format!("cat {}", path.display());
+    place
+        .run(&["check", "--keys-command", &right])
+        .expect_code(0);
+    // The Secret's own keys are right: it is the command's that count.
+    let wrong = r#"echo '{"unseal_keys_b64": [], "root_token": "canary"}'"#;
+    let said = place.run(&["check", "--keys-command", wrong]);
+    said.expect_code(5)
+        .expect_words(&["0 unseal share(s), but 1"]);
+    for (flags, words) in [
+        (&["--keys-command", "echo canary"][..], "line 1"),
+        (&["--keys-command", "false"], "--keys-command"),
+        (&["--keys-fd", "0"], "--keys-fd 0"),
+        (&["--keys-fd", "99"], "--keys-fd 99"),
+        (&["--keys-fd", "0", "--ask-keys"], "cannot be used with"),
+    ] {
+        let mut args = vec!["check"];
+        args.extend(flags);
+        place.run(&args).expect_code(2).expect_words(&[words]);
+    }
+    place
+        .run(&["check", "--ask-keys"])
+        .expect_code(3)
+        .expect_words(&["--keys-file"]);
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::keys::Keys;
 use super::{Error, Fact, Result};
 use crate::bao::Node;
 use crate::event::{Event, Level, Observer};
@@ -36,6 +37,8 @@ pub struct Context {
     pub replicas: u32,
     /// A file with the keys, when the operator named one in place of the release's Secret.
     pub keys_file: Option<PathBuf>,
+    /// The keys themselves, when the operator gave them to this process alone.
+    pub keys_given: Option<Keys>,
     /// Times the running action's intent was recorded before, in this run; 0 again after a rewind, which lets go of
     /// whatever came of them.
     pub earlier_intents: u32,

@@ -37,6 +37,7 @@ impl Keys {
     pub async fn old(ctx: &Context) -> Result<Self> {
         let read = ctx.find::<KeysRead>().map(|read| read.fingerprint);
         let mut found: Vec<Result<Self>> = Vec::new();
+        found.extend(ctx.keys_given.clone().map(Ok));
         found.extend(ctx.keys_file.as_deref().map(Self::from_file));
         for name in [SecretName::Parked, SecretName::Unseal] {
             let data = ctx.platform.secret(name).await?;
@@ -63,10 +64,15 @@ impl Keys {
         }
         let text = std::fs::read_to_string(path).map(Zeroizing::new);
         let text = text.map_err(|error| fail(error.to_string()))?;
-        let output: InitOutput = serde_json::from_str(&text).map_err(|error| {
-            fail(format!(
-                "line {}: this is not the JSON that `bao operator init -format=json` prints (`unseal_keys_b64` and \
-                 `root_token` are needed)",
+        Self::from_json(&text, &format!("the keys file {}", path.display()))
+    }
+
+    /// Reads what `bao operator init -format=json` prints; `whence` names it in an error, which never quotes it.
+    pub fn from_json(text: &str, whence: &str) -> Result<Self> {
+        let output: InitOutput = serde_json::from_str(text).map_err(|error| {
+            Error::refused(format!(
+                "{whence}: line {}: this is not the JSON that `bao operator init -format=json` prints (`unseal_keys_b64` \
+                 and `root_token` are needed)",
                 error.line(),
             ))
         })?;

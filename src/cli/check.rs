@@ -1,9 +1,8 @@
 //! `baoctl check`.
 
-use std::path::PathBuf;
-
 use super::args::OutputArgs;
 use super::exit::fail;
+use super::keys::KeysArgs;
 use super::target::TargetArgs;
 use super::{Exit, run};
 use crate::check;
@@ -20,9 +19,8 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     target: TargetArgs,
-    /// File with unseal keys and token, as `bao operator init -format=json` prints them; default: the release's Secret
-    #[arg(long, value_name = "FILE")]
-    keys_file: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeysArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -33,7 +31,11 @@ pub(super) async fn run(args: Args) -> Exit {
         Err(exit) => return exit,
     };
     let output = Output::detect(args.output.json, args.output.quiet, args.output.verbose);
-    let ctx = run::looking(here.platform, output.observer(), args.keys_file);
+    let given = match args.keys.read(&here).await {
+        Ok(given) => given,
+        Err(exit) => return exit,
+    };
+    let ctx = run::looking(here.platform, output.observer(), args.keys.keys_file, given);
     let checked = match check::all(&ctx).await {
         Ok(checked) => checked,
         Err(error) => return fail(error, &[&here.place.command("status")], Exit::Failed),

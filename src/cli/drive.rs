@@ -13,7 +13,7 @@ use super::failure::{exit_of, failure, touched};
 use super::run::{Settings, Way, context};
 use super::target::{Here, Place};
 use super::{Exit, rehearse, replay};
-use crate::action::{Context, Marker};
+use crate::action::{Context, Keys, Marker};
 use crate::engine::{self, End, Engine, Interrupt, Program, Range, SharedJournal};
 use crate::event::{Agreed, Banner, Event, Level, Mode, Observer, Operator, Plan};
 use crate::journal::{Journal, Mark, Record};
@@ -28,6 +28,7 @@ pub(super) struct Running {
     pub loaded: Loaded,
     pub mode: Mode,
     pub keys_file: Option<PathBuf>,
+    pub keys_given: Option<Keys>,
     pub journal: Option<SharedJournal>,
     pub claimed: Option<Claimed>,
     pub resumed: bool,
@@ -60,6 +61,7 @@ impl Running {
             self.loaded.runbook.replicas,
             self.keys_file.clone(),
         );
+        ctx.keys_given = self.keys_given.take();
         if let Some(journal) = &self.journal {
             ctx.marker = marker(journal.clone(), observer.clone());
         }

@@ -1,10 +1,9 @@
 //! `baoctl migrate-raft`.
 
-use std::path::PathBuf;
-
 use super::Exit;
 use super::args::{ConsentArgs, OutputArgs, RangeArgs};
 use super::exit::fail;
+use super::keys::KeysArgs;
 use super::run::{self, Beginning, Settings};
 use super::target::TargetArgs;
 use crate::event::Mode;
@@ -31,9 +30,8 @@ pub struct Args {
     /// Print each call and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// File with unseal keys and token, as `bao operator init -format=json` prints them; default: the release's Secret
-    #[arg(long, value_name = "FILE")]
-    keys_file: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeysArgs,
     #[command(flatten)]
     consent: ConsentArgs,
     #[command(flatten)]
@@ -70,7 +68,7 @@ pub(super) async fn run(args: Args) -> Exit {
     let beginning = Beginning {
         loaded,
         mode,
-        keys_file: args.keys_file,
+        keys: args.keys,
     };
     run::begin(here, beginning, settings).await
 }

@@ -8,6 +8,7 @@ mod completions;
 mod drive;
 mod exit;
 mod failure;
+mod keys;
 mod lock;
 mod man;
 mod migrate_raft;

@@ -174,7 +174,7 @@ pub(super) async fn run(args: Args) -> Exit {
         Beginning {
             loaded,
             mode: Mode::Rehearsal,
-            keys_file: None,
+            keys: super::keys::KeysArgs::default(),
         },
         settings,
     )

@@ -12,8 +12,9 @@ use super::claim;
 use super::drive::Running;
 use super::exit::fail;
 use super::failure::unfinished;
+use super::keys::KeysArgs;
 use super::target::{Here, Place};
-use crate::action::Context;
+use crate::action::{Context, Keys};
 use crate::engine::Program;
 use crate::event::{Mode, Observer};
 use crate::journal::{self, Header, Journal, Record, RunbookText, State};
@@ -33,7 +34,7 @@ pub(super) struct Settings {
 pub(super) struct Beginning {
     pub loaded: Loaded,
     pub mode: Mode,
-    pub keys_file: Option<PathBuf>,
+    pub keys: KeysArgs,
 }
 
 const KEYS_FILE: &str = "keys-file";
@@ -43,8 +44,11 @@ pub(super) fn looking(
     platform: Arc<dyn Platform>,
     observer: Arc<dyn Observer>,
     keys_file: Option<PathBuf>,
+    keys_given: Option<Keys>,
 ) -> Context {
-    context(platform, observer, Uuid::nil(), 3, keys_file)
+    let mut ctx = context(platform, observer, Uuid::nil(), 3, keys_file);
+    ctx.keys_given = keys_given;
+    ctx
 }
 
 /// A wrong word is told before anything is done, not when it is asked for.
@@ -73,6 +77,7 @@ pub(super) fn context(
         run,
         replicas,
         keys_file,
+        keys_given: None,
         earlier_intents: 0,
         restore_sent: false,
         outage_open: false,
@@ -89,12 +94,12 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
     if let Some(exit) = wrong_word(&here, &settings.consent) {
         return exit;
     }
-    let Beginning {
-        loaded,
-        mode,
-        keys_file,
-    } = beginning;
-    let keys_file = match keys_file.map(std::path::absolute).transpose() {
+    let Beginning { loaded, mode, keys } = beginning;
+    let keys_given = match keys.read(&here).await {
+        Ok(given) => given,
+        Err(exit) => return exit,
+    };
+    let keys_file = match keys.keys_file.map(std::path::absolute).transpose() {
         Ok(keys_file) => keys_file,
         Err(error) => return fail(format!("--keys-file: {error}"), &[], Exit::Usage),
     };
@@ -106,6 +111,7 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
         loaded,
         mode,
         keys_file,
+        keys_given,
         journal: None,
         claimed: None,
         resumed: false,
@@ -241,9 +247,8 @@ pub(super) enum Way {
 /// What a command that goes on with a run is told beside its target.
 #[derive(Debug, Default, clap::Args)]
 pub struct GoingOn {
-    /// File with unseal keys and token, in place of what the run was begun with
-    #[arg(long, value_name = "FILE")]
-    keys_file: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeysArgs,
     /// Take the run over from another machine, from the copy of its journal in the cluster
     #[arg(long)]
     from_cluster: bool,
@@ -254,6 +259,10 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
     if let Some(exit) = wrong_word(&here, &settings.consent) {
         return exit;
     }
+    let keys_given = match going.keys.read(&here).await {
+        Ok(given) => given,
+        Err(exit) => return exit,
+    };
     let mut claimed = None;
     if going.from_cluster {
         claimed = match claim::take_over(&here).await {
@@ -326,7 +335,9 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
         program: Program::new(&loaded.runbook),
         loaded,
         mode: header.mode,
+        keys_given,
         keys_file: going
+            .keys
             .keys_file
             .or_else(|| header.inputs.get(KEYS_FILE).map(PathBuf::from)),
         claimed,

@@ -238,6 +238,7 @@ impl Lab {
                 run,
                 replicas: self.loaded.runbook.replicas,
                 keys_file: self.keys_file.clone(),
+                keys_given: None,
                 earlier_intents: 0,
                 restore_sent: false,
                 outage_open: false,

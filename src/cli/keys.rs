@@ -1,0 +1,120 @@
+//! Where the operator's keys come from: the release's Secret, a file, a command, a descriptor, or the key holders one by one.
+
+use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use clap::Args;
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use super::Exit;
+use super::exit::fail;
+use super::target::Here;
+use crate::action::Keys;
+use crate::ui::Prompt;
+
+/// The unseal shares and a token; without any of these flags the release's Secret has them.
+#[derive(Debug, Clone, Default, Args)]
+#[group(multiple = false)]
+pub struct KeysArgs {
+    /// File with unseal keys and token, as `bao operator init -format=json` prints them
+    #[arg(long, value_name = "FILE", help_heading = "Keys")]
+    pub keys_file: Option<PathBuf>,
+    /// Command that prints the same, run by `sh -c`, for example `sops -d keys.json`
+    #[arg(long, value_name = "COMMAND", help_heading = "Keys")]
+    keys_command: Option<String>,
+    /// Open file descriptor to read the same from, for example 3 with `3< <(pass show bao)`
+    #[arg(long, value_name = "N", help_heading = "Keys")]
+    keys_fd: Option<u32>,
+    /// Ask each key holder in turn at the terminal, without showing what is typed
+    #[arg(long, help_heading = "Keys")]
+    ask_keys: bool,
+}
+
+/// No output of `init` is longer; a device in place of a file has no end.
+const LONGEST: u64 = 1 << 20;
+
+impl KeysArgs {
+    /// Reads the keys that are given once and kept in memory; none for a file, which is read when it is needed, and for the Secret.
+    pub(super) async fn read(&self, here: &Here) -> Result<Option<Keys>, Exit> {
+        if let Some(command) = &self.keys_command {
+            return self.of_command(command).map(Some);
+        }
+        if let Some(number) = self.keys_fd {
+            let opened = std::fs::File::open(format!("/dev/fd/{number}"));
+            let file = opened
+                .map_err(|error| fail(format!("--keys-fd {number}: {error}"), &[], Exit::Usage))?;
+            return parsed(file, &format!("--keys-fd {number}")).map(Some);
+        }
+        if self.ask_keys {
+            return asked(here).await.map(Some);
+        }
+        Ok(None)
+    }
+
+    fn of_command(&self, command: &str) -> Result<Keys, Exit> {
+        let whence = "--keys-command";
+        let unusable = |why: String| fail(format!("{whence}: {why}"), &[], Exit::Usage);
+        let mut child = Command::new("sh")
+            .args(["-c", command])
+            .stdin(Stdio::inherit())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| unusable(error.to_string()))?;
+        let keys = match child.stdout.take() {
+            Some(output) => parsed(output, whence),
+            None => return Err(unusable("it has no output".to_owned())),
+        };
+        let status = child.wait().map_err(|error| unusable(error.to_string()))?;
+        if !status.success() {
+            return Err(unusable(format!("it ended with {status}")));
+        }
+        keys
+    }
+}
+
+fn parsed(from: impl Read, whence: &str) -> Result<Keys, Exit> {
+    let mut text = Zeroizing::new(String::new());
+    from.take(LONGEST)
+        .read_to_string(&mut text)
+        .map_err(|error| fail(format!("{whence}: {error}"), &[], Exit::Usage))?;
+    Keys::from_json(&text, whence).map_err(|error| fail(error, &[], Exit::Usage))
+}
+
+/// Asks for as many shares as the server needs, and a token.
+async fn asked(here: &Here) -> Result<Keys, Exit> {
+    let unreachable = |error: &dyn std::fmt::Display| {
+        let why = format!("how many shares are needed is not known: {error}");
+        fail(why, &[&here.place.command("check")], Exit::Failed)
+    };
+    let members = here.platform.members();
+    let first = members.first().map_or("", String::as_str);
+    let node = here
+        .platform
+        .node(first)
+        .map_err(|error| unreachable(&error))?;
+    let status = node
+        .seal_status()
+        .await
+        .map_err(|error| unreachable(&error))?;
+    let needed = status.t.max(1);
+    let prompt = Prompt::new(false, None, std::io::stdin().is_terminal());
+    let nobody = || {
+        fail(
+            "the keys were not typed in",
+            &["name a file with --keys-file, or a command with --keys-command"],
+            Exit::Declined,
+        )
+    };
+    let mut shares: Vec<SecretString> = Vec::new();
+    for number in 1..=needed {
+        let label = format!(
+            "unseal share {number} of {needed} (of {} in existence)",
+            status.n
+        );
+        shares.push(prompt.secret(&label).await.ok_or_else(nobody)?);
+    }
+    let token = prompt.secret("token").await.ok_or_else(nobody)?;
+    Ok(Keys { shares, token })
+}
