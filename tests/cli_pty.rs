@@ -127,5 +127,5 @@ fn ctrl_c_ends_it_after_the_running_action_and_says_how_to_go_on() {
     place
         .run(&["status"])
         .expect_code(0)
-        .expect_words(&["stopped; `baoctl resume` goes on"]);
+        .expect_words(&["stopped; `baoctl resume --work-dir", "` goes on"]);
 }
