@@ -223,7 +223,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__check)
-            opts="-n -q -v -h --platform --context --namespace --release --kubeconfig --chart --values --unseal-secret --helper-image --work-dir --journal --keys-file --json --quiet --verbose --help"
+            opts="-n -q -v -h --platform --context --namespace --release --kubeconfig --chart --values --unseal-secret --helper-image --work-dir --journal --keys-file --keys-command --keys-fd --ask-keys --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -278,6 +278,14 @@ _baoctl() {
                     return 0
                     ;;
                 --keys-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keys-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keys-fd)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -851,7 +859,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__migrate__subcmd__raft)
-            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --chart --values --unseal-secret --helper-image --work-dir --journal --runbook --dry-run --keys-file --yes --confirm-outage --from --until --json --quiet --verbose --help"
+            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --chart --values --unseal-secret --helper-image --work-dir --journal --runbook --dry-run --keys-file --keys-command --keys-fd --ask-keys --yes --confirm-outage --from --until --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -910,6 +918,14 @@ _baoctl() {
                     return 0
                     ;;
                 --keys-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keys-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keys-fd)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1049,7 +1065,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__resume)
-            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --chart --values --unseal-secret --helper-image --work-dir --journal --keys-file --from-cluster --yes --confirm-outage --from --until --accept-changed-runbook --json --quiet --verbose --help"
+            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --chart --values --unseal-secret --helper-image --work-dir --journal --keys-file --keys-command --keys-fd --ask-keys --from-cluster --yes --confirm-outage --from --until --accept-changed-runbook --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1104,6 +1120,14 @@ _baoctl() {
                     return 0
                     ;;
                 --keys-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keys-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keys-fd)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1127,7 +1151,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__rollback)
-            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --chart --values --unseal-secret --helper-image --work-dir --journal --dry-run --keys-file --from-cluster --yes --confirm-outage --json --quiet --verbose --help"
+            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --chart --values --unseal-secret --helper-image --work-dir --journal --dry-run --keys-file --keys-command --keys-fd --ask-keys --from-cluster --yes --confirm-outage --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1182,6 +1206,14 @@ _baoctl() {
                     return 0
                     ;;
                 --keys-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keys-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keys-fd)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -52,11 +52,14 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l helper-im
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l runbook -d 'Runbook to follow: a built-in name or a file' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; default: the release\'s Secret' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l keys-command -d 'Command that prints the same, run by `sh -c`, for example `sops -d keys.json`' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l keys-fd -d 'Open file descriptor to read the same from, for example 3 with `3< <(pass show bao)`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l confirm-outage -d 'Agree to the outage and to all that is not repeated blindly, by the namespace\'s name' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l from -d 'First step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l until -d 'Last step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l dry-run -d 'Print each call and change nothing'
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l ask-keys -d 'Ask each key holder in turn at the terminal, without showing what is typed'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s y -l yes -d 'Agree to every change that can be changed back'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l json -d 'Print one JSON object per line instead of text'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s q -l quiet -d 'Print failures and the summary only'
@@ -92,10 +95,13 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l unseal-secret -
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l journal -d 'Journal to use instead of the target\'s own' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l keys-file -d 'File with unseal keys and token, in place of what the run was begun with' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l keys-command -d 'Command that prints the same, run by `sh -c`, for example `sops -d keys.json`' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l keys-fd -d 'Open file descriptor to read the same from, for example 3 with `3< <(pass show bao)`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l confirm-outage -d 'Agree to the outage and to all that is not repeated blindly, by the namespace\'s name' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l from -d 'First step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l until -d 'Last step to run' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l ask-keys -d 'Ask each key holder in turn at the terminal, without showing what is typed'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l from-cluster -d 'Take the run over from another machine, from the copy of its journal in the cluster'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s y -l yes -d 'Agree to every change that can be changed back'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l accept-changed-runbook -d 'Go on although the runbook was edited since the run began'
@@ -115,9 +121,12 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l unseal-secret
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l journal -d 'Journal to use instead of the target\'s own' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l keys-file -d 'File with unseal keys and token, in place of what the run was begun with' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l keys-command -d 'Command that prints the same, run by `sh -c`, for example `sops -d keys.json`' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l keys-fd -d 'Open file descriptor to read the same from, for example 3 with `3< <(pass show bao)`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l confirm-outage -d 'Agree to the outage and to all that is not repeated blindly, by the namespace\'s name' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l dry-run -d 'Print each call and change nothing'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l ask-keys -d 'Ask each key holder in turn at the terminal, without showing what is typed'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l from-cluster -d 'Take the run over from another machine, from the copy of its journal in the cluster'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s y -l yes -d 'Agree to every change that can be changed back'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l json -d 'Print one JSON object per line instead of text'
@@ -150,7 +159,10 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l unseal-secret -d
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l journal -d 'Journal to use instead of the target\'s own' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; default: the release\'s Secret' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l keys-command -d 'Command that prints the same, run by `sh -c`, for example `sops -d keys.json`' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l keys-fd -d 'Open file descriptor to read the same from, for example 3 with `3< <(pass show bao)`' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l ask-keys -d 'Ask each key holder in turn at the terminal, without showing what is typed'
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l json -d 'Print one JSON object per line instead of text'
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s q -l quiet -d 'Print failures and the summary only'
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s v -l verbose -d 'Print details; twice for each call'
