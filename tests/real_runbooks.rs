@@ -112,31 +112,3 @@ fn a_copy_of_the_operators_own_tree_is_rehearsed_on() {
         "the operator's tree is only read"
     );
 }
-
-/// With nothing but what `docs/policy.hcl` allows.
-#[test]
-fn a_token_that_is_not_root_will_do() {
-    let place = Place::with_source(&["--entries", "100"]);
-    let keys = place
-        .keys(baoctl::platform::SecretName::Unseal)
-        .expect("the source's keys");
-    let root = secrecy::ExposeSecret::expose_secret(&keys.token);
-    let policy = serde_json::json!({"policy": include_str!("../docs/policy.hcl")});
-    let token =
-        serde_json::json!({"id": "operator-of-baoctl", "policies": ["baoctl"], "ttl": "1h"});
-    for (path, body) in [
-        ("sys/policies/acl/baoctl", policy),
-        ("auth/token/create", token),
-    ] {
-        let status = place.send("POST", "openbao-0", path, root, &body);
-        assert!((200..300).contains(&status), "{path}: {status}");
-    }
-    let secret = place.work().join("secrets/openbao-unseal.json");
-    let text = std::fs::read_to_string(&secret).unwrap();
-    std::fs::write(&secret, text.replace(root, "operator-of-baoctl")).unwrap();
-    let mut args = real::MIGRATE.to_vec();
-    args.push("--json");
-    let said = place.run(&args);
-    said.expect_code(0);
-    assert_whole(&said.summary());
-}
