@@ -39,47 +39,52 @@ impl KeysArgs {
     /// Reads the keys that are given once and kept in memory; none for a file, which is read when it is needed, and for the Secret.
     pub(super) async fn read(&self, here: &Here) -> Result<Option<Keys>, Exit> {
         if let Some(command) = &self.keys_command {
-            return self.of_command(command).map(Some);
+            return of_command(command).map(Some);
         }
         if let Some(number) = self.keys_fd {
             let opened = std::fs::File::open(format!("/dev/fd/{number}"));
             let file = opened
                 .map_err(|error| fail(format!("--keys-fd {number}: {error}"), &[], Exit::Usage))?;
-            return parsed(file, &format!("--keys-fd {number}")).map(Some);
+            let whence = format!("--keys-fd {number}");
+            return parsed(&whole(file, &whence)?, &whence).map(Some);
         }
         if self.ask_keys {
             return asked(here).await.map(Some);
         }
         Ok(None)
     }
+}
 
-    fn of_command(&self, command: &str) -> Result<Keys, Exit> {
-        let whence = "--keys-command";
-        let unusable = |why: String| fail(format!("{whence}: {why}"), &[], Exit::Usage);
-        let mut child = Command::new("sh")
-            .args(["-c", command])
-            .stdin(Stdio::inherit())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| unusable(error.to_string()))?;
-        let keys = match child.stdout.take() {
-            Some(output) => parsed(output, whence),
-            None => return Err(unusable("it has no output".to_owned())),
-        };
-        let status = child.wait().map_err(|error| unusable(error.to_string()))?;
-        if !status.success() {
-            return Err(unusable(format!("it ended with {status}")));
-        }
-        keys
+fn of_command(command: &str) -> Result<Keys, Exit> {
+    let whence = "--keys-command";
+    let unusable = |why: String| fail(format!("{whence}: {why}"), &[], Exit::Usage);
+    let mut child = Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::inherit())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| unusable(error.to_string()))?;
+    let Some(output) = child.stdout.take() else {
+        return Err(unusable("it has no output".to_owned()));
+    };
+    let text = whole(output, whence)?;
+    let status = child.wait().map_err(|error| unusable(error.to_string()))?;
+    if !status.success() {
+        return Err(unusable(format!("it ended with {status}")));
+    }
+    parsed(&text, whence)
+}
+
+fn whole(from: impl Read, whence: &str) -> Result<Zeroizing<String>, Exit> {
+    let mut text = Zeroizing::new(String::new());
+    match from.take(LONGEST).read_to_string(&mut text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(fail(format!("{whence}: {error}"), &[], Exit::Usage)),
     }
 }
 
-fn parsed(from: impl Read, whence: &str) -> Result<Keys, Exit> {
-    let mut text = Zeroizing::new(String::new());
-    from.take(LONGEST)
-        .read_to_string(&mut text)
-        .map_err(|error| fail(format!("{whence}: {error}"), &[], Exit::Usage))?;
-    Keys::from_json(&text, whence).map_err(|error| fail(error, &[], Exit::Usage))
+fn parsed(text: &str, whence: &str) -> Result<Keys, Exit> {
+    Keys::from_json(text, whence).map_err(|error| fail(error, &[], Exit::Usage))
 }
 
 /// Asks for as many shares as the server needs, and a token.
