@@ -12,7 +12,8 @@ use super::target::{Here, Place};
 use crate::engine::Mirrored;
 use crate::journal::{self, MirrorError, State};
 use crate::platform::kubernetes::{
-    Claim, ClaimError, Claimant, ClusterMirror, Earlier, KubernetesPlatform, read_copy,
+    self, Claim, ClaimError, Claimant, ClusterMirror, Earlier, Holder, KubernetesPlatform,
+    read_copy,
 };
 use crate::ui;
 
@@ -94,6 +95,14 @@ pub(super) async fn take_over(here: &Here) -> Result<Claimed, Exit> {
         fail(error, &[next], Exit::Failed)
     })?;
     Ok(Claimed { claim, mirror })
+}
+
+/// Who holds the claim on a release, where anybody does.
+pub(super) async fn holder(here: &Here) -> Option<Holder> {
+    let platform = here.kubernetes.as_ref()?;
+    kubernetes::holder(platform.cluster(), platform.release_name())
+        .await
+        .ok()?
 }
 
 /// Where the run stands that the cluster has a copy of.

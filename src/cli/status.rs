@@ -9,6 +9,7 @@ use crate::bao::SealStatus;
 use crate::engine::Program;
 use crate::journal::{self, State};
 use crate::platform::Platform;
+use crate::platform::kubernetes::Holder;
 use crate::runbook::Loaded;
 use crate::ui;
 
@@ -21,6 +22,9 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 }
+
+/// A claim that was not renewed for so many seconds has run out.
+const LEASE_LASTS: i64 = 30;
 
 /// What one member says of itself.
 struct Row {
@@ -52,10 +56,29 @@ pub(super) async fn run(args: Args) -> Exit {
         rows.push(look(platform, member).await);
     }
     let running = journal::is_locked(path).unwrap_or(false);
+    let holder = claim::holder(&here).await;
+    // Whether it is there still only time tells; its own clock says when it last was.
+    let running = running
+        || holder
+            .as_ref()
+            .and_then(|holder| holder.seen)
+            .is_some_and(|seen| {
+                jiff::Timestamp::now().as_second() - seen.as_second() < LEASE_LASTS
+            });
     if args.json {
-        print_json(platform, state.as_ref(), running, &rows);
+        print_json(&here, state.as_ref(), running, holder.as_ref(), &rows);
     } else {
         print_text(&here, state.as_ref(), running, &rows);
+        if let Some(holder) = holder {
+            ui::line("");
+            ui::line(&format!(
+                "claimed by {}, last seen {}",
+                holder.identity,
+                holder
+                    .seen
+                    .map_or_else(|| "never".to_owned(), |seen| format!("{seen:.0}"))
+            ));
+        }
     }
     Exit::Done
 }
@@ -172,7 +195,13 @@ fn print_text(here: &Here, state: Option<&State>, running: bool, rows: &[Row]) {
     }
 }
 
-fn print_json(platform: &dyn Platform, state: Option<&State>, running: bool, rows: &[Row]) {
+fn print_json(
+    here: &Here,
+    state: Option<&State>,
+    running: bool,
+    holder: Option<&Holder>,
+    rows: &[Row],
+) {
     let run = state.and_then(|state| {
         let header = state.header()?;
         Some(json!({
@@ -191,7 +220,13 @@ fn print_json(platform: &dyn Platform, state: Option<&State>, running: bool, row
         .map(|row| json!({"member": row.member, "process": row.process, "role": row.role, "seal_status": row.says}))
         .collect();
     ui::line(
-        &json!({"version": 1, "target": platform.target(), "run": run, "members": members})
-            .to_string(),
+        &json!({
+            "version": 1,
+            "target": here.platform.target(),
+            "run": run,
+            "claimed_by": holder.map(|holder| &holder.identity),
+            "members": members,
+        })
+        .to_string(),
     );
 }
