@@ -627,6 +627,15 @@ fn what_was_mounted_after_the_checks_is_no_difference() {
 
 /// The run knows which keys it proved: a file that went or changed since blocks nobody while their parked copy is there.
 #[test]
+fn voters_that_answer_no_reads_are_told_and_not_compared() {
+    let lab = Scene::of("migrate-raft", ONE).lab();
+    lab.world().standbys_redirect = true;
+    in_virtual_time(async {
+        to_the_end(&lab, 1).await.unwrap();
+    });
+}
+
+#[test]
 fn a_keys_file_that_went_or_changed_is_no_obstacle() {
     let scene = Scene::of("migrate-raft", ONE);
     let points = scene.undisturbed().points();

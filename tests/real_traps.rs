@@ -293,6 +293,22 @@ fn a_tree_that_changes_after_the_copy_is_noticed() {
     assert_whole(&place.finish());
 }
 
+/// Trap 23: a standby gives a snapshot of its own store.
+#[test]
+fn each_voter_is_compared_by_its_own_snapshot() {
+    let place = Place::until("restore", &[]);
+    let snapshots = |member: &String| {
+        let log = fs::read_to_string(place.log(member)).unwrap();
+        log.matches("starting snapshot up to").count()
+    };
+    let members = place.platform().members();
+    let before: Vec<usize> = members.iter().map(snapshots).collect();
+    assert_whole(&place.finish());
+    for (member, before) in members.iter().zip(before) {
+        assert_eq!(snapshots(member), before + 1, "{member}");
+    }
+}
+
 /// A dry run prints the calls of each step and changes nothing.
 #[test]
 fn a_dry_run_changes_nothing() {

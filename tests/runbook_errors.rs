@@ -93,7 +93,7 @@ fn the_meaning() {
         &[("      - write-tombstone: {}\n", "")],
         &[("      - replace-source: {}\n", "")],
         &[("      - destroy-throwaway: {}\n", "")],
-        &[("      - compare: {leaders: each}\n", "")],
+        &[("      - compare: {}\n", "")],
     ];
     let found: Vec<String> = cases
         .iter()

@@ -34,7 +34,7 @@ impl ActionSpec {
             Self::Restore { rewind_to } => Box::new(Restore { rewind_to }),
             Self::ReturnKey {} => Box::new(ReturnKey),
             Self::DestroyThrowaway {} => Box::new(DestroyThrowaway),
-            Self::Compare { leaders } => Box::new(Compare { leaders }),
+            Self::Compare {} => Box::new(Compare),
             Self::CompareTables {} => Box::new(CompareTables),
         }
     }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 use super::keys::Keys;
 use super::{Context, Error, Look, Result, Voters};
 use crate::armed::Armed;
-use crate::bao::{Health, Node};
+use crate::bao::{self, Health, Node};
 use crate::event::Level;
 use crate::platform::Instance;
 
@@ -40,6 +42,24 @@ pub async fn await_active(ctx: &Context, deadline: Duration) -> Result<String> {
         },
     )
     .await
+}
+
+/// Whether a member answers reads whoever leads. Told where it does not.
+pub async fn answers_reads(ctx: &Context, member: &str, token: &SecretString) -> Result<bool> {
+    match ctx.node(member)?.lookup_self(token).await {
+        Ok(_) => Ok(true),
+        Err(bao::Error::Redirected { .. }) => {
+            ctx.note(
+                Level::Warn,
+                format!(
+                    "{member} answers no reads while another one leads (`disable_standby_reads`): its own store is not \
+                     compared"
+                ),
+            );
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Which process each running member runs.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-use super::cluster::{await_active, bring_up};
+use super::cluster::{answers_reads, await_active, bring_up};
 use super::keys::Keys;
 use super::{Action, Context, Error, Evidence, Observation, Outcome, Result, SameTables, Tables};
 use crate::armed::Armed;
@@ -55,13 +55,18 @@ impl Action for CompareTables {
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         let expected: Tables = ctx.fact()?;
         let old = Keys::old(ctx).await?;
-        let members = ctx.platform.members();
-        bring_up(ctx, &members, &old, &armed).await?;
+        let all = ctx.platform.members();
+        bring_up(ctx, &all, &old, &armed).await?;
         await_active(ctx, Duration::from_mins(1)).await?;
+        let mut members = Vec::new();
+        for member in all {
+            if answers_reads(ctx, &member, &old.token).await? {
+                members.push(member);
+            }
+        }
         let (mut differences, mut new) = (Vec::new(), BTreeSet::new());
         for member in &members {
             let node = ctx.node(member)?;
-            node.lookup_self(&old.token).await?;
             let found = tables(node.as_ref(), &old.token).await?;
             let mut found_here = Vec::new();
             different("mount", &expected.mounts, &found.mounts, &mut found_here);

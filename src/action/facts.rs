@@ -159,8 +159,9 @@ fact!(SameTables, "same-tables", "compare-tables");
 /// The comparison of cluster and source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compared {
-    /// Counts by leader.
-    pub by_leader: BTreeMap<String, ParityCounts>,
+    /// Counts by voter.
+    #[serde(alias = "by_leader")]
+    pub by_voter: BTreeMap<String, ParityCounts>,
     /// Entries of the source.
     pub entries: u64,
 }

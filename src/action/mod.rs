@@ -39,4 +39,4 @@ pub use facts::{
 };
 pub use keys::{Keys, ROOT_TOKEN, UNSEAL_KEY};
 use park_key::ReturnKey;
-pub use spec::{ActionSpec, Key, Leaders, Members};
+pub use spec::{ActionSpec, Key, Members};

@@ -77,11 +77,8 @@ pub enum ActionSpec {
     ReturnKey {},
     /// Removes the throwaway keys and the parked copy.
     DestroyThrowaway {},
-    /// Compares every entry of the cluster with the source's manifest.
-    Compare {
-        /// Who leads while it is compared.
-        leaders: Leaders,
-    },
+    /// Compares every entry of each voter with the source's manifest.
+    Compare {},
     /// Compares mounts, auth methods, policies and audit devices on each voter with the source's.
     CompareTables {},
 }
@@ -108,16 +105,6 @@ pub enum Key {
     Throwaway,
 }
 
-/// Whose snapshot is compared: a snapshot comes from the leader alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Leaders {
-    /// The leader as it is.
-    Current,
-    /// Each voter once, by stepping down in turn.
-    Each,
-}
-
 impl ActionSpec {
     /// The kind as the runbook and the journal name it.
     pub const fn kind(&self) -> &'static str {
@@ -142,7 +129,7 @@ impl ActionSpec {
             Self::Restore { .. } => "restore",
             Self::ReturnKey {} => "return-key",
             Self::DestroyThrowaway {} => "destroy-throwaway",
-            Self::Compare { .. } => "compare",
+            Self::Compare {} => "compare",
             Self::CompareTables {} => "compare-tables",
         }
     }
@@ -153,10 +140,7 @@ impl ActionSpec {
             Self::Preflight {}
             | Self::BackUp {}
             | Self::ReadKeys {}
-            | Self::RehearseFlip { .. }
-            | Self::Compare {
-                leaders: Leaders::Current,
-            } => Effect::Read,
+            | Self::RehearseFlip { .. } => Effect::Read,
             Self::Part { .. }
             | Self::Prove {}
             | Self::ParkKey {}
@@ -167,9 +151,7 @@ impl ActionSpec {
             | Self::Unseal { .. }
             | Self::ReturnKey {}
             | Self::DestroyThrowaway {}
-            | Self::Compare {
-                leaders: Leaders::Each,
-            } => Effect::Change,
+            | Self::Compare {} => Effect::Change,
             Self::SealSource {}
             | Self::WriteTombstone {}
             | Self::FinalCopy { .. }

@@ -60,7 +60,8 @@ pub enum Health {
 /// `GET sys/leader`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leader {
-    /// Whether this node leads.
+    /// Whether this node leads; a standby leaves it out.
+    #[serde(default)]
     pub is_self: bool,
     /// The leader's `api_addr`, empty when there is none.
     #[serde(default)]

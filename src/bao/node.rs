@@ -49,8 +49,8 @@ pub trait Node: Send + Sync {
         time: Duration,
         armed: &Armed,
     ) -> Result<()>;
-    /// `PUT sys/step-down`.
-    async fn step_down(&self, token: &SecretString, armed: &Armed) -> Result<()>;
+    /// `PUT`, then `DELETE cubbyhole/baoctl`: a write that each voter must take, of which nothing stays.
+    async fn touch(&self, token: &SecretString, armed: &Armed) -> Result<()>;
 
     /// `GET auth/token/lookup-self`, the `data` object. 403 means that this cluster does not know the token.
     async fn lookup_self(&self, token: &SecretString) -> Result<Value>;

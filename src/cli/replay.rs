@@ -182,7 +182,7 @@ pub(super) fn summary(
         .and_then(|value| serde_json::from_value(value.clone()).ok());
     let worst = compared.as_ref().map(|compared| {
         compared
-            .by_leader
+            .by_voter
             .values()
             .copied()
             .max_by_key(|counts| (counts.missing + counts.unexplained, counts.volatile))
@@ -192,7 +192,7 @@ pub(super) fn summary(
         entries: compared.as_ref().map_or(0, |compared| compared.entries),
         parity: worst.unwrap_or_default(),
         compared: compared
-            .map(|compared| compared.by_leader.into_keys().collect())
+            .map(|compared| compared.by_voter.into_keys().collect())
             .unwrap_or_default(),
         outage_seconds: state.outage_seconds(),
         outage_parts: state.outage_parts(),

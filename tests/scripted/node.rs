@@ -190,10 +190,17 @@ impl Node for ScriptedNode {
         Ok(())
     }
 
-    async fn step_down(&self, token: &SecretString, _: &Armed) -> Result<()> {
+    async fn touch(&self, token: &SecretString, _: &Armed) -> Result<()> {
         let token = token.expose_secret();
-        self.act("step down", |world| world.step_down(&self.name, token))
-            .await
+        self.act("touch", |world| {
+            world.authorised(&self.name, token)?;
+            if world.is_active(&self.name) {
+                Ok(())
+            } else {
+                Err(No::Redirect)
+            }
+        })
+        .await
     }
 
     async fn lookup_self(&self, token: &SecretString) -> Result<Value> {

@@ -201,18 +201,6 @@ impl World {
         Ok(())
     }
 
-    pub fn step_down(&mut self, name: &str, token: &str) -> Answer<()> {
-        self.authorised(name, token)?;
-        if !self.is_active(name) {
-            return Err(No::Redirect);
-        }
-        let id = self.group_id(name).unwrap();
-        let group = self.groups.get_mut(&id).unwrap();
-        group.leader = None;
-        group.election = Some(Instant::now() + ELECTS);
-        Ok(())
-    }
-
     pub fn set_stabilization(&mut self, name: &str, token: &str, time: Duration) -> Answer<()> {
         let set = self.authorised(name, token)?;
         if !self.is_active(name) {
@@ -257,11 +245,9 @@ impl World {
         Ok(peers.map(|peer| (peer.clone(), state(peer))).collect())
     }
 
+    /// Of the server's own store, whoever leads.
     pub fn snapshot(&self, name: &str, token: &str) -> Answer<Arc<Entries>> {
         self.authorised(name, token)?;
-        if !self.is_active(name) {
-            return Err(No::Redirect);
-        }
         let files = self.member(name).raft.as_ref();
         let files = files.ok_or(No::Status(400, "raft storage is not in use"))?;
         Ok(files.entries.clone())

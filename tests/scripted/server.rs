@@ -126,6 +126,9 @@ impl World {
             return Err(No::Status(503, "Vault is sealed"));
         };
         let stored = self.opens(name, server.storage);
+        if self.standbys_redirect && !self.is_active(name) {
+            return Err(No::Redirect);
+        }
         let set = self.key_set(open);
         if stored.as_ref() != Some(open) || set.token != token {
             return Err(No::Status(403, "permission denied"));

@@ -142,9 +142,17 @@ impl Node for HttpNode {
         self.command(token, path, &body, self.deadlines.call).await
     }
 
-    async fn step_down(&self, token: &SecretString, _armed: &Armed) -> Result<()> {
-        self.command(token, "sys/step-down", &json!({}), self.deadlines.init)
-            .await
+    async fn touch(&self, token: &SecretString, _armed: &Armed) -> Result<()> {
+        let path = "cubbyhole/baoctl";
+        let body = json!({"written-by": "baoctl"});
+        self.command(token, path, &body, self.deadlines.call)
+            .await?;
+        let call = self
+            .call(&Method::DELETE, path, self.deadlines.call)
+            .carrying(token);
+        let request = self.request(Method::DELETE, path, self.deadlines.call, true);
+        let (status, answer) = whole(&call, authorised(&call, request, token)?).await?;
+        accepted(&call, status, &answer)
     }
 
     async fn lookup_self(&self, token: &SecretString) -> Result<Value> {

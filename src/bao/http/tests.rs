@@ -118,7 +118,7 @@ async fn errors_of_all(node: &HttpNode, token: &SecretString) -> Vec<(&'static s
         node.unseal(token, LONG, &armed),
         node.reset_unseal(&armed),
         node.seal(token, &armed),
-        node.step_down(token, &armed),
+        node.touch(token, &armed),
         node.lookup_self(token),
         node.mounts(token),
         node.auth_methods(token),

@@ -72,7 +72,7 @@ async fn each_status_of_health_is_an_answer() {
 
 #[tokio::test]
 async fn leader_reads_the_address_of_another_node() {
-    let body = json!({"ha_enabled": true, "is_self": false, "leader_address": "http://10.0.0.2:8200",
+    let body = json!({"ha_enabled": true, "leader_address": "http://10.0.0.2:8200",
         "raft_applied_index": 42});
     let (server, node) = saying(200, body).await;
     let leader = node.leader().await.unwrap();
@@ -122,18 +122,12 @@ async fn unseal_sends_a_share_in_the_body_and_a_reset_sends_none() {
 }
 
 #[tokio::test]
-async fn seal_and_step_down_take_a_token_and_no_answer() {
+async fn seal_takes_a_token_and_no_answer() {
     let (server, node) = answering(ResponseTemplate::new(204)).await;
     node.seal(&token(), &armed()).await.unwrap();
     assert_eq!(
         sent(&server).await,
         "PUT /v1/sys/seal [s.token-of-the-run] {}"
-    );
-    let (server, node) = answering(ResponseTemplate::new(204)).await;
-    node.step_down(&token(), &armed()).await.unwrap();
-    assert_eq!(
-        sent(&server).await,
-        "PUT /v1/sys/step-down [s.token-of-the-run] {}"
     );
 }
 
