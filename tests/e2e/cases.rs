@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use crate::client::Client;
-use crate::cluster::{cluster, until};
+use crate::cluster::{cluster, said, until};
 use crate::faults;
 use crate::operator::{Said, in_action, in_step};
 use crate::release::{Kind, PLAIN, Release};
@@ -30,7 +30,7 @@ pub const CORE: [Case; 7] = [
 ];
 
 /// The rest of what a release, a cluster or a bad day can be like.
-pub const FULL: [Case; 17] = [
+pub const FULL: [Case; 18] = [
     ("full_three_of_five", || {
         plain(
             "three-of-five",
@@ -125,6 +125,7 @@ pub const FULL: [Case; 17] = [
         )
     }),
     ("full_rolled_back", full_rolled_back),
+    ("full_rolled_back_by_hand", full_rolled_back_by_hand),
     ("full_apiserver_restarted", faults::apiserver_restarted),
     ("full_pod_deleted_during_join", || {
         faults::pod_deleted("join")
@@ -381,5 +382,37 @@ fn full_rolled_back() -> Figures {
         "name",
     ]);
     assert_eq!(pods.lines().count(), 1, "{pods}");
+    Figures::default()
+}
+
+/// Back to file storage after clients were served, by the commands of `docs/rollback.md`, each as it stands there.
+fn full_rolled_back_by_hand() -> Figures {
+    let release = Release::install("rolled-back-by-hand", PLAIN);
+    let killed = release.killed(
+        &release.agreed(&MIGRATE),
+        in_step("verify", Duration::from_secs(1)),
+    );
+    assert_eq!(killed.code, -1, "{}", killed.text);
+    let guide = include_str!("../../docs/rollback.md");
+    let blocks = guide.split("```sh\n").skip(1);
+    let commands: String = blocks
+        .map(|block| block.split("```").next().unwrap())
+        .collect();
+    let folder = release.folder.path();
+    std::fs::write(folder.join("token"), &release.token).unwrap();
+    let output = cluster()
+        .shell(&commands)
+        .current_dir(folder)
+        .env("NS", &release.namespace)
+        .env("REVISION", "1")
+        .output()
+        .unwrap();
+    println!("{}", said(&output, "the commands of docs/rollback.md"));
+    release.serves_from_file();
+    let left = release.kubectl(&["get", "pvc,lease,secret,pod", "-o", "name"]);
+    assert!(
+        !left.contains("baoctl") && !left.contains("data-openbao-1"),
+        "{left}"
+    );
     Figures::default()
 }

@@ -98,6 +98,19 @@ impl Cluster {
         command
     }
 
+    /// A script for an administrator's shell, in which `kubectl` and `helm` are found.
+    pub fn shell(&self, script: &str) -> Command {
+        let mut command = self.command(Path::new("sh"), &["-euc", script]);
+        let programs = [&self.kubectl, &self.helm];
+        let folders: Vec<PathBuf> = programs
+            .into_iter()
+            .filter_map(|program| program.parent().map(Path::to_owned))
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap()))
+            .collect();
+        command.env("PATH", std::env::join_paths(folders).unwrap());
+        command
+    }
+
     pub fn kubectl_command(&self, args: &[&str]) -> Command {
         self.command(&self.kubectl, args)
     }
