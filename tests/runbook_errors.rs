@@ -35,15 +35,15 @@ fn the_shape() {
         ("- prove: {}", "- prove: {}\n        join: {}"),
         ("graft: true", "graft: perhaps"),
         ("graft: true", "grafted: true"),
-        ("part: actors", "part: actor"),
+        ("part: network", "part: networks"),
         ("key: old", "key: oldest"),
         ("name: migrate-raft", "name: [migrate-raft"),
         ("name: migrate-raft\n", "name: migrate-raft\nname: again\n"),
         ("name: migrate-raft", "name: Migrate_Raft"),
         ("title: Make Git say what runs", "title: ''"),
-        ("      - part: {part: git}\n", ""),
+        ("      - part: {part: git}\n      - resume-actors: {}\n", ""),
         (
-            "    actions:\n      - part: {part: git}\n",
+            "    actions:\n      - part: {part: git}\n      - resume-actors: {}\n",
             "    actions: []\n",
         ),
         ("id: land", "id: verify"),
@@ -94,6 +94,8 @@ fn the_meaning() {
         &[("      - replace-source: {}\n", "")],
         &[("      - destroy-throwaway: {}\n", "")],
         &[("      - compare: {}\n", "")],
+        &[("      - suspend-actors: {}\n", "")],
+        &[("      - resume-actors: {}\n", "")],
     ];
     let found: Vec<String> = cases
         .iter()

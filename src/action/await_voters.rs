@@ -85,16 +85,32 @@ impl Action for AwaitVoters {
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         let members = ctx.platform.members();
         let voters = &members[..members.len().min(self.voters as usize)];
-        bring_up(ctx, voters, &current_keys(ctx).await?, &armed).await?;
+        let keys = current_keys(ctx).await?;
         let what = format!("{} voters", self.voters);
         let evidence = ctx
             .until(
                 &what,
                 Duration::from_mins(3),
                 Duration::from_millis(250),
-                async || self.look(ctx).await,
+                async || {
+                    // One that restarts while it is waited for comes back sealed, and may have to join again.
+                    if !all_unsealed(ctx, voters).await? {
+                        bring_up(ctx, voters, &keys, &armed).await?;
+                    }
+                    self.look(ctx).await
+                },
             )
             .await?;
         Ok(evidence.into())
     }
+}
+
+async fn all_unsealed(ctx: &Context, members: &[String]) -> Result<bool> {
+    for member in members {
+        let status = ctx.node(member)?.seal_status().await;
+        if !status.is_ok_and(|status| !status.sealed) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -7,7 +7,8 @@ use super::{
     flip::Flip, flip::RehearseFlip, init::Init, join::Join, park_key::ParkKey, park_key::ReturnKey,
     part::PartOf, preflight::Preflight, prove::Prove, read_keys::ReadKeys,
     replace_source::ReplaceSource, restore::Restore, seal_source::SealSource,
-    tombstone::WriteTombstone, unseal::Unseal,
+    suspend_actors::ResumeActors, suspend_actors::SuspendActors, tombstone::WriteTombstone,
+    unseal::Unseal,
 };
 
 impl ActionSpec {
@@ -20,6 +21,7 @@ impl ActionSpec {
             Self::ReadKeys {} => Box::new(ReadKeys),
             Self::Prove {} => Box::new(Prove),
             Self::RehearseFlip { replicas } => Box::new(RehearseFlip { replicas }),
+            Self::SuspendActors {} => Box::new(SuspendActors),
             Self::ParkKey {} => Box::new(ParkKey),
             Self::SealSource {} => Box::new(SealSource),
             Self::WriteTombstone {} => Box::new(WriteTombstone),
@@ -36,6 +38,7 @@ impl ActionSpec {
             Self::DestroyThrowaway {} => Box::new(DestroyThrowaway),
             Self::Compare {} => Box::new(Compare),
             Self::CompareTables {} => Box::new(CompareTables),
+            Self::ResumeActors {} => Box::new(ResumeActors),
         }
     }
 }

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use super::cluster::{clear, clear_calls, start};
 use super::final_copy::whole;
 use super::keys::Keys;
+use super::suspend_actors::nobody_acts;
 use super::{Action, Context, Error, Evidence, Observation, Outcome, Proof, Result, Source};
 use crate::armed::Armed;
 use crate::platform::SecretName;
@@ -78,6 +79,7 @@ impl Action for Init {
         let source: Source = ctx.fact()?;
         ctx.fact::<Proof>()?;
         whole(ctx).await?;
+        nobody_acts(ctx).await?;
         if ctx.restore_sent {
             return Err(Error::refused(
                 "a restore was already sent in this run; init is not repeated after that",

@@ -16,7 +16,6 @@ impl PartOf {
     const fn words(&self) -> &'static str {
         match self.part {
             Part::Network => "open 8200 and 8201 between the members",
-            Part::Actors => "suspend every other actor on the release",
             Part::VolumeBackup => "back the volume up off the source",
             Part::Clients => "let a client sync again",
             Part::Git => "make Git say what runs",

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::cluster::{clear, clear_calls};
 use super::final_copy::{WAY_OUT, still_frozen};
+use super::suspend_actors::nobody_acts;
 use super::{Action, Context, Error, Evidence, FinalCopied, Observation, Outcome, Result};
 use crate::armed::Armed;
 use crate::platform::StorageKind;
@@ -50,6 +51,7 @@ impl Action for ReplaceSource {
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         let first = ctx.first()?;
         let copied: FinalCopied = ctx.fact()?;
+        nobody_acts(ctx).await?;
         if ctx.platform.release().await?.storage != StorageKind::Raft {
             return Err(Error::refused(
                 "the release is not configured for raft any more; something changed it back",

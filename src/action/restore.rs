@@ -13,6 +13,7 @@ use super::cluster::{active, instances};
 use super::context::blocking;
 use super::final_copy::{Files, whole};
 use super::keys::Keys;
+use super::suspend_actors::nobody_acts;
 use super::{
     Action, Context, Error, Evidence, FinalCopied, Observation, Outcome, Restored, Result, Source,
     Throwaway, Voters,
@@ -218,6 +219,7 @@ impl Action for Restore {
             });
         }
         let copied = whole(ctx).await?;
+        nobody_acts(ctx).await?;
         let (leader, token) = guard(ctx, &copied).await?;
         let node = ctx.node(&leader)?;
         let snapshot = Files::of(ctx).snapshot;

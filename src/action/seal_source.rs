@@ -9,6 +9,7 @@ use super::cluster::{await_active, unseal};
 use super::compare_tables::tables;
 use super::context::free_bytes;
 use super::keys::Keys;
+use super::suspend_actors::nobody_acts;
 use super::{
     Action, Context, Error, Evidence, FinalCopied, Frozen, Look, Observation, Outcome, Proof,
     Result, Source,
@@ -96,6 +97,7 @@ impl Action for SealSource {
             settle(ctx, &first).await?;
             return Ok(evidence(ctx, &first).await?.into());
         }
+        nobody_acts(ctx).await?;
         let proof: Proof = ctx.fact()?;
         let age = jiff::Timestamp::now().duration_since(proof.at);
         if age.unsigned_abs() > PROOF_VALID {

@@ -28,6 +28,10 @@ pub enum ActionSpec {
         /// Members that should exist afterwards.
         replicas: u32,
     },
+    /// Suspends every job and reconciler that acts on the release, and waits until their pods are gone.
+    SuspendActors {},
+    /// Resumes the jobs that the run suspended; reconcilers stay suspended until their source says raft.
+    ResumeActors {},
     /// Copies the key out of the Secret that the auto-unseal hook reads, and empties it there.
     ParkKey {},
     /// Seals the source: the outage begins.
@@ -115,6 +119,8 @@ impl ActionSpec {
             Self::ReadKeys {} => "read-keys",
             Self::Prove {} => "prove",
             Self::RehearseFlip { .. } => "rehearse-flip",
+            Self::SuspendActors {} => "suspend-actors",
+            Self::ResumeActors {} => "resume-actors",
             Self::ParkKey {} => "park-key",
             Self::SealSource {} => "seal-source",
             Self::WriteTombstone {} => "write-tombstone",
@@ -143,6 +149,8 @@ impl ActionSpec {
             | Self::RehearseFlip { .. } => Effect::Read,
             Self::Part { .. }
             | Self::Prove {}
+            | Self::SuspendActors {}
+            | Self::ResumeActors {}
             | Self::ParkKey {}
             | Self::AwaitStorage { .. }
             | Self::Join {}

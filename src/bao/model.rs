@@ -66,8 +66,7 @@ pub struct Leader {
     /// The leader's `api_addr`, empty when there is none.
     #[serde(default)]
     pub leader_address: String,
-    /// The raft index this node has applied, on raft storage.
-    #[serde(default)]
+    /// The raft index this node has applied; only raft storage has one.
     pub raft_applied_index: u64,
 }
 

@@ -1,6 +1,7 @@
 //! The one trait between the actions and the place a server lives in.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -140,8 +141,6 @@ pub type SecretData = BTreeMap<String, SecretString>;
 pub enum Part {
     /// Network rules for 8200 and 8201.
     Network,
-    /// Reconcilers, CronJobs and Jobs that act on the release.
-    Actors,
     /// A copy of the volume by another tool (Velero, `VolumeSnapshot`).
     VolumeBackup,
     /// Clients that sync from the server (External Secrets).
@@ -157,6 +156,38 @@ pub enum Applicability {
     Applies,
     /// It has none, for this reason.
     DoesNotApply(&'static str),
+}
+
+/// Something that acts on the release by itself: a job, a reconciler.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// For example `CronJob`.
+    pub kind: String,
+    /// Where it is, which need not be the release's namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// It begins nothing new.
+    pub suspended: bool,
+    /// A run of this tool suspended it, and none has resumed it.
+    pub by_run: bool,
+    /// Work that it began is still under way.
+    pub busy: bool,
+    /// It writes the release again as its source says.
+    pub reconciles: bool,
+}
+
+impl Actor {
+    /// Whether it may do anything now.
+    pub const fn acts(&self) -> bool {
+        !self.suspended || self.busy
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
 }
 
 /// How a [`Remark`] counts.
@@ -267,6 +298,23 @@ pub trait Platform: Send + Sync {
     /// What is worth knowing of the place before a run, beyond what every platform is asked.
     async fn inspect(&self) -> Result<Vec<Remark>> {
         Ok(Vec::new())
+    }
+
+    /// Whether anything but this program can act on the release here.
+    fn others_act(&self) -> bool {
+        false
+    }
+    /// What acts on the release by itself, suspended or not; all that is found, in no order.
+    async fn actors(&self) -> Result<Vec<Actor>> {
+        Ok(Vec::new())
+    }
+    /// Suspends one of them, or resumes one that a run suspended. The same again is the same.
+    async fn suspend_actor(&self, _: &Actor, _suspend: bool, _: &Armed) -> Result<()> {
+        Ok(())
+    }
+    /// What a person types to suspend or resume it.
+    fn suspend_by_hand(&self, _: &Actor, _suspend: bool) -> String {
+        String::new()
     }
 
     /// The release as configured now.

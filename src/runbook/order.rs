@@ -52,6 +52,11 @@ pub(super) const AFTER: &[Rule] = &[
         why: "the change must be tried before the outage, and a rollback goes back to what it found",
     },
     Rule {
+        subject: Kind("seal-source"),
+        after: &[Kind("suspend-actors")],
+        why: "a job may initialise the empty server, and a reconciler bring the old one back",
+    },
+    Rule {
         subject: Kind("read-keys"),
         after: &[Kind("preflight")],
         why: "what the source is must be known before its keys are looked at",
@@ -143,6 +148,11 @@ pub(super) const FOLLOWED: &[Followed] = &[
         subject: Kind("park-key"),
         by: Kind("return-key"),
         why: "the key would never come back",
+    },
+    Followed {
+        subject: Kind("suspend-actors"),
+        by: Kind("resume-actors"),
+        why: "jobs of the release would stay suspended",
     },
     Followed {
         subject: Kind("init"),

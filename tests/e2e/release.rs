@@ -181,7 +181,12 @@ impl Release {
         );
         let here = format!("namespace: {}", self.namespace);
         self.kubectl(&["create", "serviceaccount", "baoctl"]);
+        // What belongs to no namespace needs a name of its own, as another case may run beside this one.
         let role = role
+            .replace(
+                "name: baoctl\n",
+                &format!("name: baoctl-{}\n", self.namespace),
+            )
             .replace("namespace: openbao", &here)
             .replace(user, &account);
         cluster().apply(&self.namespace, &role);

@@ -10,8 +10,8 @@ use baoctl::armed::Armed;
 use baoctl::bao::Node;
 use baoctl::meter::Meter;
 use baoctl::platform::{
-    Applicability, Error, Flip, FlipPlan, Instance, Part, Platform, Release, Result, SecretData,
-    SecretName, StorageKind, Target, Volume,
+    Actor, Applicability, Error, Flip, FlipPlan, Instance, Part, Platform, Release, Result,
+    SecretData, SecretName, StorageKind, Target, Volume,
 };
 use baoctl::storage::{DigestList, Phase};
 use secrecy::ExposeSecret;
@@ -68,6 +68,12 @@ impl World {
         });
         if !kept {
             self.violation("no Secret holds the old key");
+        }
+        let empty = self
+            .server(MEMBERS[0])
+            .is_some_and(|server| server.storage == StorageKind::Raft && server.counts.is_none());
+        if empty && !self.job.suspended {
+            self.violation("a job may initialise the empty server");
         }
     }
 }
@@ -202,6 +208,23 @@ impl Platform for ScriptedPlatform {
             if let Some(files) = member.raft.take() {
                 member.aside.push((label.to_owned(), files));
             }
+            Ok(())
+        })
+        .await
+    }
+
+    fn others_act(&self) -> bool {
+        true
+    }
+
+    async fn actors(&self) -> Result<Vec<Actor>> {
+        self.look(|world| vec![world.job.clone()]).await
+    }
+
+    async fn suspend_actor(&self, actor: &Actor, suspend: bool, _: &Armed) -> Result<()> {
+        self.act(&format!("suspend {actor}: {suspend}"), |world| {
+            world.job.suspended = suspend;
+            world.job.by_run = suspend;
             Ok(())
         })
         .await

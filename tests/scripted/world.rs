@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use baoctl::platform::{SecretData, SecretName, StorageKind};
+use baoctl::platform::{Actor, SecretData, SecretName, StorageKind};
 use tokio::time::Instant;
 
 use super::raft::{Group, RaftFiles, Swap};
@@ -75,6 +75,8 @@ pub struct World {
     pub more_mounts: Vec<&'static str>,
     /// The source's token may not seal it.
     pub refuses_seals: bool,
+    /// A job of the release, until it is suspended.
+    pub job: Actor,
     /// Standbys redirect reads to the leader (`disable_standby_reads`).
     pub standbys_redirect: bool,
     /// Beside each server runs a hook that unseals it with the key in the release's Secret.
@@ -118,6 +120,15 @@ impl World {
             mishap: None,
             more_mounts: Vec::new(),
             refuses_seals: false,
+            job: Actor {
+                kind: "CronJob".to_owned(),
+                namespace: "vault".to_owned(),
+                name: "set-up".to_owned(),
+                suspended: false,
+                by_run: false,
+                busy: false,
+                reconciles: false,
+            },
             standbys_redirect: false,
             hooked: false,
             violations: Vec::new(),

@@ -38,6 +38,7 @@ const fn right(
 }
 
 const LOOK: &[&str] = &["get", "list"];
+const SUSPEND: &[&str] = &["get", "list", "patch"];
 /// What `helm upgrade` does with the chart's objects.
 const KEEP: &[&str] = &["get", "list", "create", "update", "patch", "delete"];
 
@@ -68,8 +69,8 @@ pub(super) const RIGHTS: [Right; 20] = [
     right("rbac.authorization.k8s.io", "roles", KEEP),
     right("rbac.authorization.k8s.io", "rolebindings", KEEP),
     right("networking.k8s.io", "networkpolicies", LOOK),
-    right("batch", "cronjobs", LOOK),
-    right("batch", "jobs", LOOK),
+    right("batch", "cronjobs", SUSPEND),
+    right("batch", "jobs", SUSPEND),
     right(
         "coordination.k8s.io",
         "leases",
@@ -200,6 +201,20 @@ mod tests {
             "list".to_owned(),
         );
         wanted.insert(nodes);
+        // Needed where Flux keeps the release, which has no such objects elsewhere.
+        for (group, resource) in [
+            ("helm.toolkit.fluxcd.io", "helmreleases"),
+            ("kustomize.toolkit.fluxcd.io", "kustomizations"),
+        ] {
+            for verb in ["get", "patch"] {
+                wanted.insert((
+                    "Role".to_owned(),
+                    group.to_owned(),
+                    resource.to_owned(),
+                    verb.to_owned(),
+                ));
+            }
+        }
         assert_eq!(granted(), wanted);
     }
 

@@ -8,13 +8,13 @@ use secrecy::ExposeSecret;
 
 use super::platform::KubernetesPlatform;
 use super::pods::wanted_replicas;
-use super::{inspect, probe, volume};
+use super::{inspect, probe, suspend, volume};
 use crate::armed::Armed;
 use crate::bao::Node;
 use crate::meter::Meter;
 use crate::platform::{
-    Applicability, Flip, FlipPlan, Instance, Part, Platform, Release, Remark, Result, SecretData,
-    SecretName, Target, UNSEAL_KEY, Volume,
+    Actor, Applicability, Flip, FlipPlan, Instance, Part, Platform, Release, Remark, Result,
+    SecretData, SecretName, Target, UNSEAL_KEY, Volume,
 };
 use crate::storage::{DigestList, Phase};
 
@@ -55,10 +55,6 @@ impl Platform for KubernetesPlatform {
         Applicability::DoesNotApply(match part {
             Part::Network => {
                 "left to you: open 8200 and 8201 between the members in every NetworkPolicy before the window"
-            }
-            Part::Actors => {
-                "left to you: suspend every reconciler, CronJob and Job that acts on the release, its unseal Secret or its \
-                 servers until the run has ended"
             }
             Part::VolumeBackup => {
                 "left to you: make a snapshot of the source's volume with your own tool, beside the archive that this run makes"
@@ -166,6 +162,22 @@ impl Platform for KubernetesPlatform {
 
     async fn inspect(&self) -> Result<Vec<Remark>> {
         inspect::all(self).await
+    }
+
+    fn others_act(&self) -> bool {
+        true
+    }
+
+    async fn actors(&self) -> Result<Vec<Actor>> {
+        self.find_actors().await
+    }
+
+    async fn suspend_actor(&self, actor: &Actor, suspend: bool, _armed: &Armed) -> Result<()> {
+        Self::suspend_actor(self, actor, suspend).await
+    }
+
+    fn suspend_by_hand(&self, actor: &Actor, suspend: bool) -> String {
+        suspend::by_hand(actor, suspend)
     }
 
     async fn release(&self) -> Result<Release> {

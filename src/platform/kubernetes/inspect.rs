@@ -26,7 +26,7 @@ pub(super) async fn all(platform: &KubernetesPlatform) -> Result<Vec<Remark>> {
         "cluster-unseal-secret",
         actors::unseal_secret(platform).await,
     ));
-    remarks.push(seen("cluster-actors", actors::jobs(platform).await));
+    remarks.push(seen("cluster-actors", actors::others(platform).await));
     remarks.push(seen(
         "cluster-network",
         surroundings::network(platform, &set).await,

@@ -25,6 +25,7 @@ mod reasons;
 mod scratch;
 mod secrets;
 mod surroundings;
+mod suspend;
 mod tar_watch;
 mod template;
 pub mod volume;

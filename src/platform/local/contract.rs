@@ -47,7 +47,6 @@ impl Platform for LocalPlatform {
     fn applicability(&self, part: Part) -> Applicability {
         Applicability::DoesNotApply(match part {
             Part::Network => "the processes share one loopback interface",
-            Part::Actors => "nothing but this program acts on the processes",
             Part::VolumeBackup => "the data is a plain folder, and the archive is its copy",
             Part::Clients => "no client syncs from these servers",
             Part::Git => "the configuration is rendered, not kept in Git",
