@@ -75,6 +75,8 @@ pub struct World {
     pub more_mounts: Vec<&'static str>,
     /// The source's token may not seal it.
     pub refuses_seals: bool,
+    /// What is left of the source's token.
+    pub token_left: Duration,
     /// Beside each server runs a hook that unseals it with the key in the release's Secret.
     pub hooked: bool,
     /// What a real server or an auditor would call a catastrophe.
@@ -116,6 +118,7 @@ impl World {
             mishap: None,
             more_mounts: Vec::new(),
             refuses_seals: false,
+            token_left: Duration::from_hours(12),
             hooked: false,
             violations: Vec::new(),
             restores: BTreeMap::new(),
