@@ -26,6 +26,7 @@ mod replace_source;
 mod restore;
 mod seal_source;
 mod spec;
+pub mod token;
 pub mod tombstone;
 mod unseal;
 
