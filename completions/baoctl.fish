@@ -52,7 +52,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l helper-im
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l runbook -d 'Runbook to follow: a built-in name or a file' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; any token will do that may make the calls, see docs/policy.hcl' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l keys-command -d 'Command that prints the same, run by `sh -c`, for example `sops -d keys.json`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l keys-fd -d 'Open file descriptor to read the same from, for example 3 with `3< <(pass show bao)`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l confirm-outage -d 'Agree to the outage and to all that is not repeated blindly, by the namespace\'s name' -r
@@ -95,7 +95,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l unseal-secret -
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l journal -d 'Journal to use instead of the target\'s own' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; any token will do that may make the calls, see docs/policy.hcl' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l keys-command -d 'Command that prints the same, run by `sh -c`, for example `sops -d keys.json`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l keys-fd -d 'Open file descriptor to read the same from, for example 3 with `3< <(pass show bao)`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l confirm-outage -d 'Agree to the outage and to all that is not repeated blindly, by the namespace\'s name' -r
@@ -121,7 +121,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l unseal-secret
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l journal -d 'Journal to use instead of the target\'s own' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; any token will do that may make the calls, see docs/policy.hcl' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l keys-command -d 'Command that prints the same, run by `sh -c`, for example `sops -d keys.json`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l keys-fd -d 'Open file descriptor to read the same from, for example 3 with `3< <(pass show bao)`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l confirm-outage -d 'Agree to the outage and to all that is not repeated blindly, by the namespace\'s name' -r
@@ -159,7 +159,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l unseal-secret -d
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l journal -d 'Journal to use instead of the target\'s own' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; any token will do that may make the calls, see docs/policy.hcl' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l keys-command -d 'Command that prints the same, run by `sh -c`, for example `sops -d keys.json`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l keys-fd -d 'Open file descriptor to read the same from, for example 3 with `3< <(pass show bao)`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l ask-keys -d 'Ask each key holder in turn at the terminal, without showing what is typed'

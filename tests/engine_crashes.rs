@@ -9,6 +9,7 @@ mod scripted;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use baoctl::action::ActionSpec;
 use baoctl::engine::{End, Error};
@@ -750,6 +751,24 @@ fn a_proof_of_yesterday_seals_nothing() {
     assert!(lab.state().outage_started().is_none());
     let source = lab.world().server("openbao-0").unwrap().open.clone();
     assert_eq!(source.as_deref(), Some("old"));
+}
+
+/// A token that lasted at the checks and does not any more is noticed while the source still serves.
+#[test]
+fn a_token_that_runs_out_seals_nothing() {
+    let scene = Scene::of("migrate-raft", ONE);
+    let (lab, said) = behind_its_back(scene, "started: seal-source", |lab| {
+        lab.world().token_left = Duration::from_mins(20);
+    });
+    assert!(said.contains("expires in 20 minutes"), "{said}");
+    assert!(said.contains("nothing was sealed"), "{said}");
+    assert!(lab.state().outage_started().is_none());
+    let source = lab.world().server("openbao-0").unwrap().open.clone();
+    assert_eq!(source.as_deref(), Some("old"));
+    lab.world().token_left = Duration::from_hours(2);
+    in_virtual_time(async {
+        to_the_end(&lab, 1).await.unwrap();
+    });
 }
 
 /// The first member serves this key set's cluster from raft, by the hand of somebody else.

@@ -125,6 +125,7 @@ const EXCEPTIONS: [Exception; 12] = [
             "Result",
             "Source",
             "tables",
+            "token",
             "tombstone",
             "free_bytes",
         ],

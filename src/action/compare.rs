@@ -54,7 +54,7 @@ impl Action for Compare {
             .iter()
             .map(|member| format!("{member}: GET sys/leader, sys/storage/raft/snapshot"))
             .collect();
-        calls.insert(0, "leader: PUT, then DELETE cubbyhole/baoctl".to_owned());
+        calls.insert(0, "leader: PUT sys/wrapping/wrap, for a second".to_owned());
         calls.push(format!("compare their entries with {}", values.display()));
         Ok(calls)
     }

@@ -27,6 +27,8 @@ pub struct Keys {
 #[derive(Deserialize)]
 struct InitOutput {
     unseal_keys_b64: Vec<SecretString>,
+    // Any token will do that may make the calls.
+    #[serde(alias = "token")]
     root_token: SecretString,
 }
 
@@ -72,7 +74,7 @@ impl Keys {
         let output: InitOutput = serde_json::from_str(text).map_err(|error| {
             Error::refused(format!(
                 "{whence}: line {}: this is not the JSON that `bao operator init -format=json` prints (`unseal_keys_b64` \
-                 and `root_token` are needed)",
+                 and `root_token` are needed; `token` is a name for the latter as well)",
                 error.line(),
             ))
         })?;

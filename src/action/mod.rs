@@ -27,6 +27,7 @@ mod restore;
 mod seal_source;
 mod spec;
 mod suspend_actors;
+pub mod token;
 pub mod tombstone;
 mod unseal;
 

@@ -22,7 +22,8 @@ impl Action for Preflight {
         let first = ctx.first()?;
         Ok(vec![
             format!(
-                "{first}: GET sys/seal-status, sys/mounts, sys/auth, sys/audit, auth/token/lookup-self; LIST sys/policies/acl"
+                "{first}: GET sys/seal-status, sys/mounts, sys/auth, sys/audit, auth/token/lookup-self; LIST sys/policies/acl; \
+                 PUT sys/capabilities-self"
             ),
             format!("{first}: manifest of the file tree, made beside the data"),
             "every member: look at its volume and its process".to_owned(),

@@ -45,6 +45,7 @@ impl Action for Prove {
             "scratch: start, PUT sys/init, PUT sys/unseal".to_owned(),
             "scratch: POST sys/storage/raft/snapshot-force, then PUT sys/unseal with the old key"
                 .to_owned(),
+            "scratch: PUT sys/generate-root/attempt, sys/generate-root/update: a root token that dies with it".to_owned(),
             "scratch: GET sys/raw for every entry".to_owned(),
             "scratch: GET sys/storage/raft/snapshot, for its core/raft/tls".to_owned(),
             "scratch: remove".to_owned(),
@@ -126,9 +127,12 @@ async fn prove(ctx: &Context, armed: &Armed) -> Result<Proof> {
             source.cluster_id
         )));
     }
-    let decrypted = decrypt_all(ctx, node, &old.token, keys).await?;
+    // The operator's token has a lease unless it is root, and the copy has none: the server refuses such a token, and
+    // with the leases it would act on them.
+    let token = node.generate_root(&old.shares, armed).await?;
+    let decrypted = decrypt_all(ctx, node, &token, keys).await?;
     let snapshot = ctx.file("proof.snap");
-    node.snapshot_save(&old.token, &snapshot, ctx.meter.as_ref())
+    node.snapshot_save(&token, &snapshot, ctx.meter.as_ref())
         .await?;
     let tls = blocking(move || -> Result<_> {
         let found = storage::raft_tls_of(ArchiveReader::open(&snapshot)?)?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use indicatif::HumanBytes;
+use secrecy::SecretString;
 
 use super::cluster::{await_active, unseal};
 use super::compare_tables::tables;
@@ -12,9 +13,10 @@ use super::keys::Keys;
 use super::suspend_actors::nobody_acts;
 use super::{
     Action, Context, Error, Evidence, FinalCopied, Frozen, Look, Observation, Outcome, Proof,
-    Result, Source,
+    Result, Source, token,
 };
 use crate::armed::Armed;
+use crate::bao::Node;
 use crate::journal::Mark;
 use crate::meter::Silent;
 use crate::platform::StorageKind;
@@ -49,6 +51,7 @@ impl Action for SealSource {
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
         let first = ctx.first()?;
         Ok(vec![
+            format!("{first}: GET auth/token/lookup-self; PUT sys/capabilities-self"),
             format!("{first}: GET sys/mounts, sys/auth, sys/audit; LIST sys/policies/acl"),
             format!("{first}: PUT sys/seal"),
         ])
@@ -62,6 +65,7 @@ impl Action for SealSource {
             return Ok(Evidence::default());
         }
         let token = Keys::old(ctx).await?.token;
+        serves_to_the_end(node.as_ref(), &token).await?;
         Ok(Evidence::default().with(&tables(node.as_ref(), &token).await?))
     }
 
@@ -180,6 +184,24 @@ impl Action for SealSource {
         }
         Ok(format!("{first} serves from file storage"))
     }
+}
+
+/// Hours may have gone by since preflight, or another token was given to this process: a sealed source gives none.
+async fn serves_to_the_end(node: &dyn Node, token: &SecretString) -> Result<()> {
+    let details = node.lookup_self(token).await?;
+    let other = "then resume, with --keys-file FILE if it is another one (nothing was sealed)";
+    if let Some((why, next)) = token::short_of(&details, token::FOR_THE_OUTAGE) {
+        return Err(Error::refused(format!("{why}; {next}; {other}")));
+    }
+    let lacks = token::denied(node, token).await?;
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "the token may not: {}; give it the policy in {}, {other}",
+        lacks.join("; "),
+        token::POLICY
+    )))
 }
 
 /// Nothing wrote to the tree since it was copied.

@@ -10,6 +10,6 @@ pub use http::{Deadlines, HttpNode, Transport, install_crypto};
 pub(crate) use http::{FORWARD_BROKEN, FORWARD_HEADER, FORWARD_UNREACHABLE};
 pub use model::{
     AuditDevice, Health, InitKeys, Leader, Mount, RaftConfiguration, RaftServer, SealStatus,
-    VoterState,
+    TokenDetails, VoterState,
 };
 pub use node::Node;

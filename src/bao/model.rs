@@ -1,6 +1,7 @@
 //! The answers of the API that this tool reads. Unknown fields are ignored: servers add some with every version.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -77,6 +78,41 @@ pub struct InitKeys {
     pub shares: Vec<SecretString>,
     /// The first root token.
     pub root_token: SecretString,
+}
+
+/// `GET auth/token/lookup-self`, without the token itself, which the answer repeats.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct TokenDetails {
+    /// `service` or `batch`.
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// Its policies, by name, without those of its entity.
+    #[serde(default)]
+    pub policies: Vec<String>,
+    /// Seconds that are left of it, rounded; 0 as well when it does not expire.
+    #[serde(default)]
+    pub ttl: u64,
+    /// When it expires, RFC 3339, where it does.
+    #[serde(default)]
+    pub expire_time: Option<String>,
+    /// Whether it can be renewed.
+    #[serde(default)]
+    pub renewable: bool,
+    /// Calls that it is good for after this one, 0 for any number.
+    #[serde(default)]
+    pub num_uses: i64,
+    /// It does not go with a token that it was made with.
+    #[serde(default)]
+    pub orphan: bool,
+}
+
+impl TokenDetails {
+    /// What is left of it; `None` when it does not expire.
+    pub fn left(&self) -> Option<Duration> {
+        self.expire_time
+            .as_ref()
+            .map(|_| Duration::from_secs(self.ttl))
+    }
 }
 
 /// One row of `sys/mounts` or `sys/auth`.

@@ -9,7 +9,8 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{
-    AuditDevice, Health, InitKeys, Leader, Mount, RaftConfiguration, Result, SealStatus, VoterState,
+    AuditDevice, Health, InitKeys, Leader, Mount, RaftConfiguration, Result, SealStatus,
+    TokenDetails, VoterState,
 };
 use crate::armed::Armed;
 use crate::meter::Meter;
@@ -49,11 +50,23 @@ pub trait Node: Send + Sync {
         time: Duration,
         armed: &Armed,
     ) -> Result<()>;
-    /// `PUT`, then `DELETE cubbyhole/baoctl`: a write that each voter must take, of which nothing stays.
+    /// `PUT sys/wrapping/wrap` of nothing for a second: a write that each voter must take, and that goes by itself. Every
+    /// kind of token may; a batch token has no cubbyhole.
     async fn touch(&self, token: &SecretString, armed: &Armed) -> Result<()>;
 
-    /// `GET auth/token/lookup-self`, the `data` object. 403 means that this cluster does not know the token.
-    async fn lookup_self(&self, token: &SecretString) -> Result<Value>;
+    /// `PUT sys/generate-root/attempt`, then `PUT sys/generate-root/update` with each share until the token is complete: a
+    /// root token of the node's data. Needs the unauthenticated endpoints, which a listener has off by default.
+    async fn generate_root(&self, shares: &[SecretString], armed: &Armed) -> Result<SecretString>;
+
+    /// `GET auth/token/lookup-self`. 403 means that this cluster does not know the token, or that its policies deny the look.
+    async fn lookup_self(&self, token: &SecretString) -> Result<TokenDetails>;
+    /// `PUT sys/capabilities-self`: what the token may do with each path, for example `read` and `sudo`; `root` stands for
+    /// everything. Changes nothing.
+    async fn capabilities(
+        &self,
+        token: &SecretString,
+        paths: &[&str],
+    ) -> Result<BTreeMap<String, Vec<String>>>;
     /// `GET sys/mounts` by path.
     async fn mounts(&self, token: &SecretString) -> Result<BTreeMap<String, Mount>>;
     /// `GET sys/auth` by path.

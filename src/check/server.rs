@@ -1,8 +1,10 @@
 //! The running source: its version, seal, keys and tables.
 
+use secrecy::SecretString;
+
 use super::finding::{Checked, Group};
-use crate::action::{Context, Error, Keys, Result, tables};
-use crate::bao::SealStatus;
+use crate::action::{Context, Error, Keys, Result, tables, token};
+use crate::bao::{self, Node, SealStatus, TokenDetails};
 
 const GROUP: &str = "server";
 
@@ -128,26 +130,10 @@ async fn keys(
             "gather the other key holders' shares",
         );
     }
-    if let Err(error) = node.lookup_self(&keys.token).await {
-        group.fail(
-            "keys-token",
-            format!("the server refuses the token: {error}"),
-            "name a file with a valid token with --keys-file",
-        );
+    if !usable(group, node.as_ref(), &keys.token).await? {
         return Ok(None);
     }
-    group.pass("keys-token", "the token is known to the server");
-    let tables = match tables(node.as_ref(), &keys.token).await {
-        Ok(tables) => tables,
-        Err(error) => {
-            group.fail(
-                "keys-policy",
-                error.to_string(),
-                "the token needs to read mounts, auth methods, policies and audit devices",
-            );
-            return Ok(None);
-        }
-    };
+    let tables = tables(node.as_ref(), &keys.token).await?;
     let rendered = ctx.platform.release().await?.audit;
     if rendered == tables.audit {
         group.pass(
@@ -162,4 +148,71 @@ async fn keys(
         );
     }
     Ok(Some(status))
+}
+
+/// Whether the token will do to the end of the run: it is known, lasts, and may make each call.
+async fn usable(group: &mut Group<'_>, node: &dyn Node, token: &SecretString) -> Result<bool> {
+    let no = |error: &bao::Error| matches!(error.status(), Some(400..500));
+    let details = match node.lookup_self(token).await {
+        Ok(details) => details,
+        Err(error) if no(&error) => {
+            group.fail(
+                "keys-token",
+                format!("the server refuses the token: {error}"),
+                format!(
+                    "name a file with a valid token with --keys-file; what it must be allowed stands in {}",
+                    token::POLICY
+                ),
+            );
+            return Ok(false);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let short = token::short_of(&details, token::FOR_A_RUN);
+    let lasts = short.is_none();
+    match short {
+        Some((why, next)) => group.fail("keys-token", why, next),
+        None => group.pass("keys-token", described(&details)),
+    }
+    if !details.orphan {
+        group.warn(
+            "keys-parent",
+            "the token goes when the one goes that it was made with",
+            "make it with `bao token create -orphan`, unless you know how long that one lives",
+        );
+    }
+    let lacks = match token::denied(node, token).await {
+        Ok(lacks) => lacks,
+        Err(Error::Node(error)) if no(&error) => vec![format!("ask what it may do: {error}")],
+        Err(error) => return Err(error),
+    };
+    if lacks.is_empty() {
+        group.pass("keys-policy", "the token may make each call of a run");
+    } else {
+        group.fail(
+            "keys-policy",
+            format!("the token may not: {}", lacks.join("; ")),
+            format!(
+                "give it the policy in {0}: `bao policy write baoctl {0}`",
+                token::POLICY
+            ),
+        );
+    }
+    Ok(lasts && lacks.is_empty())
+}
+
+fn described(token: &TokenDetails) -> String {
+    let lasts = token.left().map_or_else(
+        || "does not expire".to_owned(),
+        |left| {
+            let minutes = left.as_secs() / 60;
+            format!("expires in {} h {} min", minutes / 60, minutes % 60)
+        },
+    );
+    let policies = if token.policies.is_empty() {
+        "no policy of its own".to_owned()
+    } else {
+        token.policies.join(", ")
+    };
+    format!("a {} token with {policies}, {lasts}", token.kind)
 }

@@ -104,6 +104,17 @@ pub(super) fn failure(
                 format!("{} --keys-file FILE", place.command("migrate-raft")),
             ]
         }
+        // A server's no is about the token; one of the Kubernetes API is not.
+        (
+            Error::Action {
+                source: action::Error::Node(_),
+                ..
+            },
+            Exit::NotAuthorised,
+        ) => vec![format!(
+            "{resume} --keys-file FILE    with the same shares and a token that is allowed it ({})",
+            action::token::POLICY
+        )],
         _ => vec![resume],
     };
     if state.is_some_and(State::in_outage) && !rolling_back {

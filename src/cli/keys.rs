@@ -14,11 +14,13 @@ use super::target::Here;
 use crate::action::Keys;
 use crate::ui::Prompt;
 
-/// The unseal shares and a token; without any of these flags the release's Secret has them.
+/// The unseal shares and a token, root or with the policy in `docs/policy.hcl`; without any of these flags the release's
+/// Secret has them.
 #[derive(Debug, Clone, Default, Args)]
 #[group(multiple = false)]
 pub struct KeysArgs {
-    /// File with unseal keys and token, as `bao operator init -format=json` prints them
+    /// File with unseal keys and token, as `bao operator init -format=json` prints them; any token will do that may make
+    /// the calls, see docs/policy.hcl
     #[arg(long, value_name = "FILE", help_heading = "Keys")]
     pub keys_file: Option<PathBuf>,
     /// Command that prints the same, run by `sh -c`, for example `sops -d keys.json`

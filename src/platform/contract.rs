@@ -329,7 +329,8 @@ pub trait Platform: Send + Sync {
     /// runs until it is replaced. The same again is the same.
     async fn revert(&self, revision: &str, armed: &Armed) -> Result<()>;
 
-    /// Starts an empty raft node beside the release, unreachable for its clients, with `raw_storage_endpoint`. One that is left over is discarded first.
+    /// Starts an empty raft node beside the release, unreachable for its clients, with `raw_storage_endpoint` and the
+    /// unauthenticated `sys/generate-root`. One that is left over is discarded first.
     async fn scratch_start(&self, armed: &Armed) -> Result<Arc<dyn Node>>;
     /// Removes the scratch node and its data; absent is fine.
     async fn scratch_discard(&self, armed: &Armed) -> Result<()>;

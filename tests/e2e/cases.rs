@@ -3,7 +3,7 @@
 use std::panic::catch_unwind;
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::cluster::{cluster, said, until};
@@ -16,7 +16,7 @@ use crate::table::Figures;
 pub type Case = (&'static str, fn() -> Figures);
 
 /// What every change must pass.
-pub const CORE: [Case; 7] = [
+pub const CORE: &[Case] = &[
     ("harness_sees_what_it_should", harness_sees_what_it_should),
     ("dry_run_changes_nothing", dry_run_changes_nothing),
     ("card_order_path_probe", card_order_path_probe),
@@ -30,7 +30,7 @@ pub const CORE: [Case; 7] = [
 ];
 
 /// The rest of what a release, a cluster or a bad day can be like.
-pub const FULL: [Case; 18] = [
+pub const FULL: &[Case] = &[
     ("full_three_of_five", || {
         plain(
             "three-of-five",
@@ -124,6 +124,7 @@ pub const FULL: [Case; 18] = [
             &MIGRATE,
         )
     }),
+    ("full_token_not_root", full_token_not_root),
     ("full_rolled_back", full_rolled_back),
     ("full_rolled_back_by_hand", full_rolled_back_by_hand),
     ("full_apiserver_restarted", faults::apiserver_restarted),
@@ -357,6 +358,21 @@ fn taken_over_in_mid_outage() -> Figures {
     let said = release
         .run(&release.agreed(&["resume", "--from-cluster"]))
         .expect(0);
+    finished(&release, &said)
+}
+
+/// In the Secret is no root token but one with `docs/policy.hcl` and nothing else.
+fn full_token_not_root() -> Figures {
+    let release = Release::install("token-not-root", PLAIN);
+    let api = release.api(&release.member(0));
+    let policy = json!({"policy": include_str!("../../docs/policy.hcl")});
+    api.put("sys/policies/acl/baoctl", &policy);
+    let body =
+        json!({"policies": ["baoctl"], "no_default_policy": true, "no_parent": true, "ttl": "2h"});
+    let token = api.put("auth/token/create", &body);
+    let data = json!({"stringData": {"root-token": token["auth"]["client_token"]}}).to_string();
+    release.kubectl(&["patch", "secret", release.kind.unseal_secret, "-p", &data]);
+    let said = release.run(&release.agreed(&MIGRATE)).expect(0);
     finished(&release, &said)
 }
 

@@ -10,18 +10,18 @@ use crate::table::Figures;
 
 /// Migrates while `fault` is at work; `resume` as often as an operator would.
 fn through(release: &Release, fault: impl FnOnce() + Send) -> Figures {
-    let first = std::thread::scope(|scope| {
+    let said = std::thread::scope(|scope| {
         scope.spawn(fault);
-        release.run(&release.agreed(&MIGRATE))
-    });
-    let mut said = first;
-    for _ in 0..3 {
-        if said.code == 0 {
-            break;
+        let mut said = release.run(&release.agreed(&MIGRATE));
+        for _ in 0..3 {
+            if said.code == 0 {
+                break;
+            }
+            println!("    it ended with {}: {}", said.code, why(&said));
+            said = release.run(&release.agreed(&RESUME));
         }
-        println!("    it ended with {}: {}", said.code, why(&said));
-        said = release.run(&release.agreed(&RESUME));
-    }
+        said
+    });
     let outage = said.expect(0).expect_parity();
     release.verify();
     Figures {

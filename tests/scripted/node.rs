@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use baoctl::armed::Armed;
 use baoctl::bao::{
     AuditDevice, Error, Health, InitKeys, Leader, Mount, Node, RaftConfiguration, Result,
-    SealStatus, VoterState,
+    SealStatus, TokenDetails, VoterState,
 };
 use baoctl::meter::Meter;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::sleep;
 
 use super::fate::{Fate, Loss};
@@ -203,8 +203,39 @@ impl Node for ScriptedNode {
         .await
     }
 
-    async fn lookup_self(&self, token: &SecretString) -> Result<Value> {
-        self.table(token, |_| json!({})).await
+    async fn generate_root(&self, shares: &[SecretString], _: &Armed) -> Result<SecretString> {
+        let shares: Vec<&str> = shares.iter().map(ExposeSecret::expose_secret).collect();
+        let token = self.act("generate root", |world| {
+            world.generate_root(&self.name, &shares)
+        });
+        Ok(token.await?.into())
+    }
+
+    async fn lookup_self(&self, token: &SecretString) -> Result<TokenDetails> {
+        let left = self.grip.now(|world| world.token_left);
+        self.table(token, |_| TokenDetails {
+            kind: "service".to_owned(),
+            policies: vec!["baoctl".to_owned()],
+            ttl: left.as_secs(),
+            expire_time: Some("2027-01-01T00:00:00Z".to_owned()),
+            renewable: true,
+            num_uses: 0,
+            orphan: true,
+        })
+        .await
+    }
+
+    async fn capabilities(
+        &self,
+        token: &SecretString,
+        paths: &[&str],
+    ) -> Result<BTreeMap<String, Vec<String>>> {
+        self.table(token, |_| {
+            let everything = || vec!["root".to_owned()];
+            let each = paths.iter().map(|path| ((*path).to_owned(), everything()));
+            each.collect()
+        })
+        .await
     }
 
     async fn mounts(&self, token: &SecretString) -> Result<BTreeMap<String, Mount>> {

@@ -79,6 +79,8 @@ pub struct World {
     pub job: Actor,
     /// Standbys redirect reads to the leader (`disable_standby_reads`).
     pub standbys_redirect: bool,
+    /// What is left of the source's token.
+    pub token_left: Duration,
     /// Beside each server runs a hook that unseals it with the key in the release's Secret.
     pub hooked: bool,
     /// What a real server or an auditor would call a catastrophe.
@@ -130,6 +132,7 @@ impl World {
                 reconciles: false,
             },
             standbys_redirect: false,
+            token_left: Duration::from_hours(12),
             hooked: false,
             violations: Vec::new(),
             restores: BTreeMap::new(),

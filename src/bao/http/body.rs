@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -74,6 +74,40 @@ impl From<Init> for InitKeys {
             shares: init.keys_base64,
             root_token: init.root_token,
         }
+    }
+}
+
+/// `PUT sys/generate-root/attempt`.
+#[derive(Deserialize)]
+pub(super) struct RootAttempt {
+    /// Names the attempt in each of its shares.
+    pub nonce: String,
+    /// What the token is encoded with: as many characters as it has.
+    otp: SecretString,
+}
+
+/// `PUT sys/generate-root/update`.
+#[derive(Deserialize)]
+pub(super) struct RootProgress {
+    /// Whether this was the last share that was needed.
+    pub complete: bool,
+    encoded_token: SecretString,
+}
+
+impl RootAttempt {
+    /// The token: base64 without padding of its bytes, each combined with one of the `otp` by exclusive or.
+    pub fn token(&self, progress: &RootProgress) -> Option<SecretString> {
+        let encoded = progress.encoded_token.expose_secret().as_bytes();
+        let bytes = base64_simd::STANDARD_NO_PAD.decode_to_vec(encoded).ok()?;
+        let mut bytes = Zeroizing::new(bytes);
+        let otp = self.otp.expose_secret().as_bytes();
+        if bytes.len() != otp.len() {
+            return None;
+        }
+        for (byte, pad) in bytes.iter_mut().zip(otp) {
+            *byte ^= pad;
+        }
+        std::str::from_utf8(&bytes).ok().map(SecretString::from)
     }
 }
 

@@ -10,17 +10,20 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::body::{self, Autopilot, Configuration, Enveloped, Init, Raw};
-use super::client::{HttpNode, accepted, authorised, whole};
+use super::body::{
+    self, Autopilot, Configuration, Enveloped, Init, Raw, RootAttempt, RootProgress,
+};
+use super::client::{HttpNode, accepted, authorised, json as sending, whole};
 use super::error::Call;
 use crate::armed::Armed;
 use crate::bao::{
     AuditDevice, Health, InitKeys, Leader, Mount, Node, RaftConfiguration, Result, SealStatus,
-    VoterState,
+    TokenDetails, VoterState,
 };
 use crate::meter::Meter;
 
 const UNSEAL: &str = "sys/unseal";
+const GENERATE_ROOT: &str = "sys/generate-root/attempt";
 
 #[derive(Serialize)]
 struct InitRequest {
@@ -33,6 +36,12 @@ struct UnsealRequest<'share> {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'share str>,
     reset: bool,
+}
+
+#[derive(Serialize)]
+struct RootShare<'share> {
+    key: &'share str,
+    nonce: &'share str,
 }
 
 impl HttpNode {
@@ -143,20 +152,68 @@ impl Node for HttpNode {
     }
 
     async fn touch(&self, token: &SecretString, _armed: &Armed) -> Result<()> {
-        let path = "cubbyhole/baoctl";
-        let body = json!({"written-by": "baoctl"});
-        self.command(token, path, &body, self.deadlines.call)
-            .await?;
+        let path = "sys/wrapping/wrap";
         let call = self
-            .call(&Method::DELETE, path, self.deadlines.call)
+            .call(&Method::PUT, path, self.deadlines.call)
             .carrying(token);
-        let request = self.request(Method::DELETE, path, self.deadlines.call, true);
-        let (status, answer) = whole(&call, authorised(&call, request, token)?).await?;
-        accepted(&call, status, &answer)
+        let request = self
+            .request(Method::PUT, path, self.deadlines.call, true)
+            .header("X-Vault-Wrap-TTL", "1s");
+        let request = sending(authorised(&call, request, token)?, "{}".into());
+        let (status, answer) = whole(&call, request).await?;
+        accepted(&call, status, &answer)?;
+        // It names a token.
+        body::wipe(answer);
+        Ok(())
     }
 
-    async fn lookup_self(&self, token: &SecretString) -> Result<Value> {
+    async fn generate_root(&self, shares: &[SecretString], _armed: &Armed) -> Result<SecretString> {
+        let call = self.call(&Method::PUT, GENERATE_ROOT, self.deadlines.call);
+        let answer = self.put(&call, GENERATE_ROOT, None, "{}".into()).await?;
+        let attempt = body::parse::<RootAttempt>(&answer).map_err(|why| call.malformed(why));
+        body::wipe(answer);
+        let attempt = attempt?;
+        for share in shares {
+            let path = "sys/generate-root/update";
+            let call = self
+                .call(&Method::PUT, path, self.deadlines.call)
+                .carrying(share);
+            let request = body::wiped(&RootShare {
+                key: share.expose_secret(),
+                nonce: &attempt.nonce,
+            })
+            .map_err(|error| call.malformed(error.to_string()))?;
+            let answer = self.put(&call, path, None, request).await?;
+            let progress = body::parse::<RootProgress>(&answer).map_err(|why| call.malformed(why));
+            body::wipe(answer);
+            let progress = progress?;
+            if progress.complete {
+                return attempt
+                    .token(&progress)
+                    .ok_or_else(|| call.malformed("the token does not decode"));
+            }
+        }
+        Err(call.malformed("more shares are wanted than were given"))
+    }
+
+    async fn lookup_self(&self, token: &SecretString) -> Result<TokenDetails> {
         self.data(token, "auth/token/lookup-self").await
+    }
+
+    async fn capabilities(
+        &self,
+        token: &SecretString,
+        paths: &[&str],
+    ) -> Result<BTreeMap<String, Vec<String>>> {
+        let path = "sys/capabilities-self";
+        let call = self
+            .call(&Method::PUT, path, self.deadlines.call)
+            .carrying(token);
+        let body = json!({ "paths": paths }).to_string();
+        let answer = self.put(&call, path, Some(token), body.into()).await?;
+        body::parse::<Enveloped<BTreeMap<String, Vec<String>>>>(&answer)
+            .map(|enveloped| enveloped.data)
+            .map_err(|why| call.malformed(why))
     }
 
     async fn mounts(&self, token: &SecretString) -> Result<BTreeMap<String, Mount>> {

@@ -300,7 +300,7 @@ pub(super) fn authorised(
     Ok(request.header("X-Vault-Token", value))
 }
 
-fn json(request: RequestBuilder, body: Bytes) -> RequestBuilder {
+pub(super) fn json(request: RequestBuilder, body: Bytes) -> RequestBuilder {
     request
         .header(CONTENT_TYPE, "application/json")
         .body(reqwest::Body::from(body))

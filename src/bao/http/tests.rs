@@ -119,7 +119,9 @@ async fn errors_of_all(node: &HttpNode, token: &SecretString) -> Vec<(&'static s
         node.reset_unseal(&armed),
         node.seal(token, &armed),
         node.touch(token, &armed),
+        node.generate_root(std::slice::from_ref(token), &armed),
         node.lookup_self(token),
+        node.capabilities(token, &["sys/seal"]),
         node.mounts(token),
         node.auth_methods(token),
         node.policies(token),
@@ -139,4 +141,4 @@ async fn errors_of_all(node: &HttpNode, token: &SecretString) -> Vec<(&'static s
     errors
 }
 /// As many requests as [`errors_of_all`] makes.
-const ALL: usize = 21;
+const ALL: usize = 23;

@@ -28,7 +28,7 @@ const ANSWERS: Duration = Duration::from_mins(3);
 const GONE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Alone, without audit devices, open for `sys/raw`.
+/// Alone, without audit devices, open for `sys/raw` and, to whoever has the shares, for a root token of its own.
 const CONFIG: &str = r#"ui = false
 disable_mlock = true
 raw_storage_endpoint = true
@@ -39,6 +39,7 @@ listener "tcp" {
   address = "127.0.0.1:8200"
   cluster_address = "127.0.0.1:8201"
   tls_disable = true
+  disable_unauthed_generate_root_endpoints = false
 }
 
 storage "raft" {

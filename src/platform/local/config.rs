@@ -13,7 +13,7 @@ pub(super) fn member(
     member: &Member,
     files: &NodeFiles,
 ) -> String {
-    let mut text = common(member);
+    let mut text = common(member, "");
     let data = files.data().display().to_string();
     match applied.storage {
         StorageKind::File => {
@@ -58,20 +58,25 @@ pub(super) fn member(
     text
 }
 
-/// The scratch node's configuration: alone, without audit devices, open for `sys/raw`.
+/// The scratch node's configuration: alone, without audit devices, open for `sys/raw` and, to whoever has the shares, for a
+/// root token of its own.
 pub(super) fn scratch(member: &Member, files: &NodeFiles) -> String {
     let data = files.data().display().to_string();
     format!(
         "{}raw_storage_endpoint = true\n\n{}}}\n",
-        common(member),
+        common(
+            member,
+            "  disable_unauthed_generate_root_endpoints = false\n"
+        ),
         raft(&data, &member.name, 1)
     )
 }
 
-fn common(member: &Member) -> String {
+/// What every configuration begins with; `listener` adds lines to the listener's stanza.
+fn common(member: &Member, listener: &str) -> String {
     format!(
         "ui = false\ndisable_mlock = true\napi_addr = {}\ncluster_addr = {}\n\n\
-         listener \"tcp\" {{\n  address = {}\n  cluster_address = {}\n  tls_disable = true\n}}\n",
+         listener \"tcp\" {{\n  address = {}\n  cluster_address = {}\n  tls_disable = true\n{listener}}}\n",
         quoted(&member.api()),
         quoted(&format!("https://127.0.0.1:{}", member.cluster_port)),
         quoted(&format!("127.0.0.1:{}", member.api_port)),

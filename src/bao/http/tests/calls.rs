@@ -182,14 +182,79 @@ async fn policies_are_listed_and_sorted() {
 }
 
 #[tokio::test]
-async fn lookup_self_gives_the_data() {
-    let (server, node) = saying(200, json!({"data": {"policies": ["root"]}})).await;
+async fn lookup_self_tells_what_is_left_and_never_the_token() {
+    let body = json!({"data": {"id": "s.token-of-the-run", "type": "service", "policies": ["baoctl"], "ttl": 3599,
+        "expire_time": "2026-01-01T01:00:00Z", "renewable": true, "num_uses": 0, "orphan": true}});
+    let (server, node) = saying(200, body).await;
     let own = node.lookup_self(&token()).await.unwrap();
-    assert_eq!(own, json!({"policies": ["root"]}));
     assert_eq!(
         sent(&server).await,
         "GET /v1/auth/token/lookup-self [s.token-of-the-run] "
     );
+    assert_eq!(own.left(), Some(Duration::from_secs(3599)));
+    assert_eq!((own.kind.as_str(), own.num_uses), ("service", 0));
+    assert!(own.renewable && own.orphan);
+    assert!(!format!("{own:?}").contains("token-of-the-run"));
+
+    // As a root token has it.
+    let body = json!({"data": {"type": "service", "policies": ["root"], "ttl": 0, "expire_time": null,
+        "num_uses": 0, "orphan": true}});
+    let (_server, node) = saying(200, body).await;
+    assert_eq!(node.lookup_self(&token()).await.unwrap().left(), None);
+}
+
+#[tokio::test]
+async fn capabilities_are_asked_for_all_paths_at_once() {
+    let found = json!({"sys/seal": ["sudo", "update"], "sys/audit": ["deny"]});
+    let body = json!({"sys/seal": ["sudo", "update"], "request_id": "r", "data": found});
+    let (server, node) = saying(200, body).await;
+    let paths = ["sys/seal", "sys/audit"];
+    let has = node.capabilities(&token(), &paths).await.unwrap();
+    assert_eq!(
+        sent(&server).await,
+        r#"PUT /v1/sys/capabilities-self [s.token-of-the-run] {"paths":["sys/seal","sys/audit"]}"#
+    );
+    assert_eq!(has["sys/seal"], ["sudo", "update"]);
+    assert_eq!(has["sys/audit"], ["deny"]);
+}
+
+#[tokio::test]
+async fn a_root_token_is_generated_with_as_many_shares_as_are_needed() {
+    let server = MockServer::start().await;
+    let begun = json!({"nonce": "53b6", "started": true, "otp": "JYRL6R", "complete": false, "encoded_token": ""});
+    let going =
+        json!({"nonce": "53b6", "progress": 1, "complete": false, "encoded_token": "", "otp": ""});
+    // `s.root`, each of its bytes XORed with one of the pad.
+    let done =
+        json!({"nonce": "53b6", "progress": 2, "complete": true, "encoded_token": "OXcgI1km"});
+    for (path, key, answer) in [
+        ("/v1/sys/generate-root/attempt", "", begun),
+        ("/v1/sys/generate-root/update", "b25l", going),
+        ("/v1/sys/generate-root/update", "dHdv", done),
+    ] {
+        Mock::given(wiremock::matchers::path(path))
+            .and(wiremock::matchers::body_string_contains(key))
+            .respond_with(ResponseTemplate::new(200).set_body_json(answer))
+            .mount(&server)
+            .await;
+    }
+    let node = node(&server.uri(), patient());
+    let shares = ["b25l", "dHdv", "unused"].map(SecretString::from);
+    let root = node.generate_root(&shares, &armed()).await.unwrap();
+    assert_eq!(root.expose_secret(), "s.root");
+    let came = server.received_requests().await.unwrap();
+    let came: Vec<String> = came.iter().map(shown).collect();
+    assert_eq!(
+        came,
+        [
+            r"PUT /v1/sys/generate-root/attempt [no token] {}",
+            r#"PUT /v1/sys/generate-root/update [no token] {"key":"b25l","nonce":"53b6"}"#,
+            r#"PUT /v1/sys/generate-root/update [no token] {"key":"dHdv","nonce":"53b6"}"#,
+        ]
+    );
+    let few = node.generate_root(&shares[..1], &armed()).await;
+    let error = few.unwrap_err().to_string();
+    assert!(error.contains("more shares are wanted"), "{error}");
 }
 
 #[tokio::test]

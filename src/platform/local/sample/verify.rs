@@ -82,16 +82,10 @@ async fn system(golden: &Golden, node: &HttpNode, token: &SecretString) -> Resul
     }
     for (number, sample) in golden.tokens.iter().enumerate() {
         let own = node.lookup_self(&sample.token.clone().into()).await?;
-        let policies: Vec<&str> = own["policies"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
         same(
             node,
             &format!("token sample {number}"),
-            policies == sample.policies,
+            own.policies == sample.policies,
         )?;
     }
     let path = format!("identity/entity/name/{}", golden.entity.name);
