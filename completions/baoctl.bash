@@ -223,7 +223,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__check)
-            opts="-n -q -v -h --platform --context --namespace --release --kubeconfig --chart --values --unseal-secret --helper-image --work-dir --journal --keys-file --keys-command --keys-fd --ask-keys --json --quiet --verbose --help"
+            opts="-n -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --keys-file --keys-command --keys-fd --ask-keys --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -251,6 +251,10 @@ _baoctl() {
                     ;;
                 --kubeconfig)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --driver)
+                    COMPREPLY=($(compgen -W "helm manifests manual" -- "${cur}"))
                     return 0
                     ;;
                 --chart)
@@ -661,7 +665,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__lock__subcmd__break)
-            opts="-n -h --platform --context --namespace --release --kubeconfig --chart --values --unseal-secret --helper-image --work-dir --journal --help"
+            opts="-n -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -689,6 +693,10 @@ _baoctl() {
                     ;;
                 --kubeconfig)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --driver)
+                    COMPREPLY=($(compgen -W "helm manifests manual" -- "${cur}"))
                     return 0
                     ;;
                 --chart)
@@ -779,7 +787,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__lock__subcmd__show)
-            opts="-n -h --platform --context --namespace --release --kubeconfig --chart --values --unseal-secret --helper-image --work-dir --journal --help"
+            opts="-n -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -807,6 +815,10 @@ _baoctl() {
                     ;;
                 --kubeconfig)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --driver)
+                    COMPREPLY=($(compgen -W "helm manifests manual" -- "${cur}"))
                     return 0
                     ;;
                 --chart)
@@ -859,7 +871,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__migrate__subcmd__raft)
-            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --chart --values --unseal-secret --helper-image --work-dir --journal --runbook --dry-run --keys-file --keys-command --keys-fd --ask-keys --yes --confirm-outage --from --until --json --quiet --verbose --help"
+            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --runbook --dry-run --keys-file --keys-command --keys-fd --ask-keys --yes --confirm-outage --from --until --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -887,6 +899,10 @@ _baoctl() {
                     ;;
                 --kubeconfig)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --driver)
+                    COMPREPLY=($(compgen -W "helm manifests manual" -- "${cur}"))
                     return 0
                     ;;
                 --chart)
@@ -1003,7 +1019,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__report)
-            opts="-n -h --platform --context --namespace --release --kubeconfig --chart --values --unseal-secret --helper-image --work-dir --journal --help"
+            opts="-n -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1031,6 +1047,10 @@ _baoctl() {
                     ;;
                 --kubeconfig)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --driver)
+                    COMPREPLY=($(compgen -W "helm manifests manual" -- "${cur}"))
                     return 0
                     ;;
                 --chart)
@@ -1065,7 +1085,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__resume)
-            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --chart --values --unseal-secret --helper-image --work-dir --journal --keys-file --keys-command --keys-fd --ask-keys --from-cluster --yes --confirm-outage --from --until --accept-changed-runbook --json --quiet --verbose --help"
+            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --keys-file --keys-command --keys-fd --ask-keys --from-cluster --yes --confirm-outage --from --until --accept-changed-runbook --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1093,6 +1113,10 @@ _baoctl() {
                     ;;
                 --kubeconfig)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --driver)
+                    COMPREPLY=($(compgen -W "helm manifests manual" -- "${cur}"))
                     return 0
                     ;;
                 --chart)
@@ -1151,7 +1175,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__rollback)
-            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --chart --values --unseal-secret --helper-image --work-dir --journal --dry-run --keys-file --keys-command --keys-fd --ask-keys --from-cluster --yes --confirm-outage --json --quiet --verbose --help"
+            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --dry-run --keys-file --keys-command --keys-fd --ask-keys --from-cluster --yes --confirm-outage --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1179,6 +1203,10 @@ _baoctl() {
                     ;;
                 --kubeconfig)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --driver)
+                    COMPREPLY=($(compgen -W "helm manifests manual" -- "${cur}"))
                     return 0
                     ;;
                 --chart)
@@ -1545,7 +1573,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__status)
-            opts="-n -h --platform --context --namespace --release --kubeconfig --chart --values --unseal-secret --helper-image --work-dir --journal --json --help"
+            opts="-n -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1573,6 +1601,10 @@ _baoctl() {
                     ;;
                 --kubeconfig)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --driver)
+                    COMPREPLY=($(compgen -W "helm manifests manual" -- "${cur}"))
                     return 0
                     ;;
                 --chart)

@@ -43,10 +43,13 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l platform 
 local\t'Real `bao` processes on this machine'"
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l context -d 'Context of the kubeconfig' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s n -l namespace -d 'Namespace of the release' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l release -d 'Release, as `helm list` names it [default: openbao]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l release -d 'Release: as `helm list` names it, else its objects\' label app.kubernetes.io/instance or the StatefulSet\'s name [default: openbao]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l kubeconfig -d 'Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l chart -d 'Chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l values -d 'Values of your own for raft, in place of the generated ones' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
+manifests\t''
+manual\t''"
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
@@ -58,6 +61,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l keys-fd -
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l confirm-outage -d 'Agree to the outage and to all that is not repeated blindly, by the namespace\'s name' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l from -d 'First step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l until -d 'Last step to run' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l dry-run -d 'Print each call and change nothing'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l ask-keys -d 'Ask each key holder in turn at the terminal, without showing what is typed'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s y -l yes -d 'Agree to every change that can be changed back'
@@ -87,10 +91,13 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l platform -d 'Wh
 local\t'Real `bao` processes on this machine'"
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l context -d 'Context of the kubeconfig' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s n -l namespace -d 'Namespace of the release' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l release -d 'Release, as `helm list` names it [default: openbao]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l release -d 'Release: as `helm list` names it, else its objects\' label app.kubernetes.io/instance or the StatefulSet\'s name [default: openbao]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l kubeconfig -d 'Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l chart -d 'Chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l values -d 'Values of your own for raft, in place of the generated ones' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
+manifests\t''
+manual\t''"
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
@@ -101,6 +108,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l keys-fd -d 'Ope
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l confirm-outage -d 'Agree to the outage and to all that is not repeated blindly, by the namespace\'s name' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l from -d 'First step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l until -d 'Last step to run' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l ask-keys -d 'Ask each key holder in turn at the terminal, without showing what is typed'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l from-cluster -d 'Take the run over from another machine, from the copy of its journal in the cluster'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s y -l yes -d 'Agree to every change that can be changed back'
@@ -113,10 +121,13 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l platform -d '
 local\t'Real `bao` processes on this machine'"
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l context -d 'Context of the kubeconfig' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s n -l namespace -d 'Namespace of the release' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l release -d 'Release, as `helm list` names it [default: openbao]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l release -d 'Release: as `helm list` names it, else its objects\' label app.kubernetes.io/instance or the StatefulSet\'s name [default: openbao]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l kubeconfig -d 'Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l chart -d 'Chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l values -d 'Values of your own for raft, in place of the generated ones' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
+manifests\t''
+manual\t''"
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
@@ -125,6 +136,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l keys-file -d 
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l keys-command -d 'Command that prints the same, run by `sh -c`, for example `sops -d keys.json`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l keys-fd -d 'Open file descriptor to read the same from, for example 3 with `3< <(pass show bao)`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l confirm-outage -d 'Agree to the outage and to all that is not repeated blindly, by the namespace\'s name' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l dry-run -d 'Print each call and change nothing'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l ask-keys -d 'Ask each key holder in turn at the terminal, without showing what is typed'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l from-cluster -d 'Take the run over from another machine, from the copy of its journal in the cluster'
@@ -137,24 +149,31 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l platform -d 'Wh
 local\t'Real `bao` processes on this machine'"
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l context -d 'Context of the kubeconfig' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -s n -l namespace -d 'Namespace of the release' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l release -d 'Release, as `helm list` names it [default: openbao]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l release -d 'Release: as `helm list` names it, else its objects\' label app.kubernetes.io/instance or the StatefulSet\'s name [default: openbao]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l kubeconfig -d 'Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l chart -d 'Chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l values -d 'Values of your own for raft, in place of the generated ones' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
+manifests\t''
+manual\t''"
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l json -d 'Print one JSON object'
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l context -d 'Context of the kubeconfig' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s n -l namespace -d 'Namespace of the release' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l release -d 'Release, as `helm list` names it [default: openbao]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l release -d 'Release: as `helm list` names it, else its objects\' label app.kubernetes.io/instance or the StatefulSet\'s name [default: openbao]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l kubeconfig -d 'Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l chart -d 'Chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l values -d 'Values of your own for raft, in place of the generated ones' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
+manifests\t''
+manual\t''"
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
@@ -162,6 +181,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l journal -d 'Jour
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; any token will do that may make the calls, see docs/policy.hcl' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l keys-command -d 'Command that prints the same, run by `sh -c`, for example `sops -d keys.json`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l keys-fd -d 'Open file descriptor to read the same from, for example 3 with `3< <(pass show bao)`' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l ask-keys -d 'Ask each key holder in turn at the terminal, without showing what is typed'
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l json -d 'Print one JSON object per line instead of text'
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s q -l quiet -d 'Print failures and the summary only'
@@ -171,14 +191,18 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l platform -d 'Wh
 local\t'Real `bao` processes on this machine'"
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l context -d 'Context of the kubeconfig' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -s n -l namespace -d 'Namespace of the release' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l release -d 'Release, as `helm list` names it [default: openbao]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l release -d 'Release: as `helm list` names it, else its objects\' label app.kubernetes.io/instance or the StatefulSet\'s name [default: openbao]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l kubeconfig -d 'Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l chart -d 'Chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l values -d 'Values of your own for raft, in place of the generated ones' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
+manifests\t''
+manual\t''"
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and not __fish_seen_subcommand_from inspect verify convert diff help" -s h -l help -d 'Print help'
 complete -c baoctl -n "__fish_baoctl_using_subcommand snapshot; and not __fish_seen_subcommand_from inspect verify convert diff help" -f -a "inspect" -d 'Tell what is in a snapshot, after all of it is verified'
@@ -222,27 +246,35 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subc
 local\t'Real `bao` processes on this machine'"
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l context -d 'Context of the kubeconfig' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -s n -l namespace -d 'Namespace of the release' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l release -d 'Release, as `helm list` names it [default: openbao]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l release -d 'Release: as `helm list` names it, else its objects\' label app.kubernetes.io/instance or the StatefulSet\'s name [default: openbao]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l kubeconfig -d 'Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l chart -d 'Chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l values -d 'Values of your own for raft, in place of the generated ones' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
+manifests\t''
+manual\t''"
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l context -d 'Context of the kubeconfig' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -s n -l namespace -d 'Namespace of the release' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l release -d 'Release, as `helm list` names it [default: openbao]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l release -d 'Release: as `helm list` names it, else its objects\' label app.kubernetes.io/instance or the StatefulSet\'s name [default: openbao]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l kubeconfig -d 'Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l chart -d 'Chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l values -d 'Values of your own for raft, in place of the generated ones' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
+manifests\t''
+manual\t''"
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from help" -f -a "show" -d 'Tell who runs the migration of this target'
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from help" -f -a "break" -d 'Free a lock whose holder is gone; one that is alive keeps it'

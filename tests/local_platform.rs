@@ -451,6 +451,7 @@ async fn a_flip_starts_the_followers_once_and_leaves_the_first_as_it_runs() {
     };
     let topology = work.platform.work_dir().join("local.json");
     let before = (fs::read(&topology).unwrap(), instances().await);
+    let source = work.platform.before().await.unwrap();
     let plan = work.platform.rehearse_flip(&flip).await.unwrap();
     assert!(plan.diff.contains("+storage \"raft\""), "{}", plan.diff);
     assert!(
@@ -465,7 +466,10 @@ async fn a_flip_starts_the_followers_once_and_leaves_the_first_as_it_runs() {
     );
     assert_eq!((fs::read(&topology).unwrap(), instances().await), before);
 
-    work.platform.flip(&flip, &armed()).await.unwrap();
+    work.platform
+        .flip(&flip, &source, &Silent, &armed())
+        .await
+        .unwrap();
     let flipped = instances().await;
     assert_eq!(flipped[0], before.1[0]);
     assert!(flipped[1].is_some() && flipped[2].is_some() && flipped[3].is_none());
@@ -478,19 +482,28 @@ async fn a_flip_starts_the_followers_once_and_leaves_the_first_as_it_runs() {
     let release = work.platform.release().await.unwrap();
     assert_eq!((release.storage, release.replicas), (StorageKind::Raft, 3));
 
-    work.platform.flip(&flip, &armed()).await.unwrap();
+    work.platform
+        .flip(&flip, &source, &Silent, &armed())
+        .await
+        .unwrap();
     assert_eq!(instances().await, flipped);
     assert_eq!(work.platform.release().await.unwrap(), release);
 
     // A follower that is gone is what a second flip starts, and nothing else.
     work.platform.kill_now("openbao-2").await.unwrap();
-    work.platform.flip(&flip, &armed()).await.unwrap();
+    work.platform
+        .flip(&flip, &source, &Silent, &armed())
+        .await
+        .unwrap();
     let again = instances().await;
     assert_eq!(again[..2], flipped[..2]);
     assert!(again[2].is_some() && again[2] != flipped[2]);
 
     for _ in 0..2 {
-        work.platform.revert("1", &armed()).await.unwrap();
+        work.platform
+            .revert(&source, &Silent, &armed())
+            .await
+            .unwrap();
         let back = instances().await;
         assert_eq!(back[0], before.1[0]);
         assert!(back[1..].iter().all(Option::is_none));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Fact;
 use crate::bao::{AuditDevice, Mount};
 use crate::event::ParityCounts;
-use crate::platform::Instance;
+use crate::platform::{Before, Instance};
 
 macro_rules! fact {
     ($type:ty, $name:literal, $from:literal) => {
@@ -100,12 +100,6 @@ pub struct Frozen {
 }
 fact!(Frozen, "frozen", "seal-source");
 
-/// The release before it was changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Before {
-    /// What a rollback goes back to.
-    pub revision: String,
-}
 fact!(Before, "before", "rehearse-flip");
 
 /// The final copy. Its files stand in the run's folder of the machine that made it: see `final_copy::Files`.

@@ -3,12 +3,10 @@
 use async_trait::async_trait;
 
 use super::cluster::{clear, clear_calls};
-use super::{
-    Action, Before, Context, Error, Evidence, FinalCopied, Observation, Outcome, Result, Source,
-};
+use super::{Action, Context, Error, Evidence, FinalCopied, Observation, Outcome, Result, Source};
 use crate::armed::Armed;
 use crate::event::Level;
-use crate::platform::{self, StorageKind};
+use crate::platform::{self, Aim, Before, StorageKind};
 
 /// See [`super::ActionSpec::RehearseFlip`].
 pub struct RehearseFlip {
@@ -33,6 +31,14 @@ fn values(ctx: &Context, replicas: u32) -> platform::Flip {
     }
 }
 
+/// Says what is left to a person, where something is.
+async fn tell(ctx: &Context, aim: Aim<'_>, before: &Before) -> Result<()> {
+    if let Some(todo) = ctx.platform.by_hand(aim, before).await? {
+        ctx.note(Level::Warn, todo);
+    }
+    Ok(())
+}
+
 #[async_trait]
 impl Action for RehearseFlip {
     fn title(&self, _: &Context) -> String {
@@ -55,12 +61,16 @@ impl Action for RehearseFlip {
             .rehearse_flip(&values(ctx, self.replicas))
             .await?;
         ctx.note(Level::Detail, plan.diff);
-        let revision = ctx.platform.release().await?.revision;
-        Ok(
-            Evidence::new(format!("{} calls would be accepted", plan.calls.len()))
-                .with(&Before { revision })
-                .into(),
-        )
+        let summary = if plan.left_to_you {
+            format!(
+                "worked out: {} changes that are left to you",
+                plan.calls.len()
+            )
+        } else {
+            format!("{} calls would be accepted", plan.calls.len())
+        };
+        let before = ctx.platform.before().await?;
+        Ok(Evidence::new(summary).with(&before).into())
     }
 }
 
@@ -87,7 +97,11 @@ impl Action for Flip {
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
-        let release = ctx.platform.release().await?;
+        let flip = values(ctx, self.replicas);
+        let flipped = match ctx.find::<Before>() {
+            Some(before) => ctx.platform.flipped(&flip, &before).await?,
+            None => false,
+        };
         let first = ctx.first()?;
         // The first member is not counted: it is replaced by an action of its own.
         let followers = ctx
@@ -98,14 +112,12 @@ impl Action for Flip {
             .count();
         let started =
             followers + 1 >= self.replicas as usize || !ctx.platform.flip_starts_members();
-        Ok(
-            if release.storage == StorageKind::Raft && release.replicas == self.replicas && started
-            {
-                Observation::Done(Evidence::new(format!("revision {}", release.revision)))
-            } else {
-                Observation::Pending
-            },
-        )
+        Ok(if flipped && started {
+            let revision = ctx.platform.release().await?.revision;
+            Observation::Done(Evidence::new(format!("revision {revision}")))
+        } else {
+            Observation::Pending
+        })
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
@@ -120,8 +132,11 @@ impl Action for Flip {
                 }
             }
         }
+        let flip = values(ctx, self.replicas);
+        let before: Before = ctx.fact()?;
+        tell(ctx, Aim::Raft(&flip), &before).await?;
         ctx.platform
-            .flip(&values(ctx, self.replicas), &armed)
+            .flip(&flip, &before, ctx.meter.as_ref(), &armed)
             .await?;
         Ok(Evidence::new(format!(
             "revision {}",
@@ -140,7 +155,10 @@ impl Action for Flip {
 
     async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
         let before: Before = ctx.fact()?;
-        ctx.platform.revert(&before.revision, &armed).await?;
+        tell(ctx, Aim::Back, &before).await?;
+        ctx.platform
+            .revert(&before, ctx.meter.as_ref(), &armed)
+            .await?;
         clear(ctx, &ctx.followers(), &armed).await?;
         Ok(format!("the release is as in revision {}", before.revision))
     }

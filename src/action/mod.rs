@@ -36,8 +36,8 @@ pub use context::{Context, Look, Marker, Settler, blocking, free_bytes};
 pub use contract::{Action, Evidence, Fact, Observation, Outcome};
 pub use error::{Error, Result};
 pub use facts::{
-    Backup, Before, Compared, FinalCopied, Frozen, KeysRead, Proof, Restored, SameTables, Source,
-    Tables, Throwaway, Voters,
+    Backup, Compared, FinalCopied, Frozen, KeysRead, Proof, Restored, SameTables, Source, Tables,
+    Throwaway, Voters,
 };
 pub use keys::{Keys, ROOT_TOKEN, UNSEAL_KEY};
 use park_key::ReturnKey;

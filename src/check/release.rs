@@ -89,6 +89,13 @@ pub(super) async fn place(ctx: &Context, checked: &mut Checked) -> Result<()> {
 pub(super) async fn rehearse(ctx: &Context, flip: &Flip, checked: &mut Checked) -> Result<()> {
     let mut group = Group::new(GROUP, ctx, checked);
     match ctx.platform.rehearse_flip(flip).await {
+        Ok(plan) if plan.left_to_you => group.pass(
+            "release-flip",
+            format!(
+                "the change to raft is worked out, {} changes that are left to you",
+                plan.calls.len()
+            ),
+        ),
         Ok(plan) => group.pass(
             "release-flip",
             format!(

@@ -15,6 +15,7 @@ use crate::ui::Output;
 Examples:
   baoctl check --context prod --namespace vault --chart openbao/openbao
   baoctl check --context prod -n vault --chart openbao/openbao --json
+  baoctl check --context prod -n vault --driver manifests    no helm manages the release
   baoctl check --platform local")]
 pub struct Args {
     #[command(flatten)]

@@ -12,7 +12,7 @@ use super::target::{Here, Place};
 use crate::engine::Mirrored;
 use crate::journal::{self, MirrorError, State};
 use crate::platform::kubernetes::{
-    self, Claim, ClaimError, Claimant, ClusterMirror, Earlier, Holder, KubernetesPlatform,
+    self, Claim, ClaimError, Claimant, Cluster, ClusterMirror, Earlier, Holder, KubernetesPlatform,
     read_copy,
 };
 use crate::ui;
@@ -106,16 +106,14 @@ pub(super) async fn holder(here: &Here) -> Option<Holder> {
 }
 
 /// Where the run stands that the cluster has a copy of.
-pub(super) async fn copied(platform: &KubernetesPlatform) -> Option<State> {
-    let copied = read_copy(platform.cluster(), platform.release_name())
-        .await
-        .ok()??;
+pub(super) async fn copied(cluster: &Cluster, release: &str) -> Option<State> {
+    let copied = read_copy(cluster, release).await.ok()??;
     journal::mirrored(&copied.bytes).ok()
 }
 
 /// A run that another machine left in the middle is not written over.
 async fn nothing_unfinished(platform: &KubernetesPlatform, place: &Place) -> Result<(), Exit> {
-    let state = copied(platform).await;
+    let state = copied(platform.cluster(), platform.release_name()).await;
     match state.as_ref().filter(|state| unfinished(state)) {
         None => Ok(()),
         Some(state) => Err(fail(

@@ -20,6 +20,7 @@ Examples:
   baoctl migrate-raft --context prod --namespace vault --chart openbao/openbao
   baoctl migrate-raft --context prod -n vault --chart openbao/openbao --until record-keys    stop before the outage
   baoctl migrate-raft --context prod -n vault --chart openbao/openbao --runbook migrate-raft-fast
+  baoctl migrate-raft --context prod -n vault --driver manifests    a release that no helm manages
   baoctl migrate-raft --platform local --yes --confirm-outage local --json    on servers of `baoctl rehearse --source-only`")]
 pub struct Args {
     #[command(flatten)]

@@ -13,7 +13,7 @@ use super::drive::Running;
 use super::exit::fail;
 use super::failure::unfinished;
 use super::keys::KeysArgs;
-use super::target::{Here, Place};
+use super::target::{Here, Place, driver_of};
 use crate::action::{Context, Keys};
 use crate::engine::Program;
 use crate::event::{Mode, Observer};
@@ -63,6 +63,19 @@ fn wrong_word(here: &Here, consent: &ConsentArgs) -> Option<Exit> {
         &[&format!("the same command with --confirm-outage {word}")],
         Exit::Usage,
     ))
+}
+
+/// Only the driver that a run was begun with knows how far the release is changed.
+fn another_driver(here: &Here, state: &State) -> Option<Exit> {
+    let (began, now) = (driver_of(&state.header()?.inputs), driver_of(&here.inputs));
+    let goes_on = here.kubernetes.is_some() && state.finished().is_none();
+    (goes_on && began != now).then(|| {
+        fail(
+            format!("the run was begun with --driver {began}: --driver {now} is for another run"),
+            &["the same command without --driver"],
+            Exit::Preflight,
+        )
+    })
 }
 
 pub(super) fn context(
@@ -290,6 +303,9 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
             &[&here.place.command("status")],
             Exit::Preflight,
         );
+    }
+    if let Some(exit) = another_driver(&here, journal.state()) {
+        return exit;
     }
     let recorded = journal
         .state()

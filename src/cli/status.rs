@@ -45,7 +45,7 @@ pub(super) async fn run(args: Args) -> Exit {
         // Another machine's run, where there is one.
         Err(journal::Error::Missing { .. } | journal::Error::Empty { .. }) => {
             match &here.kubernetes {
-                Some(platform) => claim::copied(platform).await,
+                Some(platform) => claim::copied(platform.cluster(), platform.release_name()).await,
                 None => None,
             }
         }

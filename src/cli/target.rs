@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
 use super::Exit;
+use super::claim;
 use super::exit::fail;
-use crate::journal;
-use crate::platform::Platform;
-use crate::platform::kubernetes::{self, KubernetesPlatform};
+use crate::journal::{self, State};
+use crate::platform::kubernetes::{self, Cluster, DriverKind, KubernetesPlatform};
 use crate::platform::local::LocalPlatform;
+use crate::platform::{self, Platform};
 
 /// Where the server lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -34,16 +36,30 @@ pub struct TargetArgs {
     /// Namespace of the release
     #[arg(short, long, value_name = "NAME", help_heading = "Target")]
     pub namespace: Option<String>,
-    /// Release, as `helm list` names it [default: openbao]
+    /// Release: as `helm list` names it, else its objects' label app.kubernetes.io/instance or the StatefulSet's name
+    /// [default: openbao]
     #[arg(long, value_name = "NAME", help_heading = "Target")]
     pub release: Option<String>,
     /// Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config
     #[arg(long, value_name = "FILE", help_heading = "Target")]
     pub kubeconfig: Option<PathBuf>,
-    /// Chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…
+    /// What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do,
+    /// and the run waits) [default: helm]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "DRIVER",
+        help_heading = "Target",
+        hide_possible_values = true
+    )]
+    pub driver: Option<DriverKind>,
+    /// With --driver manifests: take fields of the release's objects from the managers that own them
+    #[arg(long, help_heading = "Target")]
+    pub force_conflicts: bool,
+    /// With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…
     #[arg(long, value_name = "CHART", help_heading = "Target")]
     pub chart: Option<String>,
-    /// Values of your own for raft, in place of the generated ones
+    /// With --driver helm: values of your own for raft, in place of the generated ones
     #[arg(long, value_name = "FILE", help_heading = "Target")]
     pub values: Option<PathBuf>,
     /// Secret that the auto-unseal hook reads [default: openbao-unseal]
@@ -59,6 +75,16 @@ pub struct TargetArgs {
     /// Journal to use instead of the target's own
     #[arg(long, value_name = "FILE", help_heading = "Target")]
     pub journal: Option<PathBuf>,
+}
+
+impl ValueEnum for DriverKind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
+    }
 }
 
 /// How the next command names the same target.
@@ -90,7 +116,7 @@ pub(super) struct Here {
     pub(super) kubernetes: Option<Arc<KubernetesPlatform>>,
     pub(super) place: Place,
     pub(super) journal: PathBuf,
-    /// What a later command needs to open it the same way.
+    /// What a later command needs to open it the same way: see [`driver_of`].
     pub(super) inputs: BTreeMap<String, String>,
 }
 
@@ -109,6 +135,7 @@ impl Here {
 }
 
 const JOURNAL: &str = "journal.jsonl";
+const DRIVER: &str = "driver";
 const DEFAULT_RELEASE: &str = "openbao";
 const DEFAULT_UNSEAL_SECRET: &str = "openbao-unseal";
 const DEFAULT_LOCAL: &str = "baoctl-local";
@@ -169,9 +196,19 @@ impl TargetArgs {
     async fn open_cluster(&self, look_only: bool) -> Result<Here, Exit> {
         let (journal, place) = self.standing()?;
         let run_dir = self.run_dir()?;
-        let mut inputs = journal::read(&journal)
-            .ok()
-            .filter(|state| state.finished().is_none())
+        let (kubeconfig, context, namespace) = (&self.kubeconfig, &self.context, &self.namespace);
+        let namespace = namespace.clone().unwrap_or_default();
+        let unopened = |error| not_opened(error, &place);
+        let cluster = Cluster::connect(kubeconfig.as_deref(), context.as_deref(), &namespace).await;
+        let cluster = cluster.map_err(unopened)?;
+        let release = self.release_name();
+        let goes_on = |state: &State| state.finished().is_none();
+        let recorded = match journal::read(&journal).ok().filter(goes_on) {
+            Some(state) => Some(state),
+            // Another machine's run, where there is one: whoever takes it over need not know how it was begun.
+            None => claim::copied(&cluster, &release).await.filter(goes_on),
+        };
+        let mut inputs = recorded
             .and_then(|state| state.header().map(|header| header.inputs.clone()))
             .unwrap_or_default();
         // What the flags say now counts; what they leave out is as it was when the run began.
@@ -194,11 +231,20 @@ impl TargetArgs {
             folder if folder.is_dir() => path(&Some(folder.to_owned())).unwrap_or_default(),
             _ => chart.clone(),
         });
+        let driver = keep(DRIVER, self.driver.map(|it| it.name().to_owned()));
+        let driver = driver.map_or(Some(DriverKind::default()), |it| DriverKind::named(&it));
+        let Some(driver) = driver else {
+            let why = "the journal names a driver that this version does not have";
+            return Err(fail(why, &[], Exit::Usage));
+        };
+        self.fits(driver)?;
+        let forced = self.force_conflicts.then(|| "true".to_owned());
         let options = kubernetes::Options {
-            kubeconfig: self.kubeconfig.clone(),
-            context: self.context.clone(),
-            namespace: self.namespace.clone().unwrap_or_default(),
-            release: self.release_name(),
+            kubeconfig: kubeconfig.clone(),
+            namespace,
+            release,
+            driver,
+            force_conflicts: keep("force-conflicts", forced).is_some(),
             chart: keep("chart", chart),
             values: keep("values", path(&self.values)).map(PathBuf::from),
             unseal_secret: keep("unseal-secret", self.unseal_secret.clone())
@@ -208,20 +254,8 @@ impl TargetArgs {
             members: 3,
             look_only,
         };
-        let platform = match KubernetesPlatform::connect(options).await {
-            Ok(platform) => Arc::new(platform),
-            Err(error) => {
-                let exit = match &error {
-                    crate::platform::Error::Cluster {
-                        status: Some(401 | 403),
-                        ..
-                    } => Exit::NotAuthorised,
-                    crate::platform::Error::Cluster { .. } => Exit::Failed,
-                    _ => Exit::Usage,
-                };
-                return Err(fail(error, &[&place.command("check")], exit));
-            }
-        };
+        let platform = KubernetesPlatform::find(cluster, options).await;
+        let platform = Arc::new(platform.map_err(unopened)?);
         Ok(Here {
             platform: platform.clone(),
             local: None,
@@ -230,6 +264,32 @@ impl TargetArgs {
             journal,
             inputs,
         })
+    }
+
+    /// What is for one driver is a mistake with another.
+    fn fits(&self, driver: DriverKind) -> Result<(), Exit> {
+        for (flag, given, of) in [
+            ("--chart", self.chart.is_some(), DriverKind::Helm),
+            ("--values", self.values.is_some(), DriverKind::Helm),
+            (
+                "--force-conflicts",
+                self.force_conflicts,
+                DriverKind::Manifests,
+            ),
+        ] {
+            if given && driver != of {
+                return Err(fail(
+                    format!(
+                        "{flag} is for the driver {}; this is the driver {}",
+                        of.name(),
+                        driver.name()
+                    ),
+                    &[&format!("the same command without {flag}")],
+                    Exit::Usage,
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn release_name(&self) -> String {
@@ -293,6 +353,25 @@ impl TargetArgs {
             .join(plain(namespace))
             .join(plain(&self.release_name())))
     }
+}
+
+/// The driver that a run's inputs name. One that is changed in the middle would not know how to go back.
+pub(super) fn driver_of(inputs: &BTreeMap<String, String>) -> &str {
+    inputs
+        .get(DRIVER)
+        .map_or(DriverKind::default().name(), String::as_str)
+}
+
+fn not_opened(error: platform::Error, place: &Place) -> Exit {
+    let exit = match &error {
+        platform::Error::Cluster {
+            status: Some(401 | 403),
+            ..
+        } => Exit::NotAuthorised,
+        platform::Error::Cluster { .. } => Exit::Failed,
+        _ => Exit::Usage,
+    };
+    fail(error, &[&place.command("check")], exit)
 }
 
 /// A name as one part of a path: contexts of some clouds have slashes and colons.

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Result;
 use crate::armed::Armed;
@@ -115,6 +116,27 @@ pub struct FlipPlan {
     pub calls: Vec<String>,
     /// A unified diff of the server's configuration.
     pub diff: String,
+    /// Whether a person has to make them.
+    pub left_to_you: bool,
+}
+
+/// The release before it was changed: what going back to it needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    /// Its revision.
+    pub revision: String,
+    /// What it consisted of, where nothing but this record keeps that. Only the platform reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Value>,
+}
+
+/// What a release is about to become.
+#[derive(Debug, Clone, Copy)]
+pub enum Aim<'a> {
+    /// One on raft.
+    Raft(&'a Flip),
+    /// What it was before.
+    Back,
 }
 
 /// The Secrets this tool reads and writes. They belong to the target, so that they are found without a journal.
@@ -321,13 +343,35 @@ pub trait Platform: Send + Sync {
     async fn release(&self) -> Result<Release>;
     /// Tries the flip without changing anything: configuration, ports, programs, permissions.
     async fn rehearse_flip(&self, flip: &Flip) -> Result<FlipPlan>;
-    /// Applies the flip: members beyond the first that should exist and do not are started, the first is left
-    /// as it runs (`OnDelete`) until it is replaced. The same again is the same.
-    async fn flip(&self, flip: &Flip, armed: &Armed) -> Result<()>;
+    /// What going back to the release as it is now needs.
+    async fn before(&self) -> Result<Before> {
+        Ok(Before {
+            revision: self.release().await?.revision,
+            content: None,
+        })
+    }
+    /// Whether the release is as the flip makes it, and as it was before in all else.
+    async fn flipped(&self, flip: &Flip, _before: &Before) -> Result<bool> {
+        let release = self.release().await?;
+        Ok(release.storage == StorageKind::Raft && release.replicas == flip.replicas)
+    }
+    /// What a person has to do now, where the platform does not change the release itself; `None` where it does.
+    async fn by_hand(&self, _aim: Aim<'_>, _before: &Before) -> Result<Option<String>> {
+        Ok(None)
+    }
+    /// Applies the flip, or waits until a person has: members beyond the first that should exist and do not are started,
+    /// the first is left as it runs (`OnDelete`) until it is replaced. The same again is the same.
+    async fn flip(
+        &self,
+        flip: &Flip,
+        before: &Before,
+        meter: &dyn Meter,
+        armed: &Armed,
+    ) -> Result<()>;
 
-    /// Goes back to an earlier revision of the release: members beyond its replicas are stopped, the first is left as it
-    /// runs until it is replaced. The same again is the same.
-    async fn revert(&self, revision: &str, armed: &Armed) -> Result<()>;
+    /// Goes back to the release as it was, or waits until a person has: members beyond its replicas are stopped, the first
+    /// is left as it runs until it is replaced. The same again is the same.
+    async fn revert(&self, before: &Before, meter: &dyn Meter, armed: &Armed) -> Result<()>;
 
     /// Starts an empty raft node beside the release, unreachable for its clients, with `raw_storage_endpoint` and the
     /// unauthenticated `sys/generate-root`. One that is left over is discarded first.

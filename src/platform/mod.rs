@@ -6,7 +6,7 @@ pub mod kubernetes;
 pub mod local;
 
 pub use contract::{
-    Actor, Applicability, Flip, FlipPlan, Grade, Instance, Part, Platform, Release, Remark,
-    SecretData, SecretName, StorageKind, Target, UNSEAL_KEY, Volume,
+    Actor, Aim, Applicability, Before, Flip, FlipPlan, Grade, Instance, Part, Platform, Release,
+    Remark, SecretData, SecretName, StorageKind, Target, UNSEAL_KEY, Volume,
 };
 pub use error::{Error, Result};

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::cluster::{cluster, said, until};
+use crate::drivers;
 use crate::faults;
 use crate::operator::{Said, in_action, in_step};
 use crate::release::{Kind, PLAIN, Release};
@@ -126,6 +127,8 @@ pub const FULL: &[Case] = &[
     }),
     ("full_token_not_root", full_token_not_root),
     ("full_actors_suspended", full_actors_suspended),
+    ("full_driver_manifests", drivers::manifests),
+    ("full_driver_manual", drivers::manual),
     ("full_rolled_back", full_rolled_back),
     ("full_rolled_back_by_hand", full_rolled_back_by_hand),
     ("full_apiserver_restarted", faults::apiserver_restarted),
@@ -145,7 +148,7 @@ pub const FULL: &[Case] = &[
 
 pub const MIGRATE: [&str; 1] = ["migrate-raft"];
 pub const RESUME: [&str; 1] = ["resume"];
-const FAST: [&str; 3] = ["migrate-raft", "--runbook", "migrate-raft-fast"];
+pub const FAST: [&str; 3] = ["migrate-raft", "--runbook", "migrate-raft-fast"];
 const STEPS: [&str; 9] = [
     "snapshot",
     "record-keys",
@@ -304,7 +307,7 @@ fn fast_path_probe_helm_agrees() -> Figures {
 }
 
 /// Moments that no two runs share: over the time there are many of them.
-fn moment(longest: Duration) -> Duration {
+pub fn moment(longest: Duration) -> Duration {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap();
@@ -386,8 +389,14 @@ fn full_rolled_back() -> Figures {
     );
     assert_eq!(killed.code, -1, "{}", killed.text);
     release.run(&release.agreed(&["rollback"])).expect(0);
+    is_back(&release);
+    Figures::default()
+}
+
+/// The source serves from file storage, and nothing else is there.
+pub fn is_back(release: &Release) {
     until("the source to serve", 60, || {
-        release.api(&release.member(0)).get("sys/health").0 == 200
+        release.api_answers(&release.member(0)) == Some(200)
     });
     release.serves_from_file();
     let pods = release.kubectl(&[
@@ -399,7 +408,6 @@ fn full_rolled_back() -> Figures {
         "name",
     ]);
     assert_eq!(pods.lines().count(), 1, "{pods}");
-    Figures::default()
 }
 
 /// Back to file storage after clients were served, by the commands of `docs/rollback.md`, each as it stands there.

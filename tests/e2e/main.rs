@@ -7,6 +7,7 @@ mod api;
 mod cases;
 mod client;
 mod cluster;
+mod drivers;
 mod faults;
 mod operator;
 mod release;

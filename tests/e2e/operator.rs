@@ -73,20 +73,12 @@ impl Release {
     }
 
     fn command(&self, args: &[&str], work: &Path) -> Command {
-        let chart = cluster().chart.display().to_string();
         let secret = format!("{}:{}", self.kind.unseal_secret, self.kind.unseal_field);
         let mut command = Command::new(env!("CARGO_BIN_EXE_baoctl"));
         command
             .args(args)
             .args(["--context", &self.context(), "--namespace", &self.namespace])
-            .args([
-                "--release",
-                self.kind.name,
-                "--unseal-secret",
-                &secret,
-                "--chart",
-                &chart,
-            ])
+            .args(["--release", self.kind.name, "--unseal-secret", &secret])
             .arg("--kubeconfig")
             .arg(self.kubeconfig())
             .arg("--work-dir")
@@ -96,6 +88,15 @@ impl Release {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if self.kind.driver == "helm" {
+            command.arg("--chart").arg(&cluster().chart);
+        } else {
+            // No other driver needs one. Later commands know from the journal which it is.
+            command.env("BAOCTL_HELM", "/nonexistent/helm");
+            if args[0] == "migrate-raft" {
+                command.args(["--driver", self.kind.driver]);
+            }
+        }
         if self.kind.overlays.contains(&"minimal") {
             command.args(["--helper-image", "quay.io/openbao/openbao:2.6.2"]);
         }
@@ -115,6 +116,14 @@ impl Release {
 
     pub fn run_in(&self, args: &[&str], work: &Path) -> Said {
         self.watched(args, work, |_| None)
+    }
+
+    /// Hears each event while it runs.
+    pub fn heard(&self, args: &[&str], hear: impl Fn(&Value)) -> Said {
+        self.watched(args, &self.work(), |event| {
+            hear(event);
+            None
+        })
     }
 
     /// Kills it so long after the first event that `at` gives a time for.

@@ -10,7 +10,7 @@ use baoctl::armed::Armed;
 use baoctl::bao::Node;
 use baoctl::meter::Meter;
 use baoctl::platform::{
-    Actor, Applicability, Error, Flip, FlipPlan, Instance, Part, Platform, Release, Result,
+    Actor, Applicability, Before, Error, Flip, FlipPlan, Instance, Part, Platform, Release, Result,
     SecretData, SecretName, StorageKind, Target, Volume,
 };
 use baoctl::storage::{DigestList, Phase};
@@ -246,10 +246,11 @@ impl Platform for ScriptedPlatform {
         Ok(FlipPlan {
             calls: vec!["change the release".to_owned()],
             diff: String::new(),
+            left_to_you: false,
         })
     }
 
-    async fn flip(&self, flip: &Flip, _: &Armed) -> Result<()> {
+    async fn flip(&self, flip: &Flip, _: &Before, _: &dyn Meter, _: &Armed) -> Result<()> {
         self.act("change the release", |world| {
             world.release.storage = StorageKind::Raft;
             world.release.replicas = flip.replicas;
@@ -265,9 +266,9 @@ impl Platform for ScriptedPlatform {
         Ok(())
     }
 
-    async fn revert(&self, revision: &str, armed: &Armed) -> Result<()> {
+    async fn revert(&self, before: &Before, _: &dyn Meter, armed: &Armed) -> Result<()> {
         // The one that a run begins with.
-        assert_eq!(revision, "1");
+        assert_eq!(before.revision, "1");
         self.act("go back to the first revision", |world| {
             world.release.storage = StorageKind::File;
             world.release.replicas = 1;

@@ -42,32 +42,26 @@ const SUSPEND: &[&str] = &["get", "list", "patch"];
 /// What `helm upgrade` does with the chart's objects.
 const KEEP: &[&str] = &["get", "list", "create", "update", "patch", "delete"];
 
-/// Everything that a run needs.
-pub(super) const RIGHTS: [Right; 20] = [
-    // `watch` and `update` are in the Role that the chart gives its servers: only who has them may write that Role.
-    right(
-        "",
-        "pods",
-        &[
-            "get", "list", "watch", "create", "update", "patch", "delete",
-        ],
-    ),
+/// Everything that a run needs, whatever changes the release.
+pub(super) const RIGHTS: [Right; 17] = [
+    right("", "pods", &["get", "list", "create", "patch", "delete"]),
     right("", "pods/log", &["get"]),
     // A stream is opened by GET, and by POST where an API server wants that.
     right("", "pods/exec", &["get", "create"]),
     right("", "pods/portforward", &["get", "create"]),
     right("", "events", LOOK),
     right("", "persistentvolumeclaims", LOOK),
-    // The run's own, the release's, and those in which `helm` keeps its revisions.
-    right("", "secrets", KEEP),
-    right("", "configmaps", KEEP),
-    right("", "services", KEEP),
-    right("", "serviceaccounts", KEEP),
-    right("apps", "statefulsets", KEEP),
+    // The run's own and the release's.
+    right(
+        "",
+        "secrets",
+        &["get", "create", "update", "patch", "delete"],
+    ),
+    right("", "configmaps", &["get"]),
+    right("", "services", LOOK),
+    right("apps", "statefulsets", &["get", "list", "patch"]),
     right("apps", "statefulsets/scale", &["get", "patch"]),
-    right("policy", "poddisruptionbudgets", KEEP),
-    right("rbac.authorization.k8s.io", "roles", KEEP),
-    right("rbac.authorization.k8s.io", "rolebindings", KEEP),
+    right("policy", "poddisruptionbudgets", &["get", "list"]),
     right("networking.k8s.io", "networkpolicies", LOOK),
     right("batch", "cronjobs", SUSPEND),
     right("batch", "jobs", SUSPEND),
@@ -84,11 +78,38 @@ pub(super) const RIGHTS: [Right; 20] = [
     },
 ];
 
+/// What the driver `helm` needs besides.
+pub(super) const HELM: [Right; 9] = [
+    // Those are in the Role that the chart gives its servers: only who has them may write that Role.
+    right("", "pods", &["watch", "update"]),
+    // In which `helm` keeps its revisions.
+    right("", "secrets", LOOK),
+    right("", "configmaps", KEEP),
+    right("", "services", KEEP),
+    right("", "serviceaccounts", KEEP),
+    right("apps", "statefulsets", KEEP),
+    right("policy", "poddisruptionbudgets", KEEP),
+    right("rbac.authorization.k8s.io", "roles", KEEP),
+    right("rbac.authorization.k8s.io", "rolebindings", KEEP),
+];
+
+/// What the driver `manifests` needs besides.
+pub(super) const MANIFESTS: [Right; 2] = [
+    right("", "configmaps", &["patch"]),
+    // An apply of one that is not there creates it.
+    right(
+        "policy",
+        "poddisruptionbudgets",
+        &["create", "patch", "delete"],
+    ),
+];
+
 /// Asks the API server for each right.
 pub(super) async fn check(platform: &KubernetesPlatform) -> Result<Remark> {
     let id = "cluster-access";
     let namespace = &platform.options.namespace;
-    let asked = RIGHTS.iter().flat_map(|right| {
+    let rights = RIGHTS.iter().chain(platform.driver.rights());
+    let asked = rights.flat_map(|right| {
         right.verbs.iter().map(move |verb| async move {
             let review = review(right, verb, namespace);
             let reviews: Api<SelfSubjectAccessReview> = Api::all(platform.cluster.client());
@@ -178,7 +199,7 @@ mod tests {
     #[test]
     fn the_documented_role_is_the_table() {
         let mut wanted = BTreeSet::new();
-        for right in &RIGHTS {
+        for right in RIGHTS.iter().chain(&HELM).chain(&MANIFESTS) {
             let kind = if right.name.is_some() {
                 "ClusterRole"
             } else {

@@ -34,6 +34,8 @@ pub(super) struct ServerConfig {
     pub(super) certificate: Option<String>,
     /// `cluster_addr`, where it is written there.
     pub(super) cluster_addr: Option<String>,
+    /// `api_addr`, where it is written there.
+    pub(super) api_addr: Option<String>,
     /// `node_id` of a raft stanza.
     pub(super) node_id: Option<String>,
 }
@@ -65,8 +67,33 @@ impl ServerConfig {
                 .is_some_and(|value| matches!(value.as_str(), "1" | "true")),
             certificate: listener.and_then(|block| inside(block, "tls_cert_file")),
             cluster_addr: value(&body, "cluster_addr"),
+            api_addr: value(&body, "api_addr"),
             node_id: inside(storage, "node_id"),
         })
+    }
+
+    /// What a change of the storage must leave as it is, and is another in `after`.
+    pub(super) fn others(&self, after: &Self) -> Vec<String> {
+        let listener = |config: &Self| (config.port, config.tls, config.certificate.clone());
+        [
+            (
+                self.audit == after.audit,
+                "the audit stanzas are others: the restored server would loop for ever",
+            ),
+            (
+                listener(self) == listener(after),
+                "the listener's port, TLS or certificate is another",
+            ),
+            (self.path == after.path, "the folder of the data is another"),
+            (
+                self.foreign == after.foreign,
+                "the stanzas for seal and initialisation are others",
+            ),
+        ]
+        .into_iter()
+        .filter(|(same, _)| !same)
+        .map(|(_, what)| what.to_owned())
+        .collect()
     }
 
     /// The storage as the contract knows it.

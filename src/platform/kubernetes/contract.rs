@@ -6,15 +6,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use secrecy::ExposeSecret;
 
+use super::config::ServerConfig;
+use super::form::Form;
 use super::platform::KubernetesPlatform;
-use super::pods::wanted_replicas;
 use super::{inspect, probe, suspend, volume};
 use crate::armed::Armed;
 use crate::bao::Node;
 use crate::meter::Meter;
 use crate::platform::{
-    Actor, Applicability, Flip, FlipPlan, Instance, Part, Platform, Release, Remark, Result,
-    SecretData, SecretName, Target, UNSEAL_KEY, Volume,
+    Actor, Aim, Applicability, Before, Flip, FlipPlan, Instance, Part, Platform, Release, Remark,
+    Result, SecretData, SecretName, Target, UNSEAL_KEY, Volume,
 };
 use crate::storage::{DigestList, Phase};
 
@@ -181,13 +182,14 @@ impl Platform for KubernetesPlatform {
     }
 
     async fn release(&self) -> Result<Release> {
-        let config = self.server_config().await?;
         let set = self.stateful_set().await?;
+        let form = Form::of(&set, self.config_text().await?);
+        let config = ServerConfig::parse(&form.config)?;
         Ok(Release {
             storage: config.kind()?,
-            replicas: wanted_replicas(&set),
+            replicas: form.replicas,
             version: self.version(&set).await,
-            revision: self.revision().await?,
+            revision: self.driver.before(self, &form).await?.revision,
             audit: config.audit,
             foreign_stanzas: config.foreign,
         })
@@ -197,12 +199,30 @@ impl Platform for KubernetesPlatform {
         self.try_flip(flip).await
     }
 
-    async fn flip(&self, flip: &Flip, _armed: &Armed) -> Result<()> {
-        self.do_flip(flip).await
+    async fn before(&self) -> Result<Before> {
+        self.driver.before(self, &self.form().await?).await
     }
 
-    async fn revert(&self, revision: &str, _armed: &Armed) -> Result<()> {
-        self.do_revert(revision).await
+    async fn flipped(&self, flip: &Flip, before: &Before) -> Result<bool> {
+        self.is_flipped(flip, before).await
+    }
+
+    async fn by_hand(&self, aim: Aim<'_>, before: &Before) -> Result<Option<String>> {
+        self.driver.by_hand(self, aim, before).await
+    }
+
+    async fn flip(
+        &self,
+        flip: &Flip,
+        before: &Before,
+        meter: &dyn Meter,
+        _armed: &Armed,
+    ) -> Result<()> {
+        self.driver.flip(self, flip, before, meter).await
+    }
+
+    async fn revert(&self, before: &Before, meter: &dyn Meter, _armed: &Armed) -> Result<()> {
+        self.do_revert(before, meter).await
     }
 
     async fn scratch_start(&self, _armed: &Armed) -> Result<Arc<dyn Node>> {

@@ -356,10 +356,13 @@ impl Helm {
         if output.status.success() {
             return Ok(output.stdout);
         }
-        Err(Error::Refused(format!(
-            "`helm {name}` failed: {}",
-            last_words(&String::from_utf8_lossy(&output.stderr))
-        )))
+        let why = last_words(&String::from_utf8_lossy(&output.stderr));
+        let hint = if why.contains("release: not found") {
+            "; for a release that no helm manages there is --driver manifests"
+        } else {
+            ""
+        };
+        Err(Error::Refused(format!("`helm {name}` failed: {why}{hint}")))
     }
 }
 

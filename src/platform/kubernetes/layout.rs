@@ -11,8 +11,12 @@ use crate::platform::{Error, Result};
 const CA_FILE: [&str; 2] = ["BAO_CACERT", "VAULT_CACERT"];
 /// The variables with the address at which the container's own client finds the server.
 const OWN_ADDRESS: [&str; 2] = ["BAO_ADDR", "VAULT_ADDR"];
+/// The variables with the address at which a member's API is found.
+pub(super) const API_ADDRESS: [&str; 2] = ["BAO_API_ADDR", "VAULT_API_ADDR"];
+/// The variables that name the raft node.
+pub(super) const NODE_ID: [&str; 2] = ["BAO_RAFT_NODE_ID", "VAULT_RAFT_NODE_ID"];
 /// The variables with the address at which members speak raft.
-const CLUSTER_ADDRESS: [&str; 2] = ["BAO_CLUSTER_ADDR", "VAULT_CLUSTER_ADDR"];
+pub(super) const CLUSTER_ADDRESS: [&str; 2] = ["BAO_CLUSTER_ADDR", "VAULT_CLUSTER_ADDR"];
 
 /// Stands for the member's name in a host name.
 const POD: &str = "{pod}";
@@ -122,9 +126,7 @@ impl Layout {
                 _ => "127.0.0.1".to_owned(),
             },
             cluster_addr: first_env(container, &CLUSTER_ADDRESS),
-            node_id: env(container, "BAO_RAFT_NODE_ID")
-                .or_else(|| env(container, "VAULT_RAFT_NODE_ID"))
-                .is_some(),
+            node_id: holds(container, &NODE_ID),
             set: name,
         })
     }
@@ -242,7 +244,13 @@ fn with_pod(container: &Container, address: &str) -> String {
         })
 }
 
-fn first_env(container: &Container, names: &[&str]) -> Option<String> {
+/// Whether any of the variables is there, wherever its value comes from.
+pub(super) fn holds(container: &Container, names: &[&str]) -> bool {
+    names.iter().any(|name| env(container, name).is_some())
+}
+
+/// The literal value of the first of these variables that has one.
+pub(super) fn first_env(container: &Container, names: &[&str]) -> Option<String> {
     names
         .iter()
         .find_map(|name| env(container, name))

@@ -11,9 +11,8 @@ use kube::api::ListParams;
 use super::certificate::name_of;
 use super::client::{Cluster, absent_ok, call};
 use super::config::ServerConfig;
-use super::flip::{Rehearsal, check_values};
+use super::driver::{Driver, DriverKind, driver};
 use super::forward::Forwards;
-use super::helm::Helm;
 use super::helper::{Options as SiteOptions, Site};
 use super::layout::{Keyed, Layout, source_of};
 use super::secrets::{Secrets, wipe};
@@ -24,14 +23,16 @@ use crate::platform::{Error, Result};
 /// How to find a release and what to use on it.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The kubeconfig; `None` as `kubectl` finds it.
+    /// The kubeconfig, for `helm`; `None` as that finds it.
     pub kubeconfig: Option<PathBuf>,
-    /// The context; `None` for the kubeconfig's current one.
-    pub context: Option<String>,
     /// The release's namespace.
     pub namespace: String,
-    /// The helm release.
+    /// The release, as its labels or `helm` name it.
     pub release: String,
+    /// What changes the release.
+    pub driver: DriverKind,
+    /// Whether the driver `manifests` takes fields from their managers.
+    pub force_conflicts: bool,
     /// The release's chart: a folder, `repo/name` or `oci://...`. Only the change of the release needs it.
     pub chart: Option<String>,
     /// The user's own values for the raft release instead of generated ones.
@@ -46,25 +47,6 @@ pub struct Options {
     pub members: u32,
     /// A dry run: nothing is made in the cluster, not even a helper pod.
     pub look_only: bool,
-}
-
-impl Options {
-    /// The usual options for a release; the run's files go below the current folder.
-    pub fn new(namespace: &str, release: &str) -> Self {
-        Self {
-            kubeconfig: None,
-            context: None,
-            namespace: namespace.to_owned(),
-            release: release.to_owned(),
-            chart: None,
-            values: None,
-            unseal_secret: "openbao-unseal".to_owned(),
-            helper_image: None,
-            run_dir: PathBuf::from("baoctl-run"),
-            members: 3,
-            look_only: false,
-        }
-    }
 }
 
 /// A release of the chart in a cluster, reached through the API server alone.
@@ -84,23 +66,16 @@ pub struct KubernetesPlatform {
     certificate: Option<Vec<u8>>,
     forwards: Forwards,
     pub(super) site: Site,
-    pub(super) helm: Helm,
+    pub(super) driver: Box<dyn Driver>,
     pub(super) secrets: Secrets,
     /// Members whose pod was taken away by this process: the next one is new.
     renewed: Mutex<HashSet<String>>,
-    pub(super) rehearsal: tokio::sync::Mutex<Option<Rehearsal>>,
 }
 
 impl KubernetesPlatform {
     /// Finds the release and reads what stays the same during a run. Nothing is changed.
-    pub async fn connect(options: Options) -> Result<Self> {
-        check_values(options.values.as_deref())?;
-        let cluster = Cluster::connect(
-            options.kubeconfig.as_deref(),
-            options.context.as_deref(),
-            &options.namespace,
-        )
-        .await?;
+    pub async fn find(cluster: Cluster, options: Options) -> Result<Self> {
+        let driver = driver(&options, cluster.context())?;
         let set = find_set(&cluster, &options.release).await?;
         let layout = Layout::of(&set)?;
         let (config_source, text) = find_config(&cluster, &layout).await?;
@@ -130,15 +105,9 @@ impl KubernetesPlatform {
         Ok(Self {
             uid: cluster.uid().await?,
             forwards: Forwards::new(&cluster)?,
-            helm: Helm::new(
-                options.kubeconfig.as_deref(),
-                cluster.context(),
-                &options.namespace,
-                &options.release,
-            ),
+            driver,
             secrets: Secrets::new(&cluster, &options.release, &options.unseal_secret),
             renewed: Mutex::default(),
-            rehearsal: tokio::sync::Mutex::default(),
             port: config.port,
             tls: config.tls,
             site,

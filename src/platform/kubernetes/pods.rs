@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use tokio::time::{Instant, sleep};
 
+use super::apply::MANAGER;
 use super::client::{absent_ok, call};
 use super::platform::KubernetesPlatform;
 use super::reasons;
@@ -290,19 +291,19 @@ impl KubernetesPlatform {
         let sets = self.cluster.api::<StatefulSet>();
         call(
             format!("noting the replicas on StatefulSet {name}"),
-            sets.patch(name, &PatchParams::default(), &Patch::Merge(&patch)),
+            sets.patch(name, &PatchParams::apply(MANAGER), &Patch::Merge(&patch)),
         )
         .await
         .map(drop)
     }
 
-    async fn scale(&self, replicas: u32) -> Result<()> {
+    pub(super) async fn scale(&self, replicas: u32) -> Result<()> {
         let patch = serde_json::json!({"spec": {"replicas": replicas}});
         let name = &self.layout.set;
         let sets = self.cluster.api::<StatefulSet>();
         call(
             format!("scaling StatefulSet {name} to {replicas}"),
-            sets.patch_scale(name, &PatchParams::default(), &Patch::Merge(&patch)),
+            sets.patch_scale(name, &PatchParams::apply(MANAGER), &Patch::Merge(&patch)),
         )
         .await
         .map(drop)

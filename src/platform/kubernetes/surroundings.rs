@@ -226,20 +226,9 @@ pub(super) async fn services(platform: &KubernetesPlatform) -> Result<Remark> {
 /// Whether one budget, and not two, covers the members.
 pub(super) async fn budget(platform: &KubernetesPlatform, set: &StatefulSet) -> Result<Remark> {
     let id = "cluster-budget";
-    let budgets = platform.cluster.api::<PodDisruptionBudget>();
-    let all = call(
-        "listing PodDisruptionBudgets",
-        budgets.list(&ListParams::default()),
-    )
-    .await?;
-    let labels = labels_of(set);
-    let names: Vec<String> = all
-        .items
+    let names: Vec<String> = budgets(platform, set)
+        .await?
         .into_iter()
-        .filter(|it| {
-            let selector = it.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-            selector.is_some_and(|selector| selects(selector, &labels))
-        })
         .map(|it| it.metadata.name.unwrap_or_default())
         .collect();
     Ok(match names.len() {
@@ -260,6 +249,28 @@ pub(super) async fn budget(platform: &KubernetesPlatform, set: &StatefulSet) -> 
             "no pod can be evicted then: keep one",
         ),
     })
+}
+
+/// The budgets that cover the members.
+pub(super) async fn budgets(
+    platform: &KubernetesPlatform,
+    set: &StatefulSet,
+) -> Result<Vec<PodDisruptionBudget>> {
+    let budgets = platform.cluster.api::<PodDisruptionBudget>();
+    let all = call(
+        "listing PodDisruptionBudgets",
+        budgets.list(&ListParams::default()),
+    )
+    .await?;
+    let labels = labels_of(set);
+    Ok(all
+        .items
+        .into_iter()
+        .filter(|it| {
+            let selector = it.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+            selector.is_some_and(|selector| selects(selector, &labels))
+        })
+        .collect())
 }
 
 /// Whether there are nodes enough for members that may not share one.

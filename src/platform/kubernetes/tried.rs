@@ -14,7 +14,7 @@ use crate::platform::{Error, Result};
 /// Has the API server judge each object as it would be after the upgrade, without changing any: whether it may be read,
 /// made or changed by this user, and whether it is taken. `helm` reads every object it keeps, also one that it leaves.
 pub(super) async fn try_objects(cluster: &Cluster, objects: &[Value]) -> Result<()> {
-    let mut kinds: BTreeMap<TypeMetaKey, (ApiResource, Scope)> = BTreeMap::new();
+    let mut kinds: BTreeMap<Kind, (ApiResource, Scope)> = BTreeMap::new();
     let mut refused = Vec::new();
     for object in objects {
         let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
@@ -45,9 +45,9 @@ pub(super) async fn try_objects(cluster: &Cluster, objects: &[Value]) -> Result<
 }
 
 /// API version and kind.
-type TypeMetaKey = (String, String);
+type Kind = (String, String);
 
-async fn resource(cluster: &Cluster, key: &TypeMetaKey) -> Result<(ApiResource, Scope)> {
+async fn resource(cluster: &Cluster, key: &Kind) -> Result<(ApiResource, Scope)> {
     let (api_version, kind) = key;
     let meta = TypeMeta {
         api_version: api_version.clone(),
@@ -86,7 +86,10 @@ async fn try_one(
             dry_run: true,
             ..PostParams::default()
         };
-        let made = call(format!("trying to create {what}"), api.create(&options, &new));
+        let made = call(
+            format!("trying to create {what}"),
+            api.create(&options, &new),
+        );
         return made.await.map(drop);
     };
     let live = serde_json::to_value(live).unwrap_or_default();
@@ -100,7 +103,8 @@ async fn try_one(
         field_manager: Some(MANAGED_BY.1.to_owned()),
         ..PatchParams::default()
     };
-    let changed = api.patch(name, &options, &Patch::Apply(object));
+    let whole = Patch::Apply(object);
+    let changed = api.patch(name, &options, &whole);
     call(format!("trying to change {what}"), changed)
         .await
         .map(drop)
@@ -113,7 +117,11 @@ fn holds(live: &Value, wanted: &Value) -> bool {
             wanted.is_null() || live.get(key).is_some_and(|live| holds(live, wanted))
         }),
         (Value::Array(live), Value::Array(wanted)) => {
-            live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| holds(live, wanted))
+            live.len() == wanted.len()
+                && live
+                    .iter()
+                    .zip(wanted)
+                    .all(|(live, wanted)| holds(live, wanted))
         }
         (live, wanted) => live == wanted,
     }

@@ -12,8 +12,8 @@ use crate::armed::Armed;
 use crate::bao::{HttpNode, Node};
 use crate::meter::Meter;
 use crate::platform::{
-    Applicability, Error, Flip, FlipPlan, Instance, Part, Platform, Release, Result, SecretData,
-    SecretName, Target, Volume,
+    Applicability, Before, Error, Flip, FlipPlan, Instance, Part, Platform, Release, Result,
+    SecretData, SecretName, Target, Volume,
 };
 use crate::storage::{DigestList, Phase};
 
@@ -154,12 +154,18 @@ impl Platform for LocalPlatform {
         self.try_flip(flip).await
     }
 
-    async fn flip(&self, flip: &Flip, _armed: &Armed) -> Result<()> {
+    async fn flip(
+        &self,
+        flip: &Flip,
+        _before: &Before,
+        _meter: &dyn Meter,
+        _armed: &Armed,
+    ) -> Result<()> {
         self.do_flip(flip).await
     }
 
-    async fn revert(&self, revision: &str, _armed: &Armed) -> Result<()> {
-        self.do_revert(revision).await
+    async fn revert(&self, before: &Before, _meter: &dyn Meter, _armed: &Armed) -> Result<()> {
+        self.do_revert(&before.revision).await
     }
 
     async fn scratch_start(&self, armed: &Armed) -> Result<Arc<dyn Node>> {

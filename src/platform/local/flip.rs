@@ -53,7 +53,11 @@ impl LocalPlatform {
                 files.config().display()
             ));
         }
-        Ok(FlipPlan { calls, diff })
+        Ok(FlipPlan {
+            calls,
+            diff,
+            left_to_you: false,
+        })
     }
 
     pub(super) async fn do_flip(&self, flip: &Flip) -> Result<()> {
