@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::{Action, Context, Error, Evidence, Look, Observation, Outcome, Result};
 use crate::armed::Armed;
 use crate::event::Level;
-use crate::platform::Actor;
+use crate::platform::{Actor, SuspendedBy};
 
 /// See [`super::ActionSpec::SuspendActors`].
 pub struct SuspendActors;
@@ -26,6 +26,10 @@ const NONE: &str = "nothing else acts on the release";
 fn names<'actor>(actors: impl IntoIterator<Item = &'actor Actor>) -> String {
     let all: Vec<String> = actors.into_iter().map(Actor::to_string).collect();
     all.join(", ")
+}
+
+fn ours(actor: &Actor) -> bool {
+    actor.suspended == Some(SuspendedBy::Run)
 }
 
 /// Refuses to go on while something else acts on the release.
@@ -76,7 +80,7 @@ impl Action for SuspendActors {
             .until("their pods to go", GO, PAUSE, async || {
                 // A CronJob may have made one more Job meanwhile.
                 let actors = ctx.platform.actors().await?;
-                for actor in actors.iter().filter(|it| !it.suspended) {
+                for actor in actors.iter().filter(|it| it.suspended.is_none()) {
                     ctx.platform.suspend_actor(actor, true, armed).await?;
                 }
                 Ok(if actors.iter().any(Actor::acts) {
@@ -105,14 +109,14 @@ impl Action for SuspendActors {
 /// Resumes those of the run's that `wanted` says.
 async fn resume(ctx: &Context, armed: &Armed, wanted: fn(&Actor) -> bool) -> Result<String> {
     let actors = ctx.platform.actors().await?;
-    let ours: Vec<&Actor> = actors.iter().filter(|it| it.by_run && wanted(it)).collect();
-    for actor in &ours {
+    let resumed: Vec<&Actor> = actors.iter().filter(|it| ours(it) && wanted(it)).collect();
+    for actor in &resumed {
         ctx.platform.suspend_actor(actor, false, armed).await?;
     }
-    Ok(if ours.is_empty() {
+    Ok(if resumed.is_empty() {
         "nothing to resume".to_owned()
     } else {
-        format!("resumed: {}", names(ours))
+        format!("resumed: {}", names(resumed))
     })
 }
 
@@ -131,7 +135,7 @@ impl Action for ResumeActors {
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
         let actors = ctx.platform.actors().await?;
-        Ok(if actors.iter().any(|it| it.by_run && !it.reconciles) {
+        Ok(if actors.iter().any(|it| ours(it) && !it.reconciles) {
             Observation::Pending
         } else if actors.is_empty() {
             Observation::NotApplicable(NONE.to_owned())
@@ -150,7 +154,7 @@ impl Action for ResumeActors {
 fn held(ctx: &Context, actors: &[Actor]) -> Evidence {
     let held: Vec<&Actor> = actors
         .iter()
-        .filter(|it| it.suspended && it.reconciles)
+        .filter(|it| it.suspended.is_some() && it.reconciles)
         .collect();
     for actor in &held {
         ctx.note(

@@ -189,20 +189,27 @@ pub struct Actor {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// It begins nothing new.
-    pub suspended: bool,
-    /// A run of this tool suspended it, and none has resumed it.
-    pub by_run: bool,
+    /// It begins nothing new, and this is who suspended it.
+    pub suspended: Option<SuspendedBy>,
     /// Work that it began is still under way.
     pub busy: bool,
     /// It writes the release again as its source says.
     pub reconciles: bool,
 }
 
+/// Who suspended an [`Actor`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SuspendedBy {
+    /// A run of this tool, and none has resumed it.
+    Run,
+    /// Somebody else: it is not this tool's to resume.
+    Others,
+}
+
 impl Actor {
     /// Whether it may do anything now.
     pub const fn acts(&self) -> bool {
-        !self.suspended || self.busy
+        self.suspended.is_none() || self.busy
     }
 }
 

@@ -7,6 +7,6 @@ pub mod local;
 
 pub use contract::{
     Actor, Aim, Applicability, Before, Flip, FlipPlan, Grade, Instance, Part, Platform, Release,
-    Remark, SecretData, SecretName, StorageKind, Target, UNSEAL_KEY, Volume,
+    Remark, SecretData, SecretName, StorageKind, SuspendedBy, Target, UNSEAL_KEY, Volume,
 };
 pub use error::{Error, Result};

@@ -283,7 +283,7 @@ impl Lab {
             world.key_set("old").shares.join("\n")
         );
         assert_eq!(world.secrets.len(), 1, "a Secret of the run is left");
-        assert!(!world.job.suspended, "a job is left suspended");
+        assert_eq!(world.job.suspended, None, "a job is left suspended");
         assert!(!world.members.contains_key(SCRATCH), "scratch is left");
         assert!(tree::file_of(&world.data, tree::MIGRATION).exists());
 
@@ -311,7 +311,7 @@ impl Lab {
             let holds_raft = world.members.get(name).is_some_and(|it| it.raft.is_some());
             assert!(!holds_raft, "{name} holds raft files");
         }
-        assert!(!world.job.suspended, "a job is left suspended");
+        assert_eq!(world.job.suspended, None, "a job is left suspended");
         assert!(!world.members.contains_key(SCRATCH), "scratch is left");
         assert!(!tree::file_of(&world.data, tree::MIGRATION).exists());
         let unseal = &world.secrets[&SecretName::Unseal]["unseal-key"];

@@ -11,7 +11,7 @@ use baoctl::bao::Node;
 use baoctl::meter::Meter;
 use baoctl::platform::{
     Actor, Applicability, Before, Error, Flip, FlipPlan, Instance, Part, Platform, Release, Result,
-    SecretData, SecretName, StorageKind, Target, Volume,
+    SecretData, SecretName, StorageKind, SuspendedBy, Target, Volume,
 };
 use baoctl::storage::{DigestList, Phase};
 use secrecy::ExposeSecret;
@@ -72,7 +72,7 @@ impl World {
         let empty = self
             .server(MEMBERS[0])
             .is_some_and(|server| server.storage == StorageKind::Raft && server.counts.is_none());
-        if empty && !self.job.suspended {
+        if empty && self.job.suspended.is_none() {
             self.violation("a job may initialise the empty server");
         }
     }
@@ -223,8 +223,7 @@ impl Platform for ScriptedPlatform {
 
     async fn suspend_actor(&self, actor: &Actor, suspend: bool, _: &Armed) -> Result<()> {
         self.act(&format!("suspend {actor}: {suspend}"), |world| {
-            world.job.suspended = suspend;
-            world.job.by_run = suspend;
+            world.job.suspended = suspend.then_some(SuspendedBy::Run);
             Ok(())
         })
         .await

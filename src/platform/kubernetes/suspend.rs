@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::client::{absent_ok, call};
 use super::helper_pod::MANAGED_BY;
 use super::platform::KubernetesPlatform;
-use crate::platform::{Actor, Error, Result, SecretName};
+use crate::platform::{Actor, Error, Result, SecretName, SuspendedBy};
 
 /// On what a run suspended.
 const SUSPENDED: &str = "baoctl/suspended";
@@ -76,13 +76,16 @@ fn ended(object: &Value) -> bool {
 
 fn actor(kind: &str, metadata: &ObjectMeta, data: &Value) -> Actor {
     let annotations = metadata.annotations.as_ref();
-    let suspended = data["spec"]["suspend"] == true;
+    let by = if annotations.is_some_and(|it| it.contains_key(SUSPENDED)) {
+        SuspendedBy::Run
+    } else {
+        SuspendedBy::Others
+    };
     Actor {
         kind: kind.to_owned(),
         namespace: metadata.namespace.clone().unwrap_or_default(),
         name: metadata.name.clone().unwrap_or_default(),
-        suspended,
-        by_run: suspended && annotations.is_some_and(|it| it.contains_key(SUSPENDED)),
+        suspended: (data["spec"]["suspend"] == true).then_some(by),
         busy: kind == "Job" && data["status"]["active"].as_u64().unwrap_or_default() > 0,
         reconciles: Reconciler::ALL.iter().any(|it| it.kind() == kind),
     }
@@ -243,9 +246,10 @@ mod tests {
         let (ours, others) = (named(json!({SUSPENDED: "x"})), named(json!({})));
         let of = |metadata, data| actor("Job", metadata, data);
         // The mark of an earlier run says nothing of one that acts.
-        assert!(!of(&ours, &busy).by_run && of(&ours, &busy).busy);
-        assert!(of(&ours, &asleep).by_run && !of(&ours, &asleep).busy);
-        assert!(of(&others, &asleep).suspended && !of(&others, &asleep).by_run);
+        assert_eq!(of(&ours, &busy).suspended, None);
+        assert!(of(&ours, &busy).busy && !of(&ours, &asleep).busy);
+        assert_eq!(of(&ours, &asleep).suspended, Some(SuspendedBy::Run));
+        assert_eq!(of(&others, &asleep).suspended, Some(SuspendedBy::Others));
         assert_eq!(of(&ours, &busy).to_string(), "Job vault/job");
     }
 
