@@ -272,6 +272,17 @@ fn keys_come_from_a_command_or_a_descriptor_as_well() {
     let said = place.run(&["check", "--keys-command", wrong]);
     said.expect_code(5)
         .expect_words(&["0 unseal share(s), but 1"]);
+    // Nor may the hook be left with another key than the one that was proven.
+    let token = keys.token.expose_secret();
+    let other = serde_json::json!({"unseal_keys_b64": ["7".repeat(64)], "root_token": token});
+    let other = format!("echo '{other}'");
+    let mut args = MIGRATE.to_vec();
+    args.extend(["--keys-command", &other]);
+    place
+        .run(&args)
+        .expect_code(1)
+        .expect_words(&["holds other shares than the keys that were given"]);
+    assert_serves(&place);
     for (flags, words) in [
         (&["--keys-command", "echo canary"][..], "line 1"),
         (&["--keys-command", "false"], "--keys-command"),

@@ -96,14 +96,7 @@ impl Keys {
 
     /// Reads the two fields; `None` when either is absent or empty.
     pub fn from_secret(data: &SecretData) -> Option<Self> {
-        let shares: Vec<SecretString> = data
-            .get(UNSEAL_KEY)?
-            .expose_secret()
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .map(SecretString::from)
-            .collect();
+        let shares = shares_of(data);
         let token = data
             .get(ROOT_TOKEN)
             .filter(|token| !token.expose_secret().is_empty())?;
@@ -136,4 +129,15 @@ impl Keys {
         }
         hex::encode(&hash.finalize()[..8])
     }
+}
+
+/// The unseal shares of a Secret, one a line; none where the key is parked.
+pub fn shares_of(data: &SecretData) -> Vec<SecretString> {
+    let text = data.get(UNSEAL_KEY).map(ExposeSecret::expose_secret);
+    text.unwrap_or_default()
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(SecretString::from)
+        .collect()
 }

@@ -1,10 +1,13 @@
 //! Reads the unseal shares and the token, and checks that they belong to the source.
 
 use async_trait::async_trait;
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
-use super::keys::Keys;
+use super::keys::{Keys, shares_of};
 use super::{Action, Context, Error, Evidence, KeysRead, Observation, Outcome, Result, Source};
 use crate::armed::Armed;
+use crate::platform::SecretName;
 
 /// See [`super::ActionSpec::ReadKeys`].
 pub struct ReadKeys;
@@ -51,6 +54,7 @@ impl Action for ReadKeys {
                 source.shares
             )));
         }
+        same_as_the_hooks(ctx, &keys).await?;
         ctx.node(&ctx.first()?)?.lookup_self(&keys.token).await?;
         let read = KeysRead {
             fingerprint: keys.fingerprint(ctx.run),
@@ -62,5 +66,47 @@ impl Action for ReadKeys {
         ))
         .with(&read)
         .into())
+    }
+}
+
+/// The hook's key is the one that opens restarted servers after the run: where the operator gave another copy, both must be
+/// the same key.
+async fn same_as_the_hooks(ctx: &Context, keys: &Keys) -> Result<()> {
+    let Some(secret) = ctx.platform.secret(SecretName::Unseal).await? else {
+        return Ok(());
+    };
+    let hooks = shares_of(&secret);
+    let given: Vec<Zeroizing<Vec<u8>>> = keys.shares.iter().map(decoded).collect();
+    if hooks
+        .iter()
+        .map(decoded)
+        .all(|share| given.contains(&share))
+    {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "the release's unseal Secret holds other shares than the keys that were given: after the run its hook could not \
+         open the servers with a key that nobody proved. Find out which is right; of several sets of shares give one that has \
+         the Secret's in it",
+    ))
+}
+
+/// The bytes of a share, which servers take as hex and as base64.
+fn decoded(share: &SecretString) -> Zeroizing<Vec<u8>> {
+    let text = share.expose_secret();
+    let bytes = hex::decode(text).or_else(|_| base64_simd::STANDARD.decode_to_vec(text));
+    Zeroizing::new(bytes.unwrap_or_else(|_| text.as_bytes().to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_the_same_as_hex_and_as_base64() {
+        let hexed = "ae3be306d08bd393a7bd2393984655ae5257cf9ad71f66d4255842d03984db77";
+        let coded = base64_simd::STANDARD.encode_to_string(hex::decode(hexed).unwrap());
+        assert_eq!(decoded(&hexed.into()), decoded(&coded.into()));
+        assert_ne!(decoded(&hexed.into()), decoded(&"other".into()));
     }
 }

@@ -23,7 +23,7 @@ use crate::journal::{Mirror, MirrorError, Record};
 /// The longest that one call to the mirror may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// Tries of what must be in the mirror before the run goes on.
-const TRIES: u32 = 3;
+const TRIES: u32 = 10;
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 /// Between two tries in the background.
 const BACK_OFF: Duration = Duration::from_secs(5);
@@ -83,7 +83,7 @@ impl Mirrored {
     }
 }
 
-/// Asks a few times, as a cluster may be away for a moment.
+/// Asks for some seconds, as long as an API server takes to restart.
 async fn patiently<F: Future<Output = Answer>>(ask: impl Fn() -> F) -> Answer {
     for _ in 1..TRIES {
         match ask().await {

@@ -13,11 +13,13 @@ fn through(release: &Release, fault: impl FnOnce() + Send) -> Figures {
     let said = std::thread::scope(|scope| {
         scope.spawn(fault);
         let mut said = release.run(&release.agreed(&MIGRATE));
-        for _ in 0..3 {
+        for _ in 0..5 {
             if said.code == 0 {
                 break;
             }
             println!("    it ended with {}: {}", said.code, why(&said));
+            // As long as it takes to read that.
+            std::thread::sleep(Duration::from_secs(5));
             said = release.run(&release.agreed(&RESUME));
         }
         said
