@@ -1,10 +1,12 @@
 //! The way back: the effects of a run are taken back, from the last to the first.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::mirrored::Course;
 use super::program::{Step, Unit};
-use super::run::failed;
+use super::run::{TRIES, failed};
 use super::{End, Engine, Error, Result};
 use crate::event::{ActionStatus, Effect, Event, Question, Tier};
 use crate::journal::Record;
@@ -134,12 +136,26 @@ impl Engine {
             .describe_undo(&ctx)
             .map_err(|source| failed(step, unit, source))?;
         self.tell_calls(step, unit, calls.clone());
-        let armed = self.arm(step, index, unit, calls, Course::Back).await?;
-        let undone = tokio::select! {
-            undone = unit.action.undo(&ctx, armed) => undone,
-            signal = self.interrupt.wait(2) => return Err(Error::Interrupted { signal, midway: true }),
+        let mut attempt = 1;
+        let summary = loop {
+            let course = Course::Back;
+            let armed = self.arm(step, index, unit, calls.clone(), course).await?;
+            let undone = tokio::select! {
+                undone = unit.action.undo(&ctx, armed) => undone,
+                signal = self.interrupt.wait(2) => return Err(Error::Interrupted { signal, midway: true }),
+            };
+            match undone {
+                Ok(summary) => break summary,
+                // What was taken back in part can be taken back again: a source that the tombstone still keeps from
+                // starting has a container only now and then.
+                Err(source) if source.is_transient() && attempt < TRIES => {
+                    self.tell_retry(step, unit, attempt, &source);
+                    attempt += 1;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Err(source) => return Err(failed(step, unit, source)),
+            }
         };
-        let summary = undone.map_err(|source| failed(step, unit, source))?;
         self.finished(step, unit, ActionStatus::Done, started, &summary);
         self.record(Record::Undone {
             step: step.id.clone(),

@@ -22,7 +22,7 @@ pub type SharedJournal = Arc<Mutex<Journal>>;
 /// The kind of action after which the throwaway key is dead.
 const RESTORE: &str = "restore";
 /// Tries of an action that only looks.
-const TRIES: u32 = 3;
+pub(super) const TRIES: u32 = 3;
 /// An effect that a second try did not bring about will not come by a fourth.
 const REDOS: u32 = 3;
 
@@ -446,12 +446,7 @@ impl Engine {
                     if !self.worth_another(unit, &ctx, &source).await || redo == REDOS {
                         return Err(failed(step, unit, source));
                     }
-                    self.observer.observe(&Event::Retry {
-                        step: step.id.clone(),
-                        action: unit.kind.to_owned(),
-                        attempt: redo,
-                        why: source.to_string(),
-                    });
+                    self.tell_retry(step, unit, redo, &source);
                 }
             }
         }
@@ -523,18 +518,28 @@ impl Engine {
             match observed {
                 Ok(observation) => return Ok(observation),
                 Err(source) if source.is_transient() && attempt < TRIES => {
-                    self.observer.observe(&Event::Retry {
-                        step: step.id.clone(),
-                        action: unit.kind.to_owned(),
-                        attempt,
-                        why: source.to_string(),
-                    });
+                    self.tell_retry(step, unit, attempt, &source);
                     attempt += 1;
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
                 Err(source) => return Err(failed(step, unit, source)),
             }
         }
+    }
+
+    pub(super) fn tell_retry(
+        &self,
+        step: &Step,
+        unit: &Unit,
+        attempt: u32,
+        source: &action::Error,
+    ) {
+        self.observer.observe(&Event::Retry {
+            step: step.id.clone(),
+            action: unit.kind.to_owned(),
+            attempt,
+            why: source.to_string(),
+        });
     }
 
     async fn confirm_redo(&self, step: &Step, unit: &Unit, why: String) -> Result<()> {
