@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, Resource};
+use secrecy::ExposeSecret;
 
 use crate::bao::install_crypto;
 use crate::platform::{Error, Result};
@@ -26,6 +28,8 @@ pub struct Cluster {
     client: Client,
     context: Arc<str>,
     namespace: Arc<str>,
+    /// When the kubeconfig's token expires, where that can be known.
+    expires: Option<Timestamp>,
 }
 
 impl fmt::Debug for Cluster {
@@ -73,6 +77,7 @@ impl Cluster {
             )));
         }
         let proxied = names_a_proxy(&file, &context);
+        let expires = expiry(&file, &context);
         let options = KubeConfigOptions {
             context: Some(context.clone()),
             ..KubeConfigOptions::default()
@@ -92,7 +97,10 @@ impl Cluster {
         }
         let client = Client::try_from(config)
             .map_err(|error| failed(&format!("connecting to context {context:?}"), &error))?;
-        Ok(Self::new(client, &context, namespace))
+        Ok(Self {
+            expires,
+            ..Self::new(client, &context, namespace)
+        })
     }
 
     /// A cluster behind a client that is there already.
@@ -101,7 +109,13 @@ impl Cluster {
             client,
             context: context.into(),
             namespace: namespace.into(),
+            expires: None,
         }
+    }
+
+    /// When the token that this client sends expires; `None` where it does not say, or is renewed by a program.
+    pub const fn expires(&self) -> Option<Timestamp> {
+        self.expires
     }
 
     /// The kubeconfig context's name.
@@ -157,6 +171,18 @@ impl Cluster {
             status: None,
         })
     }
+}
+
+/// When the token of a context expires: the `exp` of a JWT (RFC 7519), which is not verified here.
+fn expiry(file: &Kubeconfig, context: &str) -> Option<Timestamp> {
+    let named = file.contexts.iter().find(|it| it.name == context)?;
+    let user = named.context.as_ref()?.user.as_deref()?;
+    let auth = file.auth_infos.iter().find(|it| it.name == user)?;
+    let token = auth.auth_info.as_ref()?.token.as_ref()?;
+    let claims = token.expose_secret().split('.').nth(1)?;
+    let claims = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(claims).ok()?;
+    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+    Timestamp::from_second(claims["exp"].as_i64()?).ok()
 }
 
 /// Whether the kubeconfig itself sends a context's cluster through a proxy.

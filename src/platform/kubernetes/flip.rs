@@ -18,19 +18,10 @@ const INSTANCE: &str = "app.kubernetes.io/instance";
 
 impl KubernetesPlatform {
     /// The members' addresses as they see each other.
-    async fn peers(&self, config: &ServerConfig) -> Result<Peers> {
-        let services = self.cluster.api::<Service>();
-        let all = call("listing Services", services.list(&ListParams::default())).await?;
-        let register = all.items.iter().any(|it| {
-            let selector = it.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-            selector.is_some_and(|selector| {
-                selector.contains_key(ACTIVE)
-                    && selector.get(INSTANCE) == Some(&self.options.release)
-            })
-        });
+    fn peers(&self, config: &ServerConfig, register: bool) -> Peers {
         let scheme = if config.tls { "https" } else { "http" };
         let layout = &self.layout;
-        Ok(Peers {
+        Peers {
             register,
             addresses: (0..self.options.members)
                 .map(|it| {
@@ -44,13 +35,37 @@ impl KubernetesPlatform {
                 .collect(),
             ca_file: layout.ca_file.clone().filter(|_| config.tls),
             server_name: layout.common_host().filter(|_| config.tls),
-        })
+        }
     }
 
-    /// A configuration's text with raft in place of its storage.
-    pub(super) async fn raft_text(&self, text: &str, flip: &Flip) -> Result<String> {
+    /// A configuration's text with raft in place of its storage. With `register` the servers label their pods, by which a
+    /// Service finds the leader.
+    pub(super) async fn raft_text(
+        &self,
+        text: &str,
+        flip: &Flip,
+        register: bool,
+    ) -> Result<String> {
         let live = self.server_config().await?;
-        on_raft(text, flip, &self.peers(&live).await?)
+        on_raft(text, flip, &self.peers(&live, register))
+    }
+
+    /// Whether a Service that is there selects the leader by its labels.
+    pub(super) async fn leader_selected(&self) -> Result<bool> {
+        let services = self.cluster.api::<Service>();
+        let all = call("listing Services", services.list(&ListParams::default())).await?;
+        Ok(all.items.iter().any(|it| self.selects_leader(it)))
+    }
+
+    /// Whether a Service selects the leader of this release by its labels.
+    pub(super) fn selects_leader(&self, service: &Service) -> bool {
+        let selector = service
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.selector.as_ref());
+        selector.is_some_and(|selector| {
+            selector.contains_key(ACTIVE) && selector.get(INSTANCE) == Some(&self.options.release)
+        })
     }
 
     /// The release as it is now.

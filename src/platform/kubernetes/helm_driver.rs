@@ -58,12 +58,17 @@ impl HelmDriver {
     }
 
     /// The values of the raft release: the user's own file, else generated from what is in force.
-    async fn flip_values(&self, at: &KubernetesPlatform, flip: &Flip) -> Result<Values> {
+    async fn flip_values(
+        &self,
+        at: &KubernetesPlatform,
+        flip: &Flip,
+        register: bool,
+    ) -> Result<Values> {
         if let Some(path) = &self.values {
             return Ok(Values::Own(path.clone()));
         }
         let values = self.helm.values().await?;
-        let config = at.raft_text(configured(&values)?, flip).await?;
+        let config = at.raft_text(configured(&values)?, flip, register).await?;
         Values::generated(&overlay(&config, flip.replicas))
     }
 
@@ -140,11 +145,16 @@ impl Driver for HelmDriver {
         let history = self.no_pending().await?;
         let installed = self.helm.chart().await?;
         let reference = self.chart_reference(&installed)?;
-        let values = self.flip_values(at, flip).await?;
-        let rendered = self
-            .helm
-            .try_upgrade(reference, &installed.version, &values)
-            .await?;
+        let version = &installed.version;
+        let mut values = self.flip_values(at, flip, false).await?;
+        let mut rendered = self.helm.try_upgrade(reference, version, &values).await?;
+        // Some charts have the Service of the leader with several replicas only: the upgrade itself says whether.
+        let services = rendered.objects.iter().filter(|it| it["kind"] == "Service");
+        let mut services = services.filter_map(|it| serde_json::from_value(it.clone()).ok());
+        if self.values.is_none() && services.any(|it| at.selects_leader(&it)) {
+            values = self.flip_values(at, flip, true).await?;
+            rendered = self.helm.try_upgrade(reference, version, &values).await?;
+        }
         if rendered.chart != installed {
             return Err(Error::Refused(format!(
                 "the chart at {reference} is {} {}, but {} {} is installed: a cutover must not change the version as well; \

@@ -93,7 +93,7 @@ impl Site {
     }
 
     async fn found(&self, member: &str) -> Result<Option<Place>> {
-        let claim = format!("{}-{member}", self.template_claim());
+        let claim = self.claim(member);
         if !self.bound(&claim).await? {
             return Ok(None);
         }
@@ -123,11 +123,7 @@ impl Site {
         let name = Self::helper_of(member);
         match self.pod(&name).await? {
             Some(found) => {
-                self.ours(
-                    &found,
-                    &name,
-                    &format!("{}-{member}", self.template_claim()),
-                )?;
+                self.ours(&found, &name, &self.claim(member))?;
                 self.delete(&name).await
             }
             None => Ok(()),
@@ -136,6 +132,11 @@ impl Site {
 
     fn template_claim(&self) -> &str {
         self.options.claim.as_deref().unwrap_or(CLAIM)
+    }
+
+    /// The name of a member's claim.
+    pub(super) fn claim(&self, member: &str) -> String {
+        format!("{}-{member}", self.template_claim())
     }
 
     async fn bound(&self, claim: &str) -> Result<bool> {

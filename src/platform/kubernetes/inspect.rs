@@ -14,9 +14,12 @@ pub(super) async fn all(platform: &KubernetesPlatform) -> Result<Vec<Remark>> {
         template::retention(&set),
         template::probe(&set),
         template::memory(&set),
+        template::tmp(&set),
         template::hook(&set),
         actors::reconciler(&set),
     ];
+    remarks.extend(surroundings::credentials(&platform.cluster));
+    remarks.extend(surroundings::reclaim(platform).await);
     remarks.push(seen("cluster-access", access::check(platform).await));
     remarks.push(seen(
         "cluster-image",

@@ -43,7 +43,9 @@ impl Objects {
         let covered = surroundings::budgets(at, &set).await?;
         let of_others = covered.iter().any(|it| !is_applied(&it.metadata));
         Ok(Self {
-            config: at.raft_text(&text, flip).await?,
+            config: at
+                .raft_text(&text, flip, at.leader_selected().await?)
+                .await?,
             environment: container.map_or_else(Vec::new, |container| {
                 environment(container, &config, &at.layout.service)
             }),

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Node, Pod, Service};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPort};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ListParams;
 
-use super::client::{absent_ok, call};
+use super::client::{Cluster, absent_ok, call};
 use super::inspect::{bad, good, risky};
 use super::layout::server_of;
 use super::platform::KubernetesPlatform;
@@ -59,6 +60,59 @@ fn image_of(pod: &Pod, container: &str, wanted: &str) -> Remark {
         ),
         _ => good(id, format!("runs the template's image {wanted}")),
     }
+}
+
+/// Whether the credentials outlive a run.
+pub(super) fn credentials(cluster: &Cluster) -> Option<Remark> {
+    let left = cluster.expires()?.duration_since(Timestamp::now());
+    Some(lasting(left))
+}
+
+fn lasting(left: SignedDuration) -> Remark {
+    let id = "cluster-credentials";
+    let found = format!(
+        "the kubeconfig's token expires in {} minutes",
+        left.as_mins().max(0)
+    );
+    if left < SignedDuration::from_mins(10) {
+        bad(id, found, "log in again first")
+    } else if left < SignedDuration::from_mins(50) {
+        risky(
+            id,
+            found,
+            "log in again, so that it outlives the run; a run that it ends is gone on with by `baoctl resume`",
+        )
+    } else {
+        good(id, found)
+    }
+}
+
+/// What becomes of the source's volume when its claim is deleted; `None` where it may not be read.
+pub(super) async fn reclaim(platform: &KubernetesPlatform) -> Option<Remark> {
+    let claim = platform.site.claim(&platform.layout.member(0));
+    let claims = platform.cluster.api::<PersistentVolumeClaim>();
+    let doing = format!("reading claim {claim}");
+    let found = call(doing, claims.get(&claim)).await.ok()?;
+    let volume = found.spec?.volume_name?;
+    let volumes = platform.cluster.all::<PersistentVolume>();
+    let doing = format!("reading volume {volume}");
+    let found = call(doing, volumes.get(&volume)).await.ok()?;
+    let policy = found.spec?.persistent_volume_reclaim_policy;
+    Some(reclaim_of(&volume, policy.as_deref()))
+}
+
+fn reclaim_of(volume: &str, policy: Option<&str>) -> Remark {
+    let id = "cluster-reclaim";
+    if policy == Some("Delete") {
+        return risky(
+            id,
+            format!("volume {volume} is deleted with its claim"),
+            format!(
+                r#"no run deletes a claim; to be safe from everybody else: kubectl patch pv {volume} -p '{{"spec":{{"persistentVolumeReclaimPolicy":"Retain"}}}}'"#
+            ),
+        );
+    }
+    good(id, format!("volume {volume} outlives its claim"))
 }
 
 /// `NetworkPolicy`s that select the members and let neither 8200 nor 8201 through.
@@ -357,6 +411,21 @@ mod tests {
         .unwrap();
         assert_eq!(image_of(&pod, "openbao", "bao:2.6.2").grade, Grade::Good);
         assert_eq!(image_of(&pod, "openbao", "bao:2.7.0").grade, Grade::Bad);
+    }
+
+    #[test]
+    fn credentials_must_outlive_the_run() {
+        let grade = |minutes| lasting(SignedDuration::from_mins(minutes)).grade;
+        assert_eq!(grade(-5), Grade::Bad);
+        assert_eq!(grade(9), Grade::Bad);
+        assert_eq!(grade(30), Grade::Risky);
+        assert_eq!(grade(60), Grade::Good);
+    }
+
+    #[test]
+    fn a_volume_that_goes_with_its_claim_is_told() {
+        assert_eq!(reclaim_of("pv", Some("Delete")).grade, Grade::Risky);
+        assert_eq!(reclaim_of("pv", Some("Retain")).grade, Grade::Good);
     }
 
     fn policy(spec: &serde_json::Value) -> NetworkPolicy {

@@ -99,6 +99,54 @@ pub(super) fn memory(set: &StatefulSet) -> Remark {
     }
 }
 
+/// Whether the server can unpack a snapshot into `/tmp` before it restores it.
+pub(super) fn tmp(set: &StatefulSet) -> Remark {
+    let id = "cluster-tmp";
+    let spec = set
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.template.spec.as_ref());
+    let server = set.spec.as_ref().and_then(|spec| server_of(&spec.template));
+    let mount = server
+        .iter()
+        .flat_map(|it| it.volume_mounts.iter().flatten())
+        .find(|it| it.mount_path.trim_end_matches('/') == "/tmp");
+    let read_only = server
+        .and_then(|it| it.security_context.as_ref()?.read_only_root_filesystem)
+        .unwrap_or_default();
+    let Some(mount) = mount else {
+        return if read_only {
+            bad(
+                id,
+                "the server's root file system is read-only and nothing is mounted at /tmp, where it unpacks a snapshot",
+                "mount an emptyDir at /tmp (server.volumes, server.volumeMounts)",
+            )
+        } else {
+            good(id, "/tmp is in the container's own file system")
+        };
+    };
+    let volumes = spec.into_iter().flat_map(|it| it.volumes.iter().flatten());
+    let empty = volumes
+        .filter(|it| it.name == mount.name)
+        .find_map(|it| it.empty_dir.as_ref());
+    match empty {
+        Some(empty) if empty.medium.as_deref() == Some("Memory") => risky(
+            id,
+            "/tmp is in memory: a snapshot that is unpacked there counts against the memory limit",
+            "let it be on disk, or allow for the size of the data",
+        ),
+        Some(empty) if empty.size_limit.is_some() => risky(
+            id,
+            format!(
+                "/tmp may hold {}",
+                empty.size_limit.as_ref().map_or("", |it| it.0.as_str())
+            ),
+            "a snapshot is unpacked there: the data must fit in, with room to spare",
+        ),
+        _ => good(id, "/tmp is a volume without a limit"),
+    }
+}
+
 /// Whether a hook unseals by itself.
 pub(super) fn hook(set: &StatefulSet) -> Remark {
     let present = set
@@ -181,5 +229,33 @@ mod tests {
         assert_eq!(memory(&with("256Mi")).grade, Grade::Good);
         assert_eq!(bytes("1.5Gi"), Some(1_610_612_736));
         assert_eq!(bytes("1e3"), Some(1000));
+    }
+
+    #[test]
+    fn a_snapshot_needs_a_place_to_be_unpacked() {
+        let with = |read_only: bool, mounts: serde_json::Value, empty: serde_json::Value| {
+            let container = serde_json::json!({"name": "openbao", "volumeMounts": mounts,
+                "securityContext": {"readOnlyRootFilesystem": read_only}});
+            let set = set(&serde_json::json!({"template": {"spec": {
+                "containers": [container], "volumes": [{"name": "tmp", "emptyDir": empty}]}}}));
+            tmp(&set).grade
+        };
+        let none = || serde_json::json!([]);
+        let mounted = || serde_json::json!([{"name": "tmp", "mountPath": "/tmp"}]);
+        assert_eq!(with(false, none(), none_of()), Grade::Good);
+        assert_eq!(with(true, none(), none_of()), Grade::Bad);
+        assert_eq!(with(true, mounted(), none_of()), Grade::Good);
+        assert_eq!(
+            with(true, mounted(), serde_json::json!({"medium": "Memory"})),
+            Grade::Risky
+        );
+        assert_eq!(
+            with(true, mounted(), serde_json::json!({"sizeLimit": "1Mi"})),
+            Grade::Risky
+        );
+    }
+
+    fn none_of() -> serde_json::Value {
+        serde_json::json!({})
     }
 }
