@@ -29,6 +29,10 @@ ifndef BAOCTL_E2E_KUBECONFIG
 	tests/cluster/cluster up
 endif
 	cargo test --locked --features e2e --test e2e -- $(ARGS)
+ifndef ARGS
+	BAOCTL_E2E_KUBECONFIG=$(or $(BAOCTL_E2E_KUBECONFIG),$(abspath .cache/cluster/run/admin.kubeconfig)) \
+	  cargo test --locked --features e2e --test kubernetes_claims
+endif
 
 ## Every case.
 e2e-full:

@@ -293,6 +293,25 @@ fn a_tree_that_changes_after_the_copy_is_noticed() {
     assert_whole(&place.finish());
 }
 
+/// Trap 14: a server saves its keyring again from time to time, and may rotate it; the final copy itself is proved then.
+#[test]
+fn a_keyring_that_was_written_again_is_proved_again() {
+    let place = Place::until("record-keys", &[]);
+    let token = place.keys(SecretName::Unseal).unwrap().token;
+    let token = token.expose_secret();
+    let code = place.send("PUT", "openbao-0", "sys/rotate", token, &json!({}));
+    assert_eq!(code, 204);
+    let mut run = place.start(&RESUME);
+    let noted = run.until(|event| {
+        let message = event["message"].as_str().unwrap_or_default();
+        message.contains("core/keyring") && message.contains("proved on the final copy")
+    });
+    assert!(noted.is_some());
+    let summary = run.until(|event| event["event"] == "summary").unwrap();
+    assert_eq!(run.end(), 0);
+    assert_whole(&summary);
+}
+
 /// Trap 23: a standby gives a snapshot of its own store.
 #[test]
 fn each_voter_is_compared_by_its_own_snapshot() {

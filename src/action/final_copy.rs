@@ -1,12 +1,13 @@
 //! Copies the frozen tree, compares it with a manifest made beside the data, and converts it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
 
 use super::back_up::open;
 use super::context::blocking;
+use super::prove::{ToProve, prove};
 use super::tombstone::of_this_run;
 use super::{
     Action, Context, Error, Evidence, FinalCopied, Frozen, Observation, Outcome, Proof, Result,
@@ -42,7 +43,8 @@ impl Action for FinalCopy {
                 "convert it to {}, file by file against the manifest",
                 ctx.file("final.snap").display()
             ),
-            "compare the entries that bind keys and data with the proven ones".to_owned(),
+            "compare the entries that bind keys and data with the proven ones; prove the copy on a scratch node where they changed"
+                .to_owned(),
         ];
         if self.graft {
             calls.push("graft the proof's core/raft/tls into it".to_owned());
@@ -62,9 +64,24 @@ impl Action for FinalCopy {
         })
     }
 
-    async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
+    async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         still_frozen(ctx).await?;
-        Ok(evidence(&make(ctx, self.graft, None).await?).into())
+        let (copied, seal_material) = make(ctx, self.graft, None).await?;
+        let proof: Proof = ctx.fact()?;
+        let changed = changed(&proof.seal_material, &seal_material);
+        if changed.is_empty() {
+            return Ok(evidence(&copied).into());
+        }
+        // A server that is written to saves its keyring every few minutes, with how often it was used.
+        ctx.note(
+            Level::Info,
+            format!(
+                "{} changed since the proof: the keys are proved on the final copy itself",
+                changed.join(", ")
+            ),
+        );
+        let proof = prove_again(ctx, &proof, &armed).await?;
+        Ok(evidence(&copied).with(&proof).into())
     }
 }
 
@@ -116,11 +133,52 @@ pub async fn whole(ctx: &Context) -> Result<FinalCopied> {
             files.snapshot.display()
         ),
     );
-    make(ctx, copied.grafted, Some(&copied.manifest_digest)).await
+    let proof: Proof = ctx.fact()?;
+    let (copied, seal_material) = make(ctx, copied.grafted, Some(&copied.manifest_digest)).await?;
+    let changed = changed(&proof.seal_material, &seal_material);
+    if changed.is_empty() {
+        return Ok(copied);
+    }
+    Err(Error::refused(format!(
+        "the proof no longer holds: {} changed since. {WAY_OUT}",
+        changed.join(", ")
+    )))
 }
 
-/// `expected` is the digest of the manifest that the tree must still have.
-async fn make(ctx: &Context, graft: bool, expected: Option<&str>) -> Result<FinalCopied> {
+/// A proof of the final copy: its keyring of the raft is the one that was grafted, and as old as before.
+async fn prove_again(ctx: &Context, proof: &Proof, armed: &Armed) -> Result<Proof> {
+    let copy = ToProve {
+        tree: Files::of(ctx).tree,
+        options: TreeOptions {
+            phase: Phase::Sealed,
+            tombstone: of_this_run(ctx).await?,
+        },
+        raft_tls: Some(tls_of(proof)?),
+    };
+    let again = prove(ctx, copy, armed).await.map_err(|error| {
+        Error::refused(format!(
+            "the keys could not be proved on the final copy: {error}. {WAY_OUT}"
+        ))
+    })?;
+    Ok(Proof {
+        seal_material: again.seal_material,
+        decrypted: again.decrypted,
+        ..proof.clone()
+    })
+}
+
+fn tls_of(proof: &Proof) -> Result<Vec<u8>> {
+    let found = hex::decode(&proof.raft_tls);
+    found.map_err(|error| Error::refused(format!("the proof's core/raft/tls: {error}")))
+}
+
+/// The copy, and digests of the entries that bind keys and data. `expected` is the digest of the manifest that the tree
+/// must still have.
+async fn make(
+    ctx: &Context,
+    graft: bool,
+    expected: Option<&str>,
+) -> Result<(FinalCopied, BTreeMap<String, String>)> {
     let first = ctx.first()?;
     let proof: Proof = ctx.fact()?;
     let tombstone = of_this_run(ctx).await?;
@@ -144,12 +202,7 @@ async fn make(ctx: &Context, graft: bool, expected: Option<&str>) -> Result<Fina
         .tree_copy(&first, &files.tree, ctx.meter.as_ref())
         .await?;
 
-    let raft_tls = if graft {
-        let found = hex::decode(&proof.raft_tls);
-        Some(found.map_err(|error| Error::refused(format!("the proof's core/raft/tls: {error}")))?)
-    } else {
-        None
-    };
+    let raft_tls = if graft { Some(tls_of(&proof)?) } else { None };
     let work = Work {
         files,
         scratch: ctx.platform.run_dir().to_owned(),
@@ -164,13 +217,13 @@ async fn make(ctx: &Context, graft: bool, expected: Option<&str>) -> Result<Fina
             "child namespaces have appeared since preflight; this server version breaks them on the move",
         ));
     }
-    proof_holds(&proof.seal_material, &conversion.seal_material)?;
-    Ok(FinalCopied {
+    let copied = FinalCopied {
         manifest_digest,
         sha256: conversion.archive.sha256,
         entries: conversion.tree.entries,
         grafted: conversion.grafted,
-    })
+    };
+    Ok((copied, conversion.seal_material))
 }
 
 fn evidence(copied: &FinalCopied) -> Evidence {
@@ -243,20 +296,17 @@ pub async fn still_frozen(ctx: &Context) -> Result<()> {
     Ok(())
 }
 
-fn proof_holds(proven: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Result<()> {
-    let changed: Vec<&str> = proven
+/// The entries that differ.
+fn changed<'keys>(
+    proven: &'keys BTreeMap<String, String>,
+    now: &'keys BTreeMap<String, String>,
+) -> Vec<&'keys str> {
+    let all: BTreeSet<&str> = proven
         .keys()
         .chain(now.keys())
-        .filter(|key| proven.get(*key) != now.get(*key))
         .map(String::as_str)
-        .collect::<std::collections::BTreeSet<_>>()
-        .into_iter()
         .collect();
-    if changed.is_empty() {
-        return Ok(());
-    }
-    Err(Error::refused(format!(
-        "the proof no longer holds: {} changed since. {WAY_OUT}",
-        changed.join(", ")
-    )))
+    all.into_iter()
+        .filter(|key| proven.get(*key) != now.get(*key))
+        .collect()
 }

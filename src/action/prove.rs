@@ -59,12 +59,13 @@ impl Action for Prove {
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
-        let proved = prove(ctx, &armed).await;
-        // The scratch node goes, whatever it showed; a crash leaves it to the next try.
-        let discarded = ctx.platform.scratch_discard(&armed).await;
-        let proof = proved?;
-        discarded?;
-        Ok(evidence(&proof).into())
+        let backup: Backup = ctx.fact()?;
+        let copy = ToProve {
+            tree: backup.tree,
+            options: TreeOptions::new(Phase::Live),
+            raft_tls: None,
+        };
+        Ok(evidence(&prove(ctx, copy, &armed).await?).into())
     }
 
     fn describe_undo(&self, _: &Context) -> Result<Vec<String>> {
@@ -85,12 +86,30 @@ fn evidence(proof: &Proof) -> Evidence {
     .with(proof)
 }
 
-async fn prove(ctx: &Context, armed: &Armed) -> Result<Proof> {
+/// A copy of the tree that is to be proved.
+pub struct ToProve {
+    /// As a tar.
+    pub tree: PathBuf,
+    /// How it is read.
+    pub options: TreeOptions,
+    /// A keyring that is grafted into it: the scratch node leads only if the old key opens that as well.
+    pub raft_tls: Option<Vec<u8>>,
+}
+
+/// Proves a copy on a scratch node, which goes, whatever it showed; a crash leaves it to the next try.
+pub async fn prove(ctx: &Context, copy: ToProve, armed: &Armed) -> Result<Proof> {
+    let proved = on_scratch(ctx, copy, armed).await;
+    let discarded = ctx.platform.scratch_discard(armed).await;
+    let proof = proved?;
+    discarded?;
+    Ok(proof)
+}
+
+async fn on_scratch(ctx: &Context, copy: ToProve, armed: &Armed) -> Result<Proof> {
     let source: Source = ctx.fact()?;
-    let backup: Backup = ctx.fact()?;
     let old = Keys::old(ctx).await?;
     let inert = ctx.file("proof-inert.snap");
-    let (seal_material, keys) = convert_inert(ctx, backup.tree, inert.clone()).await?;
+    let (seal_material, keys) = convert_inert(ctx, copy, inert.clone()).await?;
 
     let node = ctx.platform.scratch_start(armed).await?;
     let node = node.as_ref();
@@ -156,17 +175,18 @@ async fn prove(ctx: &Context, armed: &Armed) -> Result<Proof> {
 
 async fn convert_inert(
     ctx: &Context,
-    tree: PathBuf,
+    copy: ToProve,
     out: PathBuf,
 ) -> Result<(BTreeMap<String, String>, Vec<String>)> {
     let (scratch, meter) = (ctx.platform.run_dir().to_owned(), ctx.meter.clone());
     blocking(move || -> Result<_> {
         let options = ConvertOptions {
             filter: Filter::Inert,
-            ..ConvertOptions::new(TreeOptions::new(Phase::Live), &scratch)
+            raft_tls: copy.raft_tls,
+            ..ConvertOptions::new(copy.options, &scratch)
         };
         let converted = storage::convert(
-            storage::Source::Tar(Box::new(open(&tree)?)),
+            storage::Source::Tar(Box::new(open(&copy.tree)?)),
             &out,
             &options,
             meter.as_ref(),
