@@ -6,6 +6,7 @@ use indicatif::HumanBytes;
 
 use super::finding::{Checked, Group};
 use crate::action::{Context, Result, tombstone};
+use crate::platform::StorageKind;
 use crate::storage::key::MAX_ENTRY_BYTES;
 use crate::storage::{DigestSource, Phase};
 
@@ -74,10 +75,15 @@ pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<Data> 
         .await?
         .is_some()
     {
+        let hint = if ctx.platform.release().await?.storage == StorageKind::Raft {
+            "after a finished migration it keeps a file server from starting on the old tree: leave it"
+        } else {
+            "another migration is under way or was cut off: `baoctl resume` if it was one of ours, else finish or clear it"
+        };
         group.fail(
             "data-migration",
             format!("the tree holds an entry `{}`", tombstone::KEY),
-            "another migration is under way or was cut off: `baoctl resume` if it was one of ours, else finish or clear it",
+            hint,
         );
     } else {
         group.pass("data-migration", "no other migration is under way");

@@ -63,10 +63,15 @@ pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<()> {
     if taken.is_empty() {
         group.pass("leftover-raft", "no raft files on any member's volume");
     } else {
+        let hint = if release.storage == StorageKind::Raft {
+            "these are the data of the release as it runs: leave them where they are"
+        } else {
+            "unsealed with the old key they would elect a leader beside this run: move `vault.db` and `raft/` away"
+        };
         group.fail(
             "leftover-raft",
             format!("raft files on the volume of {}", taken.join(", ")),
-            "unsealed with the old key they would elect a leader beside this run: move `vault.db` and `raft/` away",
+            hint,
         );
     }
     Ok(())

@@ -72,7 +72,7 @@ pub fn main() -> ExitCode {
         Command::Man(args) => man::run(&args, &Cli::command()),
         Command::Runbook(args) => runbook::run(args),
         Command::Snapshot(args) => snapshot::run(&args),
-        Command::Lock(args) => lock::run(&args),
+        Command::Lock(args) => wait_for(lock::run(args)),
         Command::Report(args) => report::run(&args),
         Command::MigrateRaft(args) => wait_for(migrate_raft::run(args)),
         Command::Rehearse(args) => wait_for(rehearse::run(args)),

@@ -88,6 +88,7 @@ pub(super) fn failure(
             },
             _,
         ) => vec![format!("{resume} --yes --confirm-outage {name}")],
+        (Error::Parted { .. } | Error::Lost { .. }, _) => vec![format!("{resume} --from-cluster")],
         (Error::RollingBack, _) => vec![place.command("rollback")],
         (Error::Served { .. }, _) => vec![place.command("report")],
         (_, Exit::Preflight) => vec![place.command("check")],

@@ -3,9 +3,11 @@
 use clap::Subcommand;
 
 use super::Exit;
+use super::claim;
 use super::exit::fail;
 use super::target::TargetArgs;
-use crate::journal::{self, Holder};
+use crate::journal;
+use crate::platform::kubernetes::Holder;
 use crate::ui;
 
 /// Show or break the lock of a run
@@ -23,7 +25,7 @@ enum Verb {
     Break(TargetArgs),
 }
 
-pub(super) fn run(args: &Args) -> Exit {
+pub(super) async fn run(args: Args) -> Exit {
     let (Verb::Show(target) | Verb::Break(target)) = &args.command;
     let (path, place) = match target.standing() {
         Ok(standing) => standing,
@@ -34,11 +36,20 @@ pub(super) fn run(args: &Args) -> Exit {
         Err(error) => return fail(error, &[&place.command("status")], Exit::Failed),
     };
     if !locked {
-        // The lock lives and dies with its process, so what is left is at most a note of it.
-        ui::line("no process holds the lock");
+        // The lock lives and dies with its process, so what is left is at most a note of it. On a cluster another machine
+        // may hold the claim.
+        let here = match target.open(true).await {
+            Ok(here) => here,
+            Err(exit) => return exit,
+        };
+        let elsewhere = claim::holder(&here).await;
+        ui::line(&match elsewhere.filter(Holder::may_be_there) {
+            Some(holder) => format!("not held here; {holder}"),
+            None => "no process holds the lock".to_owned(),
+        });
         return Exit::Done;
     }
-    let holder = Holder::read(&path).map_or_else(
+    let holder = journal::Holder::read(&path).map_or_else(
         || "a process that left no note".to_owned(),
         |holder| holder.to_string(),
     );

@@ -19,8 +19,8 @@ use crate::engine::Program;
 use crate::event::{Mode, Observer};
 use crate::journal::{self, Header, Journal, Record, RunbookText, State};
 use crate::meter::Silent;
-use crate::platform::Platform;
-use crate::platform::kubernetes::Earlier;
+use crate::platform::kubernetes::{Earlier, read_copy};
+use crate::platform::{Platform, StorageKind};
 use crate::runbook::{self, Loaded};
 
 /// How a run is shown, answered and bounded.
@@ -135,6 +135,9 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
         return run.go(settings).await;
     }
     let here = &run.here;
+    if let Some(exit) = finished_already(here).await {
+        return exit;
+    }
     if let Err(exit) = put_by(&here.journal, &here.place) {
         return exit;
     }
@@ -164,6 +167,41 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
         Err(error) => return refused_by_journal(&error, &here.place),
     };
     run.go(settings).await
+}
+
+/// A release whose run has finished is on raft: a new run has nothing to do there, and must not take the place of its report.
+async fn finished_already(here: &Here) -> Option<Exit> {
+    let state = journal::read(&here.journal).ok()?;
+    let done = state.finished().is_some()
+        && !state.rolling_back()
+        && state.header()?.target.is(&here.platform.target());
+    let release = here.platform.release().await.ok()?;
+    (done && release.storage == StorageKind::Raft).then(|| {
+        fail(
+            "the migration of this release has finished: it is on raft, and nothing is left to do",
+            &[&here.place.command("report"), &here.place.command("status")],
+            Exit::Preflight,
+        )
+    })
+}
+
+/// A journal that somebody else went on from is left as it is: what would be written to it is no part of the run.
+async fn went_on_elsewhere(here: &Here) -> Option<Exit> {
+    let cluster = here.kubernetes.as_ref()?;
+    let copy = read_copy(cluster.cluster(), cluster.release_name())
+        .await
+        .ok()??;
+    let own = std::fs::read(&here.journal).ok()?;
+    (copy.bytes.len() > own.len() && copy.bytes.starts_with(&own)).then(|| {
+        fail(
+            format!(
+                "somebody went on with this run on another machine: {} is behind the copy in the cluster",
+                here.journal.display()
+            ),
+            &[&here.place.command("resume --from-cluster"), &here.place.command("status")],
+            Exit::Preflight,
+        )
+    })
 }
 
 /// The lock of the target itself: a journal of another name must not let two runs act on one target. It lives as long
@@ -282,6 +320,11 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
             Ok(claimed) => Some(claimed),
             Err(exit) => return exit,
         };
+    }
+    if claimed.is_none()
+        && let Some(exit) = went_on_elsewhere(&here).await
+    {
+        return exit;
     }
     let mut journal = match Journal::open(&here.journal) {
         Ok(journal) => journal,

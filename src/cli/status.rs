@@ -23,9 +23,6 @@ pub struct Args {
     json: bool,
 }
 
-/// A claim that was not renewed for so many seconds has run out.
-const LEASE_LASTS: i64 = 30;
-
 /// What one member says of itself.
 struct Row {
     member: String,
@@ -57,14 +54,7 @@ pub(super) async fn run(args: Args) -> Exit {
     }
     let running = journal::is_locked(path).unwrap_or(false);
     let holder = claim::holder(&here).await;
-    // Whether it is there still only time tells; its own clock says when it last was.
-    let running = running
-        || holder
-            .as_ref()
-            .and_then(|holder| holder.seen)
-            .is_some_and(|seen| {
-                jiff::Timestamp::now().as_second() - seen.as_second() < LEASE_LASTS
-            });
+    let running = running || holder.as_ref().is_some_and(Holder::may_be_there);
     if args.json {
         print_json(&here, state.as_ref(), running, holder.as_ref(), &rows);
     } else {

@@ -91,6 +91,8 @@ impl ValueEnum for DriverKind {
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     flags: String,
+    /// What only commands need that work the change of the release out, flag and all.
+    chart: String,
 }
 
 impl Place {
@@ -98,12 +100,17 @@ impl Place {
     pub(super) fn local(work_dir: &Path) -> Self {
         Self {
             flags: format!("--work-dir {}", word(&work_dir.display().to_string())),
+            chart: String::new(),
         }
     }
 
     /// A command about this target, for example `resume`.
     pub(super) fn command(&self, verb: &str) -> String {
-        format!("baoctl {verb} {}", self.flags)
+        let chart = match verb {
+            "check" | "migrate-raft" => self.chart.as_str(),
+            _ => "",
+        };
+        format!("baoctl {verb} {}{chart}", self.flags)
     }
 }
 
@@ -328,7 +335,11 @@ impl TargetArgs {
                 flags = format!("{flags} --{flag} {}", word(&value));
             }
         }
-        Ok(Place { flags })
+        let chart = self.chart.as_deref();
+        Ok(Place {
+            flags,
+            chart: chart.map_or_else(String::new, |chart| format!(" --chart {}", word(chart))),
+        })
     }
 
     fn run_dir(&self) -> Result<PathBuf, Exit> {

@@ -230,6 +230,15 @@ pub struct Holder {
     namespace: String,
 }
 
+impl Holder {
+    /// Whether it may be there still: it was seen less than the Lease's time ago, as far as two clocks agree.
+    pub fn may_be_there(&self) -> bool {
+        let age = |seen: Timestamp| Timestamp::now().as_second() - seen.as_second();
+        let lasts = i64::try_from(LASTS.as_secs()).unwrap_or(i64::MAX);
+        self.seen.is_some_and(|seen| age(seen) < lasts)
+    }
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = |at: Option<Timestamp>| {
