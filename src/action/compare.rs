@@ -22,7 +22,7 @@ use super::{
 use crate::armed::Armed;
 use crate::event::{Level, ParityCounts};
 use crate::storage::archive::ArchiveDigests;
-use crate::storage::{self, ArchiveReader, DigestLines, Parity, ParityOptions};
+use crate::storage::{self, ArchiveReader, Bounded, DigestLines, Parity, ParityOptions};
 
 /// See [`super::ActionSpec::Compare`].
 pub struct Compare;
@@ -77,14 +77,18 @@ impl Action for Compare {
         // A voter that has applied nothing since its start answers 500 `nothing new to snapshot`.
         node.touch(&old.token, &armed).await?;
         let index = node.leader().await?.raft_applied_index;
-        let mut by_voter = BTreeMap::new();
-        for member in members {
-            caught_up(ctx, &member, index).await?;
-            if answers_reads(ctx, &member, &old.token).await? {
-                let counts = compare(ctx, &member, &old.token).await?;
-                by_voter.insert(member, counts);
+        let (mut by_voter, mut deleted) = (BTreeMap::new(), BTreeMap::new());
+        // The leader last: what clients deleted on another voter they had deleted there before.
+        let followers = members.iter().filter(|member| **member != leader);
+        for member in followers.chain([&leader]) {
+            caught_up(ctx, member, index).await?;
+            if answers_reads(ctx, member, &old.token).await? {
+                let parity = compare(ctx, member, &old.token).await?;
+                deleted.insert(member.clone(), parity.deleted.clone());
+                by_voter.insert(member.clone(), counts(&parity));
             }
         }
+        by_clients(ctx, &leader, &deleted, copied.entries)?;
         Ok(evidence(&Compared {
             by_voter,
             entries: copied.entries,
@@ -128,7 +132,64 @@ fn evidence(compared: &Compared) -> Evidence {
     .with(compared)
 }
 
-async fn compare(ctx: &Context, voter: &str, token: &SecretString) -> Result<ParityCounts> {
+/// Entries that are gone may be clients' doing when these are served again. They are taken for that where they are few, and
+/// where no voter lacks more than the leader does, which was compared last; and they are named.
+fn by_clients(
+    ctx: &Context,
+    leader: &str,
+    deleted: &BTreeMap<String, Bounded<String>>,
+    entries: u64,
+) -> Result<()> {
+    let most = deleted
+        .values()
+        .map(|gone| gone.total)
+        .max()
+        .unwrap_or_default();
+    let Some(gone) = deleted.get(leader).filter(|_| most > 0) else {
+        return Ok(());
+    };
+    let names = gone
+        .first
+        .iter()
+        .take(5)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    if most > gone.total || most > entries / 10 {
+        let each: Vec<String> = deleted
+            .iter()
+            .map(|(voter, gone)| format!("{} on {voter}", gone.total))
+            .collect();
+        return Err(Error::refused(format!(
+            "entries of the source are missing ({}), for example {names}: more than clients may have deleted. The old file \
+             tree is whole on its volume",
+            each.join(", ")
+        )));
+    }
+    ctx.note(
+        Level::Warn,
+        format!(
+            "{} entries of the source are gone from every voter, for example {names}: deleted by clients since they are \
+             served again",
+            gone.total
+        ),
+    );
+    Ok(())
+}
+
+fn counts(parity: &Parity) -> ParityCounts {
+    ParityCounts {
+        identical: parity.identical,
+        rewritten: parity.rewritten.total,
+        new: parity.new.total,
+        volatile: parity.volatile.total + parity.deleted.total,
+        expired: parity.expired.total,
+        missing: parity.missing.total,
+        unexplained: parity.unexplained.total,
+    }
+}
+
+async fn compare(ctx: &Context, voter: &str, token: &SecretString) -> Result<Parity> {
     let mounts = ctx.fact::<Tables>()?.mounts;
     let path = ctx.file(&format!("verify-{voter}.snap"));
     ctx.meter.waiting(&format!("the snapshot of {voter}"));
@@ -170,19 +231,11 @@ async fn compare(ctx: &Context, voter: &str, token: &SecretString) -> Result<Par
             .collect();
         return Err(Error::refused(format!(
             "on {voter} {} entries are missing and {} differ without a reason, for example {}. The old file \
-             tree is whole on its volume; do not let clients write, and compare again or roll back",
+             tree is whole on its volume; do not let clients write, and compare again (`baoctl resume`); docs/rollback.md has the way back",
             parity.missing.total,
             parity.unexplained.total,
             names.join(", ")
         )));
     }
-    Ok(ParityCounts {
-        identical: parity.identical,
-        rewritten: parity.rewritten.total,
-        new: parity.new.total,
-        volatile: parity.volatile.total,
-        expired: parity.expired.total,
-        missing: parity.missing.total,
-        unexplained: parity.unexplained.total,
-    })
+    Ok(parity)
 }

@@ -1,17 +1,22 @@
 //! Initialises the first member on raft, exactly once.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::cluster::{clear, clear_calls, start};
 use super::final_copy::whole;
 use super::keys::Keys;
 use super::suspend_actors::nobody_acts;
-use super::{Action, Context, Error, Evidence, Observation, Outcome, Proof, Result, Source};
+use super::{Action, Context, Error, Evidence, Look, Observation, Outcome, Proof, Result, Source};
 use crate::armed::Armed;
 use crate::platform::SecretName;
 
 /// See [`super::ActionSpec::Init`].
 pub struct Init;
+
+/// Time for a server that runs to listen.
+const ANSWERS: Duration = Duration::from_secs(30);
 
 /// The first member was stopped to begin anew, and never started again.
 async fn cut_off(ctx: &Context, first: &str) -> Result<bool> {
@@ -60,7 +65,8 @@ impl Action for Init {
             (true, true) if ctx.earlier_intents > 0 => Observation::Done(Evidence::new(format!(
                 "{first} is initialised, its throwaway keys are kept"
             ))),
-            (true, false) if ctx.earlier_intents > 0 && !ctx.restore_sent => {
+            // Whoever unsealed it has its keys: it is not this run's.
+            (true, false) if ctx.earlier_intents > 0 && !ctx.restore_sent && status.sealed => {
                 Observation::Redo(format!(
                     "the answer of this run's init was lost: {first} is initialised, and nobody has its keys. Nothing was \
                  restored into it yet. Its empty raft files will be moved aside and it is initialised again"
@@ -95,7 +101,13 @@ impl Action for Init {
         }
         start(ctx, std::slice::from_ref(&first), &armed).await?;
         for member in ctx.running().await? {
-            let status = ctx.node(&member)?.seal_status().await?;
+            let node = ctx.node(&member)?;
+            let answers = format!("{member} to answer");
+            let look = async || Ok(Look::Ready(node.seal_status().await?));
+            // One that was made a moment ago does not listen yet.
+            let status = ctx
+                .until(&answers, ANSWERS, Duration::from_millis(200), look)
+                .await?;
             if status.storage_type != "raft" {
                 return Err(Error::refused(format!(
                     "{member} reports {} storage, not raft",

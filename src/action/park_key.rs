@@ -5,8 +5,8 @@
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::keys::UNSEAL_KEY;
-use super::{Action, Context, Error, Evidence, Observation, Outcome, Restored, Result};
+use super::keys::{Keys, UNSEAL_KEY};
+use super::{Action, Context, Error, Evidence, KeysRead, Observation, Outcome, Restored, Result};
 use crate::armed::Armed;
 use crate::platform::{SecretData, SecretName};
 
@@ -116,7 +116,14 @@ impl Action for ReturnKey {
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
         let live = ctx.platform.secret(SecretName::Unseal).await?;
         let parked = ctx.platform.secret(SecretName::Parked).await?;
+        let read = ctx.find::<KeysRead>().map(|read| read.fingerprint);
+        let by_hand = live.as_ref().and_then(Keys::from_secret);
+        let by_hand = by_hand.map(|keys| keys.fingerprint(ctx.run));
         Ok(match (key_of(live.as_ref()), key_of(parked.as_ref())) {
+            // Somebody put it back when the parked copy was gone.
+            (Some(_), None) if by_hand.is_some() && by_hand == read => {
+                Observation::Done(Evidence::new("the unseal Secret holds the old key"))
+            }
             (Some(live), Some(parked)) if live == parked => Observation::Done(Evidence::new("the unseal Secret holds the old key")),
             (None, Some(_)) => Observation::Pending,
             (Some(_), Some(_)) => Observation::Conflict(
@@ -125,7 +132,10 @@ impl Action for ReturnKey {
                     .to_owned(),
             ),
             (_, None) if live.is_none() => Observation::NotApplicable("the release has no unseal Secret".to_owned()),
-            (_, None) => Observation::Conflict("the parked copy of the unseal Secret is gone".to_owned()),
+            (_, None) => Observation::Conflict(
+                "the parked copy of the unseal Secret is gone: write the old key into the unseal Secret by hand, then resume"
+                    .to_owned(),
+            ),
         })
     }
 

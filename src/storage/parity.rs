@@ -53,6 +53,8 @@ pub struct Parity {
     pub volatile: Bounded<String>,
     /// Leases that ran out, with their tokens and what belonged to those.
     pub expired: Bounded<String>,
+    /// In the reference only, below what clients may delete who are served again.
+    pub deleted: Bounded<String>,
     /// In the reference only, and for no reason.
     pub missing: Bounded<String>,
     /// Different or new, and for no reason.
@@ -143,6 +145,8 @@ impl Judge<'_> {
             self.volatile(key);
         } else if is_of_token(key) || self.is_cubbyhole(key) {
             self.gone.push(key.to_owned());
+        } else if self.is_of_clients(key) {
+            self.found.deleted.push(key.to_owned());
         } else {
             self.found.missing.push(key.to_owned());
         }

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::client::{absent_ok, call};
 use super::inspect::{bad, good, risky};
 use super::platform::KubernetesPlatform;
+use super::template::has_hook;
 use crate::platform::{Actor, Remark, Result, SecretName};
 
 /// Labels and annotations by which a reconciler that no run can suspend marks what is its own.
@@ -66,7 +67,19 @@ pub(super) async fn unseal_secret(platform: &KubernetesPlatform) -> Result<Remar
     let secrets = platform.cluster.api::<Secret>();
     let Some(found) = absent_ok(call(format!("reading Secret {name}"), secrets.get(name)).await)?
     else {
-        return Ok(good(id, format!("the release has no Secret {name}")));
+        let set = platform.stateful_set().await?;
+        return Ok(if has_hook(&set) {
+            bad(
+                id,
+                format!(
+                    "a hook runs in each new pod, and there is no Secret {name} that it could read"
+                ),
+                "name the Secret that it reads with --unseal-secret NAME or NAME:FIELD: its key must be parked, else followers \
+                 are given the wrong one",
+            )
+        } else {
+            good(id, format!("the release has no Secret {name}"))
+        });
     };
     if found.immutable == Some(true) {
         return Ok(bad(

@@ -19,7 +19,7 @@ use super::helper_pod::MANAGED_BY;
 use super::platform::KubernetesPlatform;
 use crate::platform::{Actor, Error, Result, SecretName, SuspendedBy};
 
-/// On what a run suspended.
+/// On what a run suspended: the release that the run is about.
 const SUSPENDED: &str = "baoctl/suspended";
 
 /// A reconciler whose objects bear its name: kind, API group, prefix of the labels.
@@ -74,9 +74,10 @@ fn ended(object: &Value) -> bool {
     })
 }
 
-fn actor(kind: &str, metadata: &ObjectMeta, data: &Value) -> Actor {
+fn actor(release: &str, kind: &str, metadata: &ObjectMeta, data: &Value) -> Actor {
     let annotations = metadata.annotations.as_ref();
-    let by = if annotations.is_some_and(|it| it.contains_key(SUSPENDED)) {
+    let mark = annotations.and_then(|it| it.get(SUSPENDED));
+    let by = if mark.is_some_and(|by| by == release) {
         SuspendedBy::Run
     } else {
         SuspendedBy::Others
@@ -86,7 +87,11 @@ fn actor(kind: &str, metadata: &ObjectMeta, data: &Value) -> Actor {
         namespace: metadata.namespace.clone().unwrap_or_default(),
         name: metadata.name.clone().unwrap_or_default(),
         suspended: (data["spec"]["suspend"] == true).then_some(by),
-        busy: kind == "Job" && data["status"]["active"].as_u64().unwrap_or_default() > 0,
+        // A pod that is on its way down acts until its grace period is over.
+        busy: kind == "Job"
+            && ["active", "terminating"]
+                .iter()
+                .any(|it| data["status"][it].as_u64().unwrap_or_default() > 0),
         reconciles: Reconciler::ALL.iter().any(|it| it.kind() == kind),
     }
 }
@@ -115,7 +120,7 @@ impl KubernetesPlatform {
     /// Every CronJob and unfinished Job of the namespace: what a job does may stand in its image. And each reconciler
     /// that keeps the release, its unseal Secret or one of them.
     pub(super) async fn find_actors(&self) -> Result<Vec<Actor>> {
-        let namespace = &self.options.namespace;
+        let (namespace, release) = (&self.options.namespace, &self.options.release);
         let set = self.stateful_set().await?;
         let mut marked: BTreeSet<Named> = keepers(&set.metadata).collect();
         let name = self.secrets.name(SecretName::Unseal);
@@ -130,7 +135,7 @@ impl KubernetesPlatform {
             let all = call(format!("listing {kind}s"), api.list(&ListParams::default())).await?;
             for object in all.items.iter().filter(|it| !ended(&it.data)) {
                 marked.extend(keepers(&object.metadata));
-                found.push(actor(kind, &object.metadata, &object.data));
+                found.push(actor(release, kind, &object.metadata, &object.data));
             }
         }
         // A HelmRelease is kept by a Kustomization in its turn. Further up nothing holds an object of the release.
@@ -147,7 +152,7 @@ impl KubernetesPlatform {
                 let doing = format!("reading {} {namespace}/{name}", which.kind());
                 if let Some(object) = absent_ok(call(doing, api.get(&name)).await)? {
                     marked.extend(keepers(&object.metadata));
-                    found.push(actor(which.kind(), &object.metadata, &object.data));
+                    found.push(actor(release, which.kind(), &object.metadata, &object.data));
                 }
             }
         }
@@ -166,7 +171,8 @@ impl KubernetesPlatform {
                 None => return Ok(()),
             },
         };
-        let mark = suspend.then_some("a run of baoctl, until it has ended");
+        // Of another release of the namespace, whose run goes on.
+        let mark = suspend.then_some(&self.options.release);
         let patch = json!({
             "metadata": {"annotations": {SUSPENDED: mark}},
             "spec": {"suspend": suspend},
@@ -244,7 +250,11 @@ mod tests {
         let busy = json!({"spec": {"suspend": false}, "status": {"active": 1}});
         let asleep = json!({"spec": {"suspend": true}, "status": {}});
         let (ours, others) = (named(json!({SUSPENDED: "x"})), named(json!({})));
-        let of = |metadata, data| actor("Job", metadata, data);
+        let of = |metadata, data| actor("x", "Job", metadata, data);
+        let of_another = actor("y", "Job", &ours, &asleep);
+        assert_eq!(of_another.suspended, Some(SuspendedBy::Others));
+        let going = json!({"spec": {"suspend": true}, "status": {"terminating": 1}});
+        assert!(of(&ours, &going).acts());
         // The mark of an earlier run says nothing of one that acts.
         assert_eq!(of(&ours, &busy).suspended, None);
         assert!(of(&ours, &busy).busy && !of(&ours, &asleep).busy);

@@ -147,19 +147,17 @@ pub(super) fn tmp(set: &StatefulSet) -> Remark {
     }
 }
 
+/// Whether something runs in each new pod beside the server.
+pub(super) fn has_hook(set: &StatefulSet) -> bool {
+    let server = set.spec.as_ref().and_then(|spec| server_of(&spec.template));
+    server
+        .and_then(|it| it.lifecycle.as_ref()?.post_start.as_ref())
+        .is_some()
+}
+
 /// Whether a hook unseals by itself.
 pub(super) fn hook(set: &StatefulSet) -> Remark {
-    let present = set
-        .spec
-        .as_ref()
-        .and_then(|spec| {
-            server_of(&spec.template)?
-                .lifecycle
-                .as_ref()?
-                .post_start
-                .as_ref()
-        })
-        .is_some();
+    let present = has_hook(set);
     good(
         "cluster-hook",
         if present {
