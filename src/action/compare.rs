@@ -140,22 +140,23 @@ fn by_clients(
     deleted: &BTreeMap<String, Bounded<String>>,
     entries: u64,
 ) -> Result<()> {
-    let most = deleted
-        .values()
-        .map(|gone| gone.total)
-        .max()
-        .unwrap_or_default();
-    let Some(gone) = deleted.get(leader).filter(|_| most > 0) else {
+    let Some(worst) = deleted.values().max_by_key(|gone| gone.total) else {
         return Ok(());
     };
-    let names = gone
+    let most = worst.total;
+    if most == 0 {
+        return Ok(());
+    }
+    // One that does not answer any more vouches for nothing.
+    let gone_there = deleted.get(leader).map_or(0, |gone| gone.total);
+    let names = worst
         .first
         .iter()
         .take(5)
         .cloned()
         .collect::<Vec<_>>()
         .join(", ");
-    if most > gone.total || most > entries / 10 {
+    if most > gone_there || most > entries / 10 {
         let each: Vec<String> = deleted
             .iter()
             .map(|(voter, gone)| format!("{} on {voter}", gone.total))
@@ -169,9 +170,8 @@ fn by_clients(
     ctx.note(
         Level::Warn,
         format!(
-            "{} entries of the source are gone from every voter, for example {names}: deleted by clients since they are \
-             served again",
-            gone.total
+            "{most} entries of the source are gone from every voter, for example {names}: deleted by clients since they are \
+             served again"
         ),
     );
     Ok(())

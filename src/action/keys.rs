@@ -45,14 +45,14 @@ impl Keys {
             let data = ctx.platform.secret(name).await?;
             found.extend(data.as_ref().and_then(Self::from_secret).map(Ok));
         }
-        let unseal = ctx.platform.secret(SecretName::Unseal).await?;
-        if found.is_empty() && unseal.is_some_and(|data| !shares_of(&data).is_empty()) {
-            return Err(Error::refused(format!(
-                "the release's Secret holds unseal shares, but no token (field `{ROOT_TOKEN}`): add one, or give shares and \
-                 token another way, for example --ask-keys or --keys-file FILE"
-            )));
-        }
         if found.is_empty() {
+            let unseal = ctx.platform.secret(SecretName::Unseal).await?;
+            if unseal.is_some_and(|data| !shares_of(&data).is_empty()) {
+                return Err(Error::refused(format!(
+                    "the release's Secret holds unseal shares, but no token (field `{ROOT_TOKEN}`): add one, or give shares and \
+                     token another way, for example --ask-keys or --keys-file FILE"
+                )));
+            }
             return Err(Error::refused(
                 "no unseal key was found: neither the release's Secret nor a parked copy holds one; name a file with --keys-file",
             ));

@@ -14,8 +14,8 @@ use kube::discovery::{self, ApiGroup};
 use kube::error::DiscoveryError;
 use serde_json::{Value, json};
 
+use super::apply::MANAGER;
 use super::client::{absent_ok, call};
-use super::helper_pod::MANAGED_BY;
 use super::platform::KubernetesPlatform;
 use crate::platform::{Actor, Error, Result, SecretName, SuspendedBy};
 
@@ -178,7 +178,7 @@ impl KubernetesPlatform {
             "spec": {"suspend": suspend},
         });
         let options = PatchParams {
-            field_manager: Some(MANAGED_BY.1.to_owned()),
+            field_manager: Some(MANAGER.to_owned()),
             ..PatchParams::default()
         };
         let api = self.dynamic(&actor.namespace, &resource);

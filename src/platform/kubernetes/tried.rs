@@ -7,8 +7,8 @@ use kube::core::{GroupVersionKind, TypeMeta};
 use kube::discovery::{self, Scope};
 use serde_json::Value;
 
+use super::apply::MANAGER;
 use super::client::{Cluster, absent_ok, call};
-use super::helper_pod::MANAGED_BY;
 use crate::platform::{Error, Result};
 
 /// Has the API server judge each object as it would be after the upgrade, without changing any: whether it may be read,
@@ -101,7 +101,7 @@ async fn try_one(
     let options = PatchParams {
         dry_run: true,
         force: true,
-        field_manager: Some(MANAGED_BY.1.to_owned()),
+        field_manager: Some(MANAGER.to_owned()),
         ..PatchParams::default()
     };
     let whole = Patch::Apply(object);
