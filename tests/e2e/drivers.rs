@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::cases::{FAST, MIGRATE, RESUME, is_back, moment};
 use crate::cluster::cluster;
+use crate::faults::whole;
 use crate::operator::in_action;
 use crate::release::{Kind, PLAIN, Release};
 use crate::table::Figures;
@@ -67,15 +68,8 @@ pub fn manifests() -> Figures {
     assert_eq!(objects(&release), before);
 
     // The fields are this tool's by now. This runbook changes the release twice.
-    let outage = release
-        .run(&release.agreed(&FAST))
-        .expect(0)
-        .expect_parity();
-    release.verify();
-    Figures {
-        outage: Some(outage),
-        client: None,
-    }
+    let said = release.run(&release.agreed(&FAST));
+    whole(&release, said)
 }
 
 fn helm(release: &Release, args: &[&str]) -> JoinHandle<()> {

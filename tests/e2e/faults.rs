@@ -24,6 +24,11 @@ fn through(release: &Release, fault: impl FnOnce() + Send) -> Figures {
         }
         said
     });
+    whole(release, said)
+}
+
+/// A run that ended well, with everything there.
+pub fn whole(release: &Release, said: Said) -> Figures {
     let outage = said.expect(0).expect_parity();
     release.verify();
     Figures {
@@ -107,15 +112,8 @@ pub fn port_8201_blocked() -> Figures {
         "the port is named:\n{}",
         said.text
     );
-    let outage = release
-        .run(&release.agreed(&RESUME))
-        .expect(0)
-        .expect_parity();
-    release.verify();
-    Figures {
-        outage: Some(outage),
-        client: None,
-    }
+    let said = release.run(&release.agreed(&RESUME));
+    whole(&release, said)
 }
 
 /// A second operator, from another machine, is refused by name while the first one runs.
@@ -143,13 +141,6 @@ pub fn two_operators() -> Figures {
         in_action("restore", Duration::ZERO),
     );
     assert_eq!(killed.code, -1, "{}", killed.text);
-    let outage = release
-        .run(&release.agreed(&RESUME))
-        .expect(0)
-        .expect_parity();
-    release.verify();
-    Figures {
-        outage: Some(outage),
-        client: None,
-    }
+    let said = release.run(&release.agreed(&RESUME));
+    whole(&release, said)
 }
