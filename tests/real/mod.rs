@@ -198,7 +198,17 @@ pub struct Said {
 impl Said {
     #[track_caller]
     pub fn expect_code(&self, code: i32) -> &Self {
-        assert_eq!(self.code, code, "\n{}\n{}", self.out, self.err);
+        if self.code != code {
+            // The end first and last: a runner that shortens what is printed cuts out the middle.
+            let end: Vec<&str> = self.out.lines().rev().take(6).collect();
+            panic!(
+                "{} and not {code}, with at the end:\n{}\nof:\n{}\n{}",
+                self.code,
+                end.join("\n"),
+                self.out,
+                self.err
+            );
+        }
         self
     }
 

@@ -16,7 +16,7 @@ use crate::platform::{Error, Instance, Result};
 #[derive(Debug, Clone)]
 pub struct CreateOptions {
     /// The later voters.
-    pub members: u32,
+    pub members: u16,
     /// The audit stanzas by path, for example `file/`. Relative file paths start in each member's own folder.
     pub audit: BTreeMap<String, AuditDevice>,
 }

@@ -61,24 +61,21 @@ pub(super) struct Topology {
 
 impl Topology {
     /// A file-storage release with one replica and `members` later voters.
-    pub fn new(bao: PathBuf, members: u32, audit: BTreeMap<String, AuditDevice>) -> Result<Self> {
-        let mut ports = free_ports(2 * (members as usize + 1))?.into_iter();
-        let mut member = |name: String| match (ports.next(), ports.next()) {
-            (Some(api_port), Some(cluster_port)) => Ok(Member {
-                name,
-                api_port,
-                cluster_port,
-            }),
-            _ => Err(Error::Refused("too few free ports on 127.0.0.1".to_owned())),
+    pub fn new(bao: PathBuf, members: u16, audit: BTreeMap<String, AuditDevice>) -> Result<Self> {
+        let first = free_ports(2 * (members + 1))?;
+        let member = |name: String, pair: u16| Member {
+            name,
+            api_port: first + 2 * pair,
+            cluster_port: first + 2 * pair + 1,
         };
         Ok(Self {
             version: VERSION,
             uid: Uuid::new_v4(),
             bao,
-            scratch: member(SCRATCH.to_owned())?,
+            scratch: member(SCRATCH.to_owned(), members),
             members: (0..members)
-                .map(|ordinal| member(format!("openbao-{ordinal}")))
-                .collect::<Result<_>>()?,
+                .map(|ordinal| member(format!("openbao-{ordinal}"), ordinal))
+                .collect(),
             audit,
             history: vec![Applied {
                 revision: 1,
@@ -150,29 +147,26 @@ impl Topology {
     }
 }
 
-/// Distinct free ports, below the range that outgoing connections take theirs from: a server that is down
-/// for a moment must find its port free when it comes back.
-fn free_ports(wanted: usize) -> Result<Vec<u16>> {
+/// The first of `wanted` free ports side by side, below the range that outgoing connections take theirs from: a
+/// server that is down for a moment must find its port free when it comes back. One running server of another work
+/// folder keeps the whole block, as those that are yet to start hold no port.
+fn free_ports(wanted: u16) -> Result<u16> {
     const LOWEST: u16 = 15_000;
-    const RANGE: u128 = 15_000;
-    let listen = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    let mut held: Vec<TcpListener> = Vec::new();
-    for _ in 0..wanted * 20 {
-        if held.len() == wanted {
-            break;
-        }
-        let offset = u16::try_from(Uuid::new_v4().as_u128() % RANGE).unwrap_or_default();
-        held.extend(listen(LOWEST + offset));
-    }
-    while held.len() < wanted {
-        held.push(listen(0).map_err(|error| {
-            Error::Refused(format!("no port on 127.0.0.1 can be listened on: {error}"))
-        })?);
-    }
-    held.iter()
-        .map(|listener| listener.local_addr().map(|address| address.port()))
-        .collect::<std::io::Result<_>>()
-        .map_err(|error| Error::Refused(format!("a port cannot be read: {error}")))
+    const RANGE: u16 = 15_000;
+    const TRIES: usize = 200;
+    let size = wanted.clamp(1, RANGE / 2).next_power_of_two();
+    (0..TRIES)
+        .map(|_| {
+            let block = Uuid::new_v4().as_u128() % u128::from(RANGE / size);
+            LOWEST + size * u16::try_from(block).unwrap_or_default()
+        })
+        .find(|first| (*first..first + wanted).all(port_is_free))
+        .ok_or_else(|| {
+            let last = LOWEST + RANGE;
+            Error::Refused(format!(
+                "no {wanted} ports side by side are free on 127.0.0.1, from {LOWEST} to {last}"
+            ))
+        })
 }
 
 /// Whether a server could listen on the port now.
@@ -185,11 +179,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_distinct_and_free() {
-        let ports = free_ports(8).unwrap();
-        let distinct: std::collections::BTreeSet<_> = ports.iter().collect();
-        assert_eq!(distinct.len(), 8);
-        assert!(ports.iter().all(|port| port_is_free(*port)));
+    fn one_server_keeps_the_ports_of_those_that_are_yet_to_start() {
+        let theirs = free_ports(8).unwrap();
+        let _running = TcpListener::bind((Ipv4Addr::LOCALHOST, theirs)).unwrap();
+        for _ in 0..5_000 {
+            let ours = free_ports(8).unwrap();
+            assert!((ours..ours + 8).all(port_is_free));
+            assert!(ours.abs_diff(theirs) >= 8, "{ours} beside {theirs}");
+        }
     }
 
     #[test]
