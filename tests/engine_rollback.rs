@@ -115,6 +115,39 @@ fn a_source_that_served_behind_the_run_goes_on_serving_what_it_has() {
     }
 }
 
+/// Somebody unseals the restored cluster behind the run, clients may have written, and its members restart sealed.
+#[test]
+fn a_cluster_that_may_have_served_behind_the_run_is_not_taken_away() {
+    for runbook in RUNBOOKS {
+        in_virtual_time(async {
+            let fate = Arc::new(Fate::kind());
+            assert!(Lab::new(runbook, ONE).process(&fate).await.finished());
+            let points = fate.points();
+            let sent = points
+                .iter()
+                .position(|it| it.ends_with("started: restore"));
+            let rest = points.iter().enumerate().skip(sent.unwrap());
+            let at = rest.clone().find(|(_, it)| it.ends_with("started: unseal"));
+            let mut lab = Lab::new(runbook, ONE);
+            lab.process(&Arc::new(Fate::at(at.unwrap().0, Doom::Die)))
+                .await;
+            {
+                let mut world = lab.world();
+                world.tick();
+                world.unseal("openbao-0", "old-share-1").unwrap();
+                world.restart_all(true);
+            }
+            lab.back = true;
+            let said = go(&lab).await.words();
+            assert!(said.contains("was restarted since the restore"), "{said}");
+            lab.back = false;
+            let ended = go(&lab).await;
+            assert!(ended.finished(), "{}", ended.words());
+            lab.check();
+        });
+    }
+}
+
 #[test]
 fn a_run_that_died_anywhere_can_go_back_until_clients_were_served() {
     for runbook in RUNBOOKS {

@@ -86,6 +86,37 @@ fn a_deleted_journal_repeats_nothing() {
     }
 }
 
+/// Trap 9: what syncs Secrets writes the key back, and the hook of a follower takes it for its join challenge.
+#[test]
+fn a_key_that_is_written_back_misleads_no_follower_for_good() {
+    let place = Place::until("join", &[]);
+    let secret = place.work().join("secrets/openbao-unseal.json");
+    let mut data: serde_json::Value = serde_json::from_slice(&fs::read(&secret).unwrap()).unwrap();
+    let old = place.keys(SecretName::Parked).unwrap();
+    data["unseal-key"] = json!(old.shares[0].expose_secret());
+    fs::write(&secret, data.to_string()).unwrap();
+    let status = place.platform().status().unwrap();
+    let follower = status.iter().find(|it| it.name == "openbao-1").unwrap();
+    baoctl::bao::install_crypto();
+    let hook = reqwest::Client::new()
+        .put(format!("{}/v1/sys/unseal", follower.address))
+        .json(&json!({"key": old.shares[0].expose_secret()}))
+        .timeout(Duration::from_secs(3));
+    // The server tries the key for ever, and answers never.
+    assert!(wait(async { hook.send().await.unwrap_err() }).is_timeout());
+
+    let words = ["while it was parked", "empty the field", "baoctl resume"];
+    place.run(&RESUME).expect_code(1).expect_words(&words);
+    data["unseal-key"] = json!("");
+    fs::write(&secret, data.to_string()).unwrap();
+    let mut resume = RESUME.to_vec();
+    resume.push("--json");
+    let said = place.run(&resume);
+    said.expect_code(0)
+        .expect_words(&["openbao-1 took another key", "it is replaced"]);
+    assert_whole(&said.summary());
+}
+
 /// The journal as it was before the first intent of an action: a backup that somebody put back.
 fn put_back_to_before(place: &Place, kind: &str) {
     let text = fs::read_to_string(place.journal()).unwrap();

@@ -83,13 +83,18 @@ pub async fn current_keys(ctx: &Context) -> Result<Keys> {
     })
 }
 
-/// Starts the members that are down. Where each waits for the one before it to be unsealed, the platform starts them.
+/// Starts the members that are down, and anew the misled ones. Where each waits for the one before it to be unsealed, the
+/// platform starts them.
 pub async fn start(ctx: &Context, members: &[String], armed: &Armed) -> Result<()> {
-    if ctx.platform.one_by_one().await? {
-        return Ok(());
-    }
+    let one_by_one = ctx.platform.one_by_one().await?;
     for member in members {
-        if ctx.platform.instance(member).await?.is_none() {
+        if ctx.platform.instance(member).await?.is_some() {
+            if misled(ctx, member).await? {
+                let why = "took another key for its join challenge and never joins: it is replaced";
+                ctx.note(Level::Warn, format!("{member} {why}"));
+                ctx.platform.replace(member, armed).await?;
+            }
+        } else if !one_by_one {
             ctx.note(Level::Info, format!("{member} does not run: it is started"));
             ctx.platform.replace(member, armed).await?;
         }
@@ -126,6 +131,18 @@ pub async fn bring_up(ctx: &Context, members: &[String], keys: &Keys, armed: &Ar
         unseal(ctx, node.as_ref(), keys, armed).await?;
     }
     Ok(())
+}
+
+/// A follower that was given another cluster's key tries it for ever on the challenge of its leader, takes no other and
+/// answers nothing. It holds no data yet.
+async fn misled(ctx: &Context, member: &str) -> Result<bool> {
+    let status = ctx.node(member)?.seal_status().await;
+    if status.is_ok_and(|status| !status.sealed) {
+        return Ok(false);
+    }
+    let log = ctx.platform.log_tail(member, 8).await.unwrap_or_default();
+    let says = |line: &String| line.contains("error decrypting challenge");
+    Ok(log.iter().any(says))
 }
 
 /// How often a node is given its shares that answers with an error of its own.

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::cluster::{clear, clear_calls};
+use super::park_key::stays_parked;
 use super::{Action, Context, Error, Evidence, FinalCopied, Observation, Outcome, Result, Source};
 use crate::armed::Armed;
 use crate::event::Level;
@@ -132,6 +133,7 @@ impl Action for Flip {
                 }
             }
         }
+        stays_parked(ctx).await?;
         let flip = values(ctx, self.replicas);
         let before: Before = ctx.fact()?;
         tell(ctx, Aim::Raft(&flip), &before).await?;

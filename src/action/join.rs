@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::cluster::{bring_up, current_keys, start, unseal};
+use super::cluster::{bring_up, current_keys, start};
+use super::park_key::stays_parked;
 use super::{Action, Context, Error, Evidence, Look, Observation, Outcome, Result};
 use crate::armed::Armed;
 
@@ -85,6 +86,7 @@ impl Action for Join {
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         let followers = ctx.followers();
+        stays_parked(ctx).await?;
         let keys = current_keys(ctx).await?;
         // They find none before it is unsealed.
         bring_up(ctx, &[ctx.first()?], &keys, &armed).await?;
@@ -92,8 +94,9 @@ impl Action for Join {
         if ctx.platform.one_by_one().await? {
             // The next one is created only when this one is unsealed.
             for follower in &followers {
-                joined(ctx, std::slice::from_ref(follower)).await?;
-                unseal(ctx, ctx.node(follower)?.as_ref(), &keys, &armed).await?;
+                let follower = std::slice::from_ref(follower);
+                joined(ctx, follower).await?;
+                bring_up(ctx, follower, &keys, &armed).await?;
             }
         }
         Ok(joined(ctx, &followers).await?.into())

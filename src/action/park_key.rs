@@ -22,6 +22,19 @@ fn key_of(data: Option<&SecretData>) -> Option<&str> {
         .filter(|key| !key.is_empty())
 }
 
+/// Refuses to start followers of the throwaway cluster while the hook would offer them the old key.
+pub async fn stays_parked(ctx: &Context) -> Result<()> {
+    let live = ctx.platform.secret(SecretName::Unseal).await?;
+    if ctx.restore_sent || key_of(live.as_ref()).is_none() {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "somebody wrote a key into `{UNSEAL_KEY}` of the unseal Secret while it was parked, and a follower that starts \
+         with it never joins: find out who does (an operator that syncs Secrets?) and keep it from doing so, empty the \
+         field, then resume"
+    )))
+}
+
 #[async_trait]
 impl Action for ParkKey {
     fn title(&self, _: &Context) -> String {

@@ -272,6 +272,23 @@ impl Action for Restore {
             {
                 return Ok(Some(format!("{member} serves the old data from raft")));
             }
+            // Its raft files are the only ones with what clients wrote, if anybody opened it by hand.
+            let before = ctx.find::<Voters>();
+            let taken = before.and_then(|mut before| before.instances.remove(&member));
+            if ctx.restore_sent
+                && let Some(taken) = taken
+                && status.initialized
+                && ctx
+                    .platform
+                    .instance(&member)
+                    .await?
+                    .is_some_and(|now| now != taken)
+            {
+                return Ok(Some(format!(
+                    "{member} was restarted since the restore was sent, and may have been unsealed with the old key and \
+                     have served before that: `baoctl resume` goes on; docs/rollback.md says how to go back by hand"
+                )));
+            }
         }
         Ok(None)
     }

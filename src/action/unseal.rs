@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::cluster::{active, await_active, bring_up, current_keys, instances};
 use super::keys::Keys;
+use super::park_key::stays_parked;
 use super::{
     Action, Context, Error, Evidence, Key, Look, Members, Observation, Outcome, Restored, Result,
     Source, Throwaway,
@@ -170,6 +171,7 @@ impl Unseal {
                 "the restore was sent: the throwaway key is never used again after that",
             ));
         }
+        stays_parked(ctx).await?;
         let keys = current_keys(ctx).await?;
         bring_up(ctx, &self.needed(ctx)?, &keys, armed).await?;
         if self.begins_throwaway() {

@@ -67,6 +67,9 @@ pub trait Node: Send + Sync {
         token: &SecretString,
         paths: &[&str],
     ) -> Result<BTreeMap<String, Vec<String>>>;
+    /// `PUT sys/capabilities-self` with `bytes` of padding, which the server ignores: how long until it has answered.
+    /// Changes nothing.
+    async fn upload_time(&self, token: &SecretString, bytes: u64) -> Result<Duration>;
     /// `GET sys/mounts` by path.
     async fn mounts(&self, token: &SecretString) -> Result<BTreeMap<String, Mount>>;
     /// `GET sys/auth` by path.

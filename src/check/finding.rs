@@ -100,6 +100,9 @@ pub async fn all(ctx: &Context) -> Result<Checked> {
         bytes: data.bytes,
         max_entry_size: data.max_entry_size,
     });
+    if checked.source.is_some() {
+        super::room::upload(ctx, data.bytes, &mut checked).await?;
+    }
     if let Some(source) = &checked.source {
         let flip = crate::platform::Flip {
             replicas: ctx.replicas,

@@ -238,6 +238,10 @@ impl Node for ScriptedNode {
         .await
     }
 
+    async fn upload_time(&self, token: &SecretString, bytes: u64) -> Result<Duration> {
+        self.table(token, |_| Duration::from_nanos(bytes)).await
+    }
+
     async fn mounts(&self, token: &SecretString) -> Result<BTreeMap<String, Mount>> {
         let more = self.grip.now(|world| world.more_mounts.clone());
         self.table(token, |old| {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use reqwest::{Method, StatusCode};
@@ -214,6 +214,18 @@ impl Node for HttpNode {
         body::parse::<Enveloped<BTreeMap<String, Vec<String>>>>(&answer)
             .map(|enveloped| enveloped.data)
             .map_err(|why| call.malformed(why))
+    }
+
+    async fn upload_time(&self, token: &SecretString, bytes: u64) -> Result<Duration> {
+        let path = "sys/capabilities-self";
+        let call = self
+            .call(&Method::PUT, path, self.deadlines.idle)
+            .carrying(token);
+        let padding = "x".repeat(usize::try_from(bytes).unwrap_or_default());
+        let body = json!({ "paths": [path], "padding": padding }).to_string();
+        let started = Instant::now();
+        self.put(&call, path, Some(token), body.into()).await?;
+        Ok(started.elapsed())
     }
 
     async fn mounts(&self, token: &SecretString) -> Result<BTreeMap<String, Mount>> {

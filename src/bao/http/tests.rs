@@ -122,6 +122,7 @@ async fn errors_of_all(node: &HttpNode, token: &SecretString) -> Vec<(&'static s
         node.generate_root(std::slice::from_ref(token), &armed),
         node.lookup_self(token),
         node.capabilities(token, &["sys/seal"]),
+        node.upload_time(token, 1000),
         node.mounts(token),
         node.auth_methods(token),
         node.policies(token),
@@ -141,4 +142,4 @@ async fn errors_of_all(node: &HttpNode, token: &SecretString) -> Vec<(&'static s
     errors
 }
 /// As many requests as [`errors_of_all`] makes.
-const ALL: usize = 23;
+const ALL: usize = 24;

@@ -184,7 +184,6 @@ mod tests {
         let _running = TcpListener::bind((Ipv4Addr::LOCALHOST, theirs)).unwrap();
         for _ in 0..5_000 {
             let ours = free_ports(8).unwrap();
-            assert!((ours..ours + 8).all(port_is_free));
             assert!(ours.abs_diff(theirs) >= 8, "{ours} beside {theirs}");
         }
     }
