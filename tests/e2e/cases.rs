@@ -143,6 +143,7 @@ pub const FULL: &[Case] = &[
     }),
     ("full_kubelet_stopped", faults::kubelet_stopped),
     ("full_port_8201_blocked", faults::port_8201_blocked),
+    ("full_key_written_back", faults::key_written_back),
     ("full_two_operators", faults::two_operators),
 ];
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::cases::{MIGRATE, RESUME};
 use crate::cluster::{cluster, until};
 use crate::operator::{Said, in_action, in_step};
@@ -113,6 +115,34 @@ pub fn port_8201_blocked() -> Figures {
         said.text
     );
     let said = release.run(&release.agreed(&RESUME));
+    whole(&release, said)
+}
+
+/// What syncs Secrets writes the parked key back, and the hook of a follower takes it for its join challenge.
+pub fn key_written_back() -> Figures {
+    let release = Release::install("key-back", PLAIN);
+    let (secret, field) = (release.kind.unseal_secret, release.kind.unseal_field);
+    let path = format!("jsonpath={{.data.{field}}}");
+    let key = release.kubectl(&["get", "secret", secret, "-o", &path]);
+    let set = |key: &str| {
+        let data = json!({"data": {field: key}}).to_string();
+        release.kubectl(&["patch", "secret", secret, "-p", &data]);
+    };
+    let mut until_init = MIGRATE.to_vec();
+    until_init.extend(["--until", "init"]);
+    release.run(&release.agreed(&until_init)).expect(0);
+    set(&key);
+    let follower = release.member(1);
+    until("a follower to take the key", 180, || {
+        let log = ["-n", &release.namespace, "logs", &follower, "--tail=20"];
+        let log = cluster().try_kubectl(&log);
+        log.is_some_and(|log| log.contains("error decrypting challenge"))
+    });
+    let said = release.run(&release.agreed(&RESUME)).expect(1);
+    assert!(said.text.contains("empty the field"), "{}", said.text);
+    set("");
+    let said = release.run(&release.agreed(&RESUME));
+    assert!(said.text.contains("it is replaced"), "{}", said.text);
     whole(&release, said)
 }
 
