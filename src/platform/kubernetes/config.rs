@@ -38,6 +38,10 @@ pub(super) struct ServerConfig {
     pub(super) api_addr: Option<String>,
     /// `node_id` of a raft stanza.
     pub(super) node_id: Option<String>,
+    /// Whether a raft stanza says where a leader may be found.
+    pub(super) joins: bool,
+    /// `max_entry_size` of a raft stanza, in bytes.
+    pub(super) max_entry_size: Option<u64>,
 }
 
 impl ServerConfig {
@@ -69,6 +73,8 @@ impl ServerConfig {
             cluster_addr: value(&body, "cluster_addr"),
             api_addr: value(&body, "api_addr"),
             node_id: inside(storage, "node_id"),
+            joins: storage.body.get_blocks("retry_join").next().is_some(),
+            max_entry_size: inside(storage, "max_entry_size").and_then(|it| it.parse().ok()),
         })
     }
 

@@ -81,7 +81,7 @@ impl KubernetesPlatform {
         let set = self.stateful_set().await?;
         let now = Form::of(&set, self.config_text().await?);
         let proposal = self.driver.propose(self, flip).await?;
-        let found = now.faults_on_raft(&proposal.form, flip.replicas);
+        let found = now.faults_on_raft(&proposal.form, flip);
         if !found.is_empty() {
             return Err(Error::Refused(format!(
                 "the change to raft would not do, or would change more than that: {}",
@@ -111,7 +111,7 @@ impl KubernetesPlatform {
     pub(super) async fn is_flipped(&self, flip: &Flip, before: &Before) -> Result<bool> {
         let now = self.form().await?;
         if let Some(was) = Form::recorded(before)? {
-            return Ok(was.faults_on_raft(&now, flip.replicas).is_empty());
+            return Ok(was.faults_on_raft(&now, flip).is_empty());
         }
         let kind = ServerConfig::parse(&now.config)?.kind()?;
         Ok(kind == StorageKind::Raft && now.replicas == flip.replicas)

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::config::ServerConfig;
 use super::layout::{CLUSTER_ADDRESS, NODE_ID, first_env, holds, server_of};
 use super::pods::wanted_replicas;
-use crate::platform::{Before, Error, Result, StorageKind};
+use crate::platform::{Before, Error, Flip, Result, StorageKind};
 
 /// A release at one time: as it was, as it is, or as a change would make it. It goes into the journal, so that a release
 /// can be put back that nobody else keeps the history of.
@@ -75,12 +75,12 @@ impl Form {
     }
 
     /// Why `after` is not this release on raft with so many members and nothing else changed; empty when it is.
-    pub(super) fn faults_on_raft(&self, after: &Self, replicas: u32) -> Vec<String> {
+    pub(super) fn faults_on_raft(&self, after: &Self, flip: &Flip) -> Vec<String> {
         let mut found = self.others(after);
-        if after.replicas != replicas {
+        if after.replicas != flip.replicas {
             found.push(format!(
-                "{} replicas instead of {replicas} (with the chart, server.ha.replicas must be a number)",
-                after.replicas
+                "{} replicas instead of {} (with the chart, server.ha.replicas must be a number)",
+                after.replicas, flip.replicas
             ));
         }
         if !after.on_delete {
@@ -95,7 +95,7 @@ impl Form {
         ) {
             (Ok(was), Ok(config)) => {
                 found.extend(was.others(&config));
-                found.extend(after.unusable(&config));
+                found.extend(after.unusable(&config, flip));
             }
             (Err(error), _) | (_, Err(error)) => found.push(error.to_string()),
         }
@@ -151,7 +151,7 @@ impl Form {
     }
 
     /// Why servers with this configuration cannot make a cluster.
-    fn unusable(&self, config: &ServerConfig) -> Vec<String> {
+    fn unusable(&self, config: &ServerConfig, flip: &Flip) -> Vec<String> {
         if config.kind().ok() != Some(StorageKind::Raft) {
             return vec![format!(
                 "the configuration is for {} storage, not for raft",
@@ -168,12 +168,26 @@ impl Form {
                 self.service.as_deref().unwrap_or_default()
             ));
         }
-        if config.node_id.is_none() && !self.node_id {
+        // The chart writes the pod's own name for this word.
+        let own = |id: &String| id.contains("HOSTNAME");
+        if !self.node_id && !config.node_id.as_ref().is_some_and(own) {
             found.push(
                 "no member would have a raft node id of its own: set BAO_RAFT_NODE_ID to the pod's name (with the chart, \
                  server.ha.raft.setNodeId)"
                     .to_owned(),
             );
+        }
+        if !config.joins {
+            found.push(
+                "no follower would find its leader: the raft stanza needs a `retry_join` for each member".to_owned(),
+            );
+        }
+        if let Some(needed) = flip.max_entry_size
+            && config.max_entry_size.is_none_or(|size| size < needed)
+        {
+            found.push(format!(
+                "the source holds entries that raft takes only with max_entry_size = \"{needed}\" in its stanza"
+            ));
         }
         found
     }
@@ -216,7 +230,18 @@ mod tests {
     const FILE: &str = "storage \"file\" {\n  path = \"/data\"\n}\naudit \"file\" \"file\" {\n  options = { file_path = \"/a\" }\n}\n";
 
     fn on_raft() -> String {
-        FILE.replace("storage \"file\"", "storage \"raft\"")
+        FILE.replace(
+            "storage \"file\" {",
+            "storage \"raft\" {\n  retry_join {\n    leader_api_addr = \"http://bao-0:8200\"\n  }",
+        )
+    }
+
+    fn flip() -> Flip {
+        Flip {
+            replicas: 3,
+            max_entry_size: None,
+            performance_multiplier: 1,
+        }
     }
 
     fn form(image: &str, replicas: u32, size: &str, config: &str) -> Form {
@@ -241,7 +266,7 @@ mod tests {
     fn a_change_of_the_storage_alone_has_no_fault() {
         let was = form("bao:2.6.2", 1, "10Gi", FILE);
         let after = form("bao:2.6.2", 3, "10Gi", &on_raft());
-        assert!(was.faults_on_raft(&after, 3).is_empty());
+        assert!(was.faults_on_raft(&after, &flip()).is_empty());
         assert!(was.faults_back(&was).is_empty());
         assert_eq!(was.faults_back(&after).len(), 2);
     }
@@ -249,14 +274,14 @@ mod tests {
     #[test]
     fn a_change_of_more_is_told_apart() {
         let was = form("bao:2.6.2", 1, "10Gi", FILE);
-        let found = was.faults_on_raft(&form("bao:2.7.0", 1, "20Gi", FILE), 3);
+        let found = was.faults_on_raft(&form("bao:2.7.0", 1, "20Gi", FILE), &flip());
         assert_eq!(found.len(), 4, "{found:?}");
         assert!(found[0].contains("bao:2.7.0 instead of bao:2.6.2"));
         let audit = on_raft().replace("\"/a\"", "\"/b\"");
-        let found = was.faults_on_raft(&form("bao:2.6.2", 3, "10Gi", &audit), 3);
+        let found = was.faults_on_raft(&form("bao:2.6.2", 3, "10Gi", &audit), &flip());
         assert!(found[0].contains("audit"), "{found:?}");
         let broken = form("bao:2.6.2", 3, "10Gi", "storage \"raft\" {");
-        assert_eq!(was.faults_on_raft(&broken, 3).len(), 1);
+        assert_eq!(was.faults_on_raft(&broken, &flip()).len(), 1);
     }
 
     #[test]
@@ -265,7 +290,34 @@ mod tests {
         let mut after = form("bao:2.6.2", 3, "10Gi", &on_raft());
         after.cluster_addr = Some("https://0.0.0.0:8201".to_owned());
         after.node_id = false;
-        assert_eq!(was.faults_on_raft(&after, 3).len(), 2);
+        assert_eq!(was.faults_on_raft(&after, &flip()).len(), 2);
+        // A literal is the same for each; the chart's word is not.
+        for (id, faults) in [("bao-0", 2), ("HOSTNAME", 1)] {
+            let own = format!("\n  node_id = \"{id}\"\n  retry_join");
+            after.config = on_raft().replace("\n  retry_join", &own);
+            assert_eq!(was.faults_on_raft(&after, &flip()).len(), faults, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_stanza_of_ones_own_must_let_followers_join_and_large_entries_in() {
+        let was = form("bao:2.6.2", 1, "10Gi", FILE);
+        let bare = FILE.replace("\"file\" {\n  path", "\"raft\" {\n  path");
+        let found = was.faults_on_raft(&form("bao:2.6.2", 3, "10Gi", &bare), &flip());
+        assert!(found[0].contains("retry_join"), "{found:?}");
+        let large = Flip {
+            max_entry_size: Some(2_000_000),
+            ..flip()
+        };
+        for (size, faults) in [
+            ("", 1),
+            ("max_entry_size = 1500000", 1),
+            ("max_entry_size = \"2000000\"", 0),
+        ] {
+            let own = on_raft().replace("  path", &format!("  {size}\n  path"));
+            let found = was.faults_on_raft(&form("bao:2.6.2", 3, "10Gi", &own), &large);
+            assert_eq!(found.len(), faults, "{size}: {found:?}");
+        }
     }
 
     #[test]

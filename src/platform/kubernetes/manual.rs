@@ -60,7 +60,7 @@ impl Driver for Manual {
         let (objects, faults, chart) = match aim {
             Aim::Raft(flip) => (
                 Objects::on_raft(at, flip).await?,
-                was.faults_on_raft(&now, flip.replicas),
+                was.faults_on_raft(&now, flip),
                 format!(
                     "With the chart these are the values server.standalone.enabled: false, server.ha.enabled: true, \
                      server.ha.replicas: {}, server.ha.raft.enabled: true, server.ha.raft.setNodeId: true, and the text as \
@@ -101,7 +101,7 @@ impl Driver for Manual {
             return Ok(());
         }
         until(meter, "the release on raft", "resume", || async move {
-            Ok(was.faults_on_raft(&as_written(at).await?, flip.replicas))
+            Ok(was.faults_on_raft(&as_written(at).await?, flip))
         })
         .await?;
         at.forget_replicas().await

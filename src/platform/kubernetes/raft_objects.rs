@@ -296,9 +296,15 @@ mod tests {
         let form = objects.form(now.clone());
         assert_eq!(form.replicas, 3);
         let was = Form::of(&now, CONFIG.to_owned());
-        // The strategy alone: that is not the driver's to change.
-        let found = was.faults_on_raft(&form, 3);
-        assert_eq!(found.len(), 1, "{found:?}");
+        let flip = Flip {
+            replicas: 3,
+            max_entry_size: None,
+            performance_multiplier: 1,
+        };
+        let found = was.faults_on_raft(&form, &flip);
+        // The strategy is not the driver's to change; the text of these objects is no generated one.
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains("OnDelete") && found[1].contains("retry_join"));
     }
 
     #[test]
