@@ -48,7 +48,7 @@ pub(super) async fn run(args: Args) -> Exit {
         .filter(|finding| finding.status == CheckStatus::Fail)
         .count();
     let (level, message, exit) = if failed == 0 {
-        (Level::Info, format!("all {of} checks passed"), Exit::Done)
+        (Level::Info, check::passed(&checked.findings), Exit::Done)
     } else {
         (
             Level::Warn,

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::claim::Claimed;
 use super::exit::fail;
 use super::failure::{exit_of, failure, touched};
+use super::left::left;
 use super::run::{Settings, Way, context};
 use super::target::{Here, Place};
 use super::{Exit, rehearse, replay};
@@ -115,14 +116,31 @@ impl Running {
                     }
                 }
             }
+            Ok(End::RolledBack) => {
+                let left = self
+                    .journal
+                    .as_ref()
+                    .map(held)
+                    .map(|journal| left(journal.state(), journal.path()));
+                observer.observe(&Event::RolledBack {
+                    left: left.unwrap_or_default(),
+                });
+                Exit::Done
+            }
             Ok(end) => tell_end(&end, &place, observer.as_ref()),
             Err(error) => {
-                let journal = self.journal.as_ref().map(held);
-                let state = journal.as_deref().map(Journal::state);
-                let told = failure(&error, &engine.program, state, &place);
-                observer.observe(&Event::Failed(told));
-                let touched = state.is_some_and(|state| touched(&engine.program, state));
-                exit_of(&error, touched)
+                let (told, exit) = {
+                    let journal = self.journal.as_ref().map(held);
+                    let state = journal.as_deref().map(Journal::state);
+                    let touched = state.is_some_and(|state| touched(&engine.program, state));
+                    let told = failure(&error, &engine.program, state, &place);
+                    (told, exit_of(&error, touched))
+                };
+                observer.observe(&Event::Failed(told.clone()));
+                if self.way != (Way::Back { dry_run: true }) {
+                    engine.keep_end(&error, &told).await;
+                }
+                exit
             }
         };
         if let Some(journal) = &self.journal {
@@ -183,11 +201,8 @@ fn notes(runbook: &str) -> Vec<String> {
 /// A good end before the runbook's.
 fn tell_end(end: &End, place: &Place, observer: &dyn Observer) -> Exit {
     let message = match end {
-        End::Finished => "every step is done".to_owned(),
+        End::Finished | End::RolledBack => return Exit::Done,
         End::Planned => "dry run: nothing was changed".to_owned(),
-        End::RolledBack => {
-            "rolled back: the source serves from file storage; raft files that stood on a volume lie aside there".to_owned()
-        }
         End::Reached(step) => format!(
             "stopped after the step `{step}`, as asked; `{}` goes on",
             place.command("resume")

@@ -9,6 +9,7 @@ mod drive;
 mod exit;
 mod failure;
 mod keys;
+mod left;
 mod lock;
 mod man;
 mod migrate_raft;

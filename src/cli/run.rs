@@ -156,6 +156,7 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
         mode,
         runbook: RunbookText::from(&run.loaded),
         target: here.platform.target(),
+        server: here.platform.address(),
         inputs,
     };
     run.claimed = match claim::claim(here, run.run, Earlier::Replace).await {

@@ -347,6 +347,7 @@ impl Engine {
                 (ActionStatus::AlreadyDone, evidence.summary)
             }
             Observation::NotApplicable(why) => (ActionStatus::NotApplicable, why),
+            Observation::LeftToYou(what) => (ActionStatus::LeftToYou, what),
             Observation::Pending | Observation::Redo(_) => {
                 *looks = false;
                 (ActionStatus::WouldRun, String::new())
@@ -390,14 +391,13 @@ impl Engine {
                     return Ok(Went::On);
                 }
                 Observation::NotApplicable(why) => {
-                    self.result(
-                        step,
-                        index,
-                        unit,
-                        ActionStatus::NotApplicable,
-                        started,
-                        Evidence::new(why),
-                    )?;
+                    let (status, why) = (ActionStatus::NotApplicable, Evidence::new(why));
+                    self.result(step, index, unit, status, started, why)?;
+                    return Ok(Went::On);
+                }
+                Observation::LeftToYou(what) => {
+                    let (status, what) = (ActionStatus::LeftToYou, Evidence::new(what));
+                    self.result(step, index, unit, status, started, what)?;
                     return Ok(Went::On);
                 }
                 Observation::Conflict(why) => {
@@ -585,7 +585,9 @@ impl Engine {
             seen = self.looked(step, unit, &after, 2).await?;
         }
         match seen {
-            Observation::Done(_) | Observation::NotApplicable(_) => Ok(()),
+            Observation::Done(_) | Observation::NotApplicable(_) | Observation::LeftToYou(_) => {
+                Ok(())
+            }
             other => Err(Error::NotThere {
                 step: step.id.clone(),
                 kind: unit.kind.to_owned(),

@@ -100,8 +100,16 @@ pub(super) fn summary(summary: &Summary) -> Vec<Line> {
     };
     let parity = if outcome::was_compared(summary) {
         format!(
-            "summary: parity identical={} rewritten={} new={} volatile={} expired={} missing={} unexplained={}",
-            p.identical, p.rewritten, p.new, p.volatile, p.expired, p.missing, p.unexplained
+            "summary: parity identical={} rewritten={} new={} volatile={} written={} deleted={} expired={} missing={} unexplained={}",
+            p.identical,
+            p.rewritten,
+            p.new,
+            p.volatile,
+            p.written,
+            p.deleted,
+            p.expired,
+            p.missing,
+            p.unexplained
         )
     } else {
         "summary: parity not compared".to_owned()
@@ -135,6 +143,9 @@ pub(super) fn summary(summary: &Summary) -> Vec<Line> {
     }
     for (name, value) in &summary.facts {
         lines.push(format!("summary: {name}: {value}").into());
+    }
+    for line in &summary.left {
+        lines.push(format!("summary: left: {line}").into());
     }
     for (name, path) in [("report", &summary.report), ("journal", &summary.journal)] {
         if let Some(path) = path {
