@@ -220,7 +220,7 @@ fn plain_lines_can_be_found() {
     12:00:00 run 2026-03-01-1f0c: migrate-raft with baoctl 0.1.0 (live)
     12:00:00 target: platform=kubernetes context=prod-eu-central server=https://openbao.openbao-prod.svc:8200 namespace=openbao-prod release=openbao cluster=7c3d4f0a-1f2e-4a7b-9d2f-0a4f5b6c7d8e
     12:00:00 journal: /home/ops/.local/state/baoctl/openbao-prod/2026-03-01-1f0c.journal
-    12:00:00 plan 1/4 snapshot: done (read) Check everything below and make two backups; rollback: nothing to roll back
+    12:00:00 plan: 1 step done
     12:00:00 plan 2/4 record-keys: pending (change) Prove the unseal shares on a scratch node that decrypts every entry of a copy; rollback: the scratch node is removed
     12:00:00 plan 3/4 apply: pending (outage) Seal the source, convert its data and start the release on raft; rollback: at any time: `baoctl rollback` starts the untouched file storage again
     12:00:00 plan 4/4 init: pending (no blind repeat) Initialise openbao-0 once; rollback: until the first write on raft; from here nothing is repeated blindly

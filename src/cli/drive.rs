@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
 use super::claim::Claimed;
@@ -13,9 +12,9 @@ use super::failure::{exit_of, failure, touched};
 use super::left::left;
 use super::run::{Settings, Way, context};
 use super::target::{Here, Place};
-use super::{Exit, rehearse, replay};
+use super::{Exit, rehearse, replay, signals};
 use crate::action::{Context, Keys, Marker};
-use crate::engine::{self, End, Engine, Interrupt, Program, Range, SharedJournal};
+use crate::engine::{self, End, Engine, Program, Range, SharedJournal};
 use crate::event::{Agreed, Banner, Event, Level, Mode, Observer, Operator, Plan};
 use crate::journal::{Journal, Mark, Record};
 use crate::runbook::Loaded;
@@ -78,16 +77,13 @@ impl Running {
         };
         let mut engine = Engine {
             program: self.program,
-            range: Range {
-                from: settings.range.from,
-                until: settings.range.until,
-            },
+            range: Range::from(&settings.range),
             ctx,
             journal: self.journal.clone(),
             mirror: self.claimed.as_ref().map(Claimed::mirror),
             observer: observer.clone(),
             operator,
-            interrupt: listen(),
+            interrupt: signals::counted(observer.clone()),
             outage_word: target.namespace,
         };
         let end = match self.way {
@@ -174,6 +170,10 @@ impl Running {
             journal: path,
             resumed: self.resumed,
         }));
+        // The way back says for itself what it takes back.
+        if matches!(self.way, Way::Back { .. }) {
+            return;
+        }
         let guard = self
             .journal
             .as_ref()
@@ -183,7 +183,11 @@ impl Running {
             ctx,
             guard.as_deref().map(Journal::state),
             None,
-            notes(&self.program.name),
+            if self.resumed {
+                Vec::new()
+            } else {
+                notes(&self.program.name)
+            },
         );
         drop(guard);
         observer.observe(&Event::Plan(plan));
@@ -238,24 +242,4 @@ fn marker(journal: SharedJournal, observer: Arc<dyn Observer>) -> Marker {
         });
         Ok(())
     })
-}
-
-/// Ctrl-C and its kin, counted.
-fn listen() -> Interrupt {
-    let interrupt = Interrupt::default();
-    for (kind, number) in [
-        (SignalKind::interrupt(), 2),
-        (SignalKind::terminate(), 15),
-        (SignalKind::hangup(), 1),
-    ] {
-        if let Ok(mut stream) = signal(kind) {
-            let interrupt = interrupt.clone();
-            tokio::spawn(async move {
-                while stream.recv().await.is_some() {
-                    interrupt.raise(number);
-                }
-            });
-        }
-    }
-    interrupt
 }

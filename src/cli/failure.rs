@@ -75,7 +75,7 @@ pub(super) fn failure(
     let rolling_back = state.is_some_and(State::rolling_back);
     let resume = place.command(if rolling_back { "rollback" } else { "resume" });
     let mut next = match (error, exit) {
-        (Error::NoSuchStep { .. }, _) => vec!["baoctl runbook show NAME".to_owned()],
+        (Error::NoSuchStep { .. }, _) => vec![format!("baoctl runbook show {}", program.name)],
         (Error::OutOfOrder { missing, .. }, _) => vec![format!("{resume} --from {missing}")],
         (
             Error::Nobody {

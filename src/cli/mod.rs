@@ -20,6 +20,7 @@ mod resume;
 mod rollback;
 mod run;
 mod runbook;
+mod signals;
 mod snapshot;
 mod status;
 mod target;

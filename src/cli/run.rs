@@ -15,7 +15,7 @@ use super::failure::unfinished;
 use super::keys::KeysArgs;
 use super::target::{Here, Place, driver_of};
 use crate::action::{Context, Keys};
-use crate::engine::Program;
+use crate::engine::{Program, Range};
 use crate::event::{Mode, Observer};
 use crate::journal::{self, Header, Journal, Record, RunbookText, State};
 use crate::meter::Silent;
@@ -65,6 +65,16 @@ fn wrong_word(here: &Here, consent: &ConsentArgs) -> Option<Exit> {
     ))
 }
 
+/// A step that the runbook does not have is told before anything is begun.
+pub(super) fn unknown_step(program: &Program, loaded: &Loaded, range: &RangeArgs) -> Option<Exit> {
+    let error = Range::from(range).resolve(program).err()?;
+    let next = match &loaded.file {
+        Some(file) => format!("baoctl runbook validate {}", file.display()),
+        None => format!("baoctl runbook show {}", program.name),
+    };
+    Some(fail(error, &[&next], Exit::Usage))
+}
+
 /// Only the driver that a run was begun with knows how far the release is changed.
 fn another_driver(here: &Here, state: &State) -> Option<Exit> {
     let (began, now) = (driver_of(&state.header()?.inputs), driver_of(&here.inputs));
@@ -108,6 +118,10 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
         return exit;
     }
     let Beginning { loaded, mode, keys } = beginning;
+    let program = Program::new(&loaded.runbook);
+    if let Some(exit) = unknown_step(&program, &loaded, &settings.range) {
+        return exit;
+    }
     let keys_given = match keys.read(&here).await {
         Ok(given) => given,
         Err(exit) => return exit,
@@ -120,7 +134,7 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
         way: Way::On {
             accept_changed: false,
         },
-        program: Program::new(&loaded.runbook),
+        program,
         loaded,
         mode,
         keys_file,
@@ -372,6 +386,10 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
         Ok(found) => found,
         Err(exit) => return exit,
     };
+    let program = Program::new(&loaded.runbook);
+    if let Some(exit) = unknown_step(&program, &loaded, &settings.range) {
+        return exit;
+    }
     if claimed.is_none() && way != (Way::Back { dry_run: true }) {
         claimed = match claim::claim(&here, header.run, Earlier::Keep).await {
             Ok(claimed) => claimed,
@@ -392,7 +410,7 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
     Running {
         way,
         here,
-        program: Program::new(&loaded.runbook),
+        program,
         loaded,
         mode: header.mode,
         keys_given,

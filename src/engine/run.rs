@@ -74,20 +74,7 @@ impl Engine {
     }
 
     async fn go_on(&self) -> Result<End> {
-        let ids = || {
-            self.program
-                .steps
-                .iter()
-                .map(|step| step.id.clone())
-                .collect()
-        };
-        let range = self
-            .range
-            .resolve(&self.program)
-            .map_err(|given| Error::NoSuchStep {
-                given,
-                steps: ids(),
-            })?;
+        let range = self.range.resolve(&self.program)?;
         self.in_order(*range.start())?;
         if self.rolling_back() {
             return Err(Error::RollingBack);
@@ -103,13 +90,7 @@ impl Engine {
             }
             place = match self.step(step, place, &mut looks).await? {
                 Went::On => place + 1,
-                Went::Back(to) => self
-                    .program
-                    .position(&to)
-                    .ok_or_else(|| Error::NoSuchStep {
-                        given: to,
-                        steps: ids(),
-                    })?,
+                Went::Back(to) => self.program.place(&to)?,
             };
         }
         if self.journal.is_none() {
@@ -430,7 +411,7 @@ impl Engine {
             let applied = tokio::select! {
                 applied = unit.action.apply(&ctx, armed) => applied,
                 signal = self.interrupt.wait(if unit.effect == Effect::Read { 1 } else { 2 }) => {
-                    return Err(Error::Interrupted { signal, midway: true });
+                    return Err(Error::Interrupted { signal, midway: unit.effect > Effect::Read });
                 }
             };
             match applied {

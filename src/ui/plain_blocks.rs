@@ -1,7 +1,7 @@
 //! The blocks of a run as single lines: banner, plan and summary.
 
 use super::look::{self, Role};
-use super::{outcome, text};
+use super::{blocks, outcome, text};
 use crate::event::{Banner, Plan, StepStatus, Summary};
 
 /// A line, and the word in it that has a colour where colours are forced.
@@ -54,7 +54,8 @@ pub(super) fn banner(banner: &Banner) -> Vec<Line> {
 pub(super) fn plan(plan: &Plan, actions: bool) -> Vec<Line> {
     let mut lines = Vec::new();
     let of = plan.steps.len();
-    for (index, step) in plan.steps.iter().enumerate() {
+    lines.extend(blocks::steps_done(plan).map(|done| format!("plan: {done}").into()));
+    for (index, step) in blocks::ahead(plan) {
         let effect = look::effect(step.effect);
         let mark = if plan.no_blind_repeat_from.as_ref() == Some(&step.id) {
             "; from here nothing is repeated blindly"
