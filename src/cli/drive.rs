@@ -14,7 +14,7 @@ use super::run::{Settings, Way, context};
 use super::target::{Here, Place};
 use super::{Exit, rehearse, replay, signals};
 use crate::action::{Context, Keys, Marker};
-use crate::engine::{self, End, Engine, Program, Range, SharedJournal};
+use crate::engine::{self, End, Engine, Error, Program, Range, SharedJournal};
 use crate::event::{Agreed, Banner, Event, Level, Mode, Observer, Operator, Plan};
 use crate::journal::{Journal, Mark, Record};
 use crate::runbook::Loaded;
@@ -112,31 +112,10 @@ impl Running {
                     }
                 }
             }
-            Ok(End::RolledBack) => {
-                let left = self
-                    .journal
-                    .as_ref()
-                    .map(held)
-                    .map(|journal| left(journal.state(), journal.path()));
-                observer.observe(&Event::RolledBack {
-                    left: left.unwrap_or_default(),
-                });
-                Exit::Done
-            }
-            Ok(end) => tell_end(&end, &place, observer.as_ref()),
+            Ok(end) => tell_end(&end, self.journal.as_ref(), &place, observer.as_ref()),
             Err(error) => {
-                let (told, exit) = {
-                    let journal = self.journal.as_ref().map(held);
-                    let state = journal.as_deref().map(Journal::state);
-                    let touched = state.is_some_and(|state| touched(&engine.program, state));
-                    let told = failure(&error, &engine.program, state, &place);
-                    (told, exit_of(&error, touched))
-                };
-                observer.observe(&Event::Failed(told.clone()));
-                if self.way != (Way::Back { dry_run: true }) {
-                    engine.keep_end(&error, &told).await;
-                }
-                exit
+                let only_looks = self.way == (Way::Back { dry_run: true });
+                tell_failure(&error, &engine, &place, only_looks).await
             }
         };
         if let Some(journal) = &self.journal {
@@ -202,10 +181,38 @@ fn notes(runbook: &str) -> Vec<String> {
     }
 }
 
+/// A bad end, which stays in the journal unless the command only looks.
+async fn tell_failure(error: &Error, engine: &Engine, place: &Place, only_looks: bool) -> Exit {
+    let (told, exit) = {
+        let journal = engine.journal.as_ref().map(held);
+        let state = journal.as_deref().map(Journal::state);
+        let touched = state.is_some_and(|state| touched(&engine.program, state));
+        let told = failure(error, &engine.program, state, place);
+        (told, exit_of(error, touched))
+    };
+    engine.observer.observe(&Event::Failed(told.clone()));
+    if !only_looks {
+        engine.keep_end(error, &told).await;
+    }
+    exit
+}
+
 /// A good end before the runbook's.
-fn tell_end(end: &End, place: &Place, observer: &dyn Observer) -> Exit {
+fn tell_end(
+    end: &End,
+    journal: Option<&SharedJournal>,
+    place: &Place,
+    observer: &dyn Observer,
+) -> Exit {
     let message = match end {
-        End::Finished | End::RolledBack => return Exit::Done,
+        End::Finished => return Exit::Done,
+        End::RolledBack => {
+            let journal = journal.map(held);
+            let left = journal.map(|journal| left(journal.state(), journal.path()));
+            let left = left.unwrap_or_default();
+            observer.observe(&Event::RolledBack { left });
+            return Exit::Done;
+        }
         End::Planned => "dry run: nothing was changed".to_owned(),
         End::Reached(step) => format!(
             "stopped after the step `{step}`, as asked; `{}` goes on",

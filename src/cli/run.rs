@@ -75,6 +75,20 @@ pub(super) fn unknown_step(program: &Program, loaded: &Loaded, range: &RangeArgs
     Some(fail(error, &[&next], Exit::Usage))
 }
 
+fn another_target(here: &Here, header: &Header) -> Option<Exit> {
+    let of = &header.target;
+    (!of.is(&here.platform.target())).then(|| {
+        fail(
+            format!(
+                "the journal is of {} in {}, not of this target",
+                of.release, of.context
+            ),
+            &[&here.place.command("status")],
+            Exit::Preflight,
+        )
+    })
+}
+
 /// Only the driver that a run was begun with knows how far the release is changed.
 fn another_driver(here: &Here, state: &State) -> Option<Exit> {
     let (began, now) = (driver_of(&state.header()?.inputs), driver_of(&here.inputs));
@@ -352,17 +366,9 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
     let Some(header) = journal.state().header().cloned() else {
         return fail("the journal has no first record", &[], Exit::Failed);
     };
-    if !header.target.is(&here.platform.target()) {
-        return fail(
-            format!(
-                "the journal is of {} in {}, not of this target",
-                header.target.release, header.target.context
-            ),
-            &[&here.place.command("status")],
-            Exit::Preflight,
-        );
-    }
-    if let Some(exit) = another_driver(&here, journal.state()) {
+    if let Some(exit) =
+        another_target(&here, &header).or_else(|| another_driver(&here, journal.state()))
+    {
         return exit;
     }
     let recorded = journal
