@@ -418,9 +418,9 @@ fn the_report_tells_the_run() {
 
     | # | Step | Effect | Status | Began (UTC) | Ended (UTC) | Time |
     |---:|---|---|---|---|---|---:|
-    | 1 | snapshot: Check everything below and make two backups | read | done |  |  |  |
+    | 1 | snapshot: Check everything below and make two backups | read | taken back |  |  |  |
     | 2 | record-keys: Prove the unseal shares on a scratch node that decrypts every entry of a copy | change | pending |  |  |  |
-    | 3 | apply: Seal the source, convert its data and start the release on raft | outage | done | 12:00:02 | 12:00:10 | 1 min 01 s |
+    | 3 | apply: Seal the source, convert its data and start the release on raft | outage | taken back | 12:00:02 | 12:00:10 | 1 min 01 s |
     | 4 | init: Initialise openbao-0 once | no blind repeat | pending |  |  |  |
 
     ## Checks

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::replay::fact;
 use crate::action::Held;
-use crate::event::ActionStatus;
+use crate::event::{ActionStatus, Mode};
 use crate::journal::State;
 
 /// Copies of the data in the run's folder; a rehearsal removes its own.
@@ -15,16 +15,20 @@ pub(super) fn left(state: &State, journal: &Path) -> Vec<String> {
     let Some(header) = state.header() else {
         return Vec::new();
     };
-    let mut left = if state.rolling_back() {
-        vec!["raft files that stood on a volume lie aside there".to_owned()]
-    } else {
-        of_the_way_on(state)
-    };
     let folder = journal.parent().unwrap_or(Path::new("."));
     let copies: Vec<&str> = COPIES
         .into_iter()
         .filter(|name| folder.join(name).is_file())
         .collect();
+    if header.mode == Mode::Rehearsal && copies.is_empty() {
+        // It cleared up after itself, the tree with the rest.
+        return Vec::new();
+    }
+    let mut left = if state.rolling_back() {
+        vec!["raft files that stood on a volume lie aside there".to_owned()]
+    } else {
+        of_the_way_on(state)
+    };
     if !copies.is_empty() {
         left.push(format!(
             "copies of the data, as ciphertext, in {}: {}",

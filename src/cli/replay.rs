@@ -305,7 +305,7 @@ fn sums(state: &State) -> Vec<(String, String)> {
             format!("SHA-256 {manifest}, {entries} entries"),
         );
         sum(
-            "final.snap, what was restored",
+            "final.snap, made of it for the restore",
             format!("SHA-256 {snapshot}"),
         );
     }
@@ -478,6 +478,39 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_rehearsal_that_cleared_up_has_nothing_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let mut rehearsal = header();
+        rehearsal.mode = Mode::Rehearsal;
+        let mut journal = Journal::create(&path, rehearsal).unwrap();
+        let tombstone = result("apply", 5, "write-tombstone", ActionStatus::AlreadyDone);
+        journal.append(tombstone).unwrap();
+        assert_eq!(left(journal.state(), &path), Vec::<String>::new());
+        std::fs::write(folder.path().join("final.tar"), "").unwrap();
+        assert!(left(journal.state(), &path)[0].contains("the old file tree"));
+    }
+
+    #[test]
+    fn a_run_that_went_back_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let began = result("apply", 0, "rehearse-flip", ActionStatus::AlreadyDone);
+        let path = journaled(
+            folder.path(),
+            vec![
+                began,
+                Record::Stopped(full()),
+                Record::RollingBack,
+                Record::RolledBack,
+            ],
+        );
+        let said = report(&path).unwrap();
+        for words in ["**Rolled back.**", "| outage | taken back |", "lie aside"] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub(super) fn steps(out: &mut String, events: &[Timed]) {
         out,
         "\n## Steps\n\n| # | Step | Effect | Status | Began (UTC) | Ended (UTC) | Time |\n|---:|---|---|---|---|---|---:|",
     );
+    let back = events
+        .iter()
+        .any(|timed| matches!(timed.event, Event::RolledBack { .. }));
     for (index, step) in planned.iter().enumerate() {
         let mut status = step.status;
         let (mut began, mut ended, mut time) = (None::<Timestamp>, None::<Timestamp>, None);
@@ -53,7 +56,12 @@ pub(super) fn steps(out: &mut String, events: &[Timed]) {
                 &(index + 1).to_string(),
                 &format!("{}: {}", escape(&step.id), escape(&step.title)),
                 look::effect(step.effect).0,
-                look::step_status(status),
+                match status {
+                    StepStatus::Done | StepStatus::Running if back => "taken back",
+                    // A report is read when nothing runs any more.
+                    StepStatus::Running => "begun",
+                    status => look::step_status(status),
+                },
                 &at(began),
                 &at(ended),
                 &time.map_or_else(String::new, text::seconds),
