@@ -91,7 +91,7 @@ fn a_source_that_served_behind_the_run_goes_on_serving_what_it_has() {
                 {
                     let mut world = lab.world();
                     world.tick();
-                    world.unseal("openbao-0", "old-share-1").unwrap();
+                    world.unseal("openbao-0", "oldxxxxxxxxx0001").unwrap();
                     world.write_to_source("logical/late");
                     if sealed_again {
                         world.server_mut("openbao-0").unwrap().open = None;

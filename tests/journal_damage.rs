@@ -181,7 +181,10 @@ fn the_first_released_format_stays_readable() {
         env!("CARGO_MANIFEST_DIR"),
         "/tests/golden/journal-v1.jsonl"
     ));
-    assert_eq!(records(path).unwrap(), all_kinds());
+    let mut then = all_kinds();
+    // A kind that came later.
+    then.retain(|record| !matches!(record, Record::Stopped(_)));
+    assert_eq!(records(path).unwrap(), then);
     let state = journal::read(path).unwrap();
     assert!(state.finished().is_some());
     assert_eq!(state.rewinds(), 1);

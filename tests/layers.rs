@@ -69,7 +69,7 @@ const EXCEPTIONS: [Exception; 12] = [
     Exception {
         from: "journal",
         to: "event",
-        items: &["ActionStatus", "Mode"],
+        items: &["ActionStatus", "Failure", "Mode"],
         why: "the words that records and events share",
     },
     Exception {
@@ -97,6 +97,7 @@ const EXCEPTIONS: [Exception; 12] = [
             "CheckStatus",
             "Effect",
             "Event",
+            "Finding",
             "Level",
             "Observer",
             "ParityCounts",
@@ -134,7 +135,7 @@ const EXCEPTIONS: [Exception; 12] = [
     Exception {
         from: "check",
         to: "event",
-        items: &["CheckStatus", "Event"],
+        items: &["CheckStatus", "Event", "Finding"],
         why: "each finding is told as it is made",
     },
 ];

@@ -267,6 +267,13 @@ fn keys_come_from_a_command_or_a_descriptor_as_well() {
     place
         .run(&["check", "--keys-command", &right])
         .expect_code(0);
+    let canary = r#"echo '{"unseal_keys_b64": ["no-share-canary"], "root_token": "canary"}'"#;
+    let said = place.run(&["check", "--keys-command", canary]);
+    said.expect_code(5).expect_words(&[
+        "keys-present: fail",
+        "share 1 of 1 is neither hex nor base64",
+    ]);
+    assert!(!format!("{}{}", said.out, said.err).contains("canary"));
     // The Secret's own keys are right: it is the command's that count.
     let wrong = r#"echo '{"unseal_keys_b64": [], "root_token": "canary"}'"#;
     let said = place.run(&["check", "--keys-command", wrong]);

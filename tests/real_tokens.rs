@@ -233,7 +233,7 @@ fn a_token_that_will_not_do_is_refused_before_the_outage() {
         args.extend(["--keys-file", &file]);
         let said = source.place.run(&args);
         said.expect_code(5).expect_words(words);
-        said.expect_words(&["nothing was changed"]);
+        said.expect_words(&["nothing on the server"]);
         assert!(!format!("{}{}", said.out, said.err).contains(&token));
         // Each call takes one of a token's uses, and the server writes that down.
         if !words.contains(&"is good for") {

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use baoctl::event::{
-    ActionStatus, Answer, CheckStatus, Effect, Event, Failure, Level, Observer, Operator, Question,
-    StepStatus, Tier,
+    ActionStatus, Answer, CheckStatus, Effect, Event, Failure, Finding, Level, Observer, Operator,
+    Question, StepStatus, Tier,
 };
 use baoctl::meter::Unit;
 use baoctl::ui::{Clock, Json, Look, Plain, Prompt, Recorder, Sink, Verbosity, markdown};
@@ -76,6 +76,16 @@ fn progress(unit: Unit, done: u64, total: Option<u64>) -> Event {
     }
 }
 
+fn full() -> Finding {
+    Finding {
+        id: "disk".to_owned(),
+        group: "Room".to_owned(),
+        status: CheckStatus::Fail,
+        message: "full".to_owned(),
+        hint: "grow".to_owned(),
+    }
+}
+
 /// One of each kind.
 fn every_event() -> Vec<Event> {
     let (step, action) = (|| "apply".to_owned(), || "convert".to_owned());
@@ -105,13 +115,7 @@ fn every_event() -> Vec<Event> {
             action: action(),
             what: "2 of 3 voters".to_owned(),
         },
-        Event::Check {
-            id: "disk".to_owned(),
-            group: "Room".to_owned(),
-            status: CheckStatus::Fail,
-            message: "full".to_owned(),
-            hint: "grow".to_owned(),
-        },
+        Event::Check(full()),
         Event::Note {
             level: Level::Warn,
             message: "a\nb\u{1b}[2J".to_owned(),
@@ -144,10 +148,14 @@ fn every_event() -> Vec<Event> {
         Event::Failed(Failure {
             step: Some(step()),
             message: "no".to_owned(),
+            checks: vec![full()],
             changed: "nothing".to_owned(),
             next: vec!["baoctl resume".to_owned()],
             exit_code: 7,
         }),
+        Event::RolledBack {
+            left: vec!["raft files lie aside".to_owned()],
+        },
         ui_scene::summary(),
     ]
 }
@@ -175,8 +183,9 @@ fn json_lines_are_as_documented() {
     {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"outage-ended","seconds":43.21}
     {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"retry","step":"apply","action":"convert","attempt":2,"why":"reset"}
     {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"rewound","from":"restore","to":"join","why":"no raft files"}
-    {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"failed","step":"apply","message":"no","changed":"nothing","next":["baoctl resume"],"exit_code":7}
-    {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"summary","entries":12345,"parity":{"identical":12300,"rewritten":30,"new":12,"volatile":9,"expired":6,"missing":0,"unexplained":0},"compared":["openbao-0","openbao-1","openbao-2"],"outage_seconds":43.21,"outage_parts":[["seal",0.4],["copy",12.1],["convert",0.8],["start raft",18.0],["restore",11.91]],"steps":[{"id":"snapshot","status":"done","seconds":31.0},{"id":"record-keys","status":"done","seconds":12.3},{"id":"apply","status":"done","seconds":51.2},{"id":"init","status":"skipped","seconds":0.0}],"report":"/home/ops/.local/state/baoctl/openbao-prod/2026-03-01-1f0c.md","journal":"/home/ops/.local/state/baoctl/openbao-prod/2026-03-01-1f0c.journal","facts":{"cluster id":"5e0c6f6e-0000-4000-8000-c0ffee"}}
+    {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"failed","step":"apply","message":"no","checks":[{"id":"disk","group":"Room","status":"fail","message":"full","hint":"grow"}],"changed":"nothing","next":["baoctl resume"],"exit_code":7}
+    {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"rolled-back","left":["raft files lie aside"]}
+    {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"summary","entries":12345,"parity":{"identical":12300,"rewritten":30,"new":12,"volatile":9,"written":4,"deleted":1,"expired":6,"missing":0,"unexplained":0},"compared":["openbao-0","openbao-1","openbao-2"],"outage_seconds":43.21,"outage_parts":[["seal",0.4],["copy",12.1],["convert",0.8],["start raft",18.0],["restore",11.91]],"steps":[{"id":"snapshot","status":"done","seconds":31.0},{"id":"record-keys","status":"done","seconds":12.3},{"id":"apply","status":"done","seconds":51.2},{"id":"init","status":"skipped","seconds":0.0}],"left":["the old file tree on the volume of openbao-0, your way back until you remove it"],"report":"/home/ops/.local/state/baoctl/openbao-prod/2026-03-01-1f0c.md","journal":"/home/ops/.local/state/baoctl/openbao-prod/2026-03-01-1f0c.journal","facts":{"cluster id":"5e0c6f6e-0000-4000-8000-c0ffee"}}
     "#);
 }
 
@@ -211,7 +220,7 @@ fn plain_lines_can_be_found() {
     12:00:00 run 2026-03-01-1f0c: migrate-raft with baoctl 0.1.0 (live)
     12:00:00 target: platform=kubernetes context=prod-eu-central server=https://openbao.openbao-prod.svc:8200 namespace=openbao-prod release=openbao cluster=7c3d4f0a-1f2e-4a7b-9d2f-0a4f5b6c7d8e
     12:00:00 journal: /home/ops/.local/state/baoctl/openbao-prod/2026-03-01-1f0c.journal
-    12:00:00 plan 1/4 snapshot: done (read) Check everything below and make two backups; rollback: nothing to roll back
+    12:00:00 plan: 1 step done
     12:00:00 plan 2/4 record-keys: pending (change) Prove the unseal shares on a scratch node that decrypts every entry of a copy; rollback: the scratch node is removed
     12:00:00 plan 3/4 apply: pending (outage) Seal the source, convert its data and start the release on raft; rollback: at any time: `baoctl rollback` starts the untouched file storage again
     12:00:00 plan 4/4 init: pending (no blind repeat) Initialise openbao-0 once; rollback: until the first write on raft; from here nothing is repeated blindly
@@ -234,8 +243,10 @@ fn plain_lines_can_be_found() {
     error: step apply: no
     changed: nothing
     next:    baoctl resume
+    12:00:00 rolled back: the source serves from file storage as before
+    12:00:00 left: raft files lie aside
     12:00:00 summary: entries=12345
-    12:00:00 summary: parity identical=12300 rewritten=30 new=12 volatile=9 expired=6 missing=0 unexplained=0
+    12:00:00 summary: parity identical=12300 rewritten=30 new=12 volatile=9 written=4 deleted=1 expired=6 missing=0 unexplained=0
     12:00:00 summary: voters compared: openbao-0 openbao-1 openbao-2
     12:00:00 summary: outage 43.2 s
     12:00:00 summary: outage in seal: 0.4 s
@@ -248,6 +259,7 @@ fn plain_lines_can_be_found() {
     12:00:00 summary: step apply: done in 51.2 s
     12:00:00 summary: step init: skipped
     12:00:00 summary: cluster id: 5e0c6f6e-0000-4000-8000-c0ffee
+    12:00:00 summary: left: the old file tree on the volume of openbao-0, your way back until you remove it
     12:00:00 summary: report: /home/ops/.local/state/baoctl/openbao-prod/2026-03-01-1f0c.md
     12:00:00 summary: journal: /home/ops/.local/state/baoctl/openbao-prod/2026-03-01-1f0c.journal
     "#);
@@ -288,6 +300,7 @@ fn quiet_keeps_what_must_be_known() {
     error: step apply: no
     changed: nothing
     next:    baoctl resume
+    12:00:00 rolled back: the source serves from file storage as before
     done: 12345 entries, missing 0, unexplained 0, outage 43.2 s
     "#);
 }
@@ -335,7 +348,8 @@ fn the_report_tells_the_run() {
         recorder.observe(&event);
         paper.pass(1000);
     }
-    insta::assert_snapshot!(markdown(&recorder.events()), @r#"
+    let sums = [("backup.tar".to_owned(), "SHA-256 5f".to_owned())];
+    insta::assert_snapshot!(markdown(&recorder.events(), &sums), @r#"
     # migrate-raft of openbao-prod
 
     | | |
@@ -351,23 +365,13 @@ fn the_report_tells_the_run() {
     | baoctl | 0.1.0 |
     | journal | /home/ops/.local/state/baoctl/openbao-prod/2026-03-01-1f0c.journal |
     | started | 2026-03-01 12:00:00 UTC |
-    | ended | 2026-03-01 12:00:16 UTC |
+    | ended | 2026-03-01 12:00:17 UTC |
 
     ## Outcome
 
-    **Failed** in step apply (exit code 7): no
-
-    Changed: nothing
-
-    Next:
-
-    ```text
-    baoctl resume
-    ```
-
     **Done.** Nothing is missing and every difference is explained. Entries in the source: 12345.
 
-    Voters compared, each while it led: openbao-0, openbao-1, openbao-2.
+    Voters compared, each by a snapshot of its own store: openbao-0, openbao-1, openbao-2.
 
     ### Parity
 
@@ -376,7 +380,9 @@ fn the_report_tells_the_run() {
     | identical | 12300 | same key, same bytes |
     | rewritten | 30 | kept in another layout on raft, compared through the API |
     | new | 12 | made by the server on raft |
-    | volatile | 9 | kept up to date by the server itself |
+    | volatile | 9 | changed by the server itself: tokens, leases, engines that write by themselves |
+    | written | 4 | added or changed by clients since they are served again |
+    | deleted | 1 | deleted by clients since they are served again |
     | expired | 6 | leases that were due |
     | missing | 0 | in the source and not in the cluster |
     | unexplained | 0 | different without a reason |
@@ -392,19 +398,29 @@ fn the_report_tells_the_run() {
     | restore | 11.9 s |
     | **all** | **43.2 s** |
 
+    ### Left
+
+    - the old file tree on the volume of openbao-0, your way back until you remove it
+
     ### Facts
 
     | | |
     |---|---|
     | cluster id | 5e0c6f6e-0000-4000-8000-c0ffee |
 
+    ### Sums
+
+    | | |
+    |---|---|
+    | backup.tar | SHA-256 5f |
+
     ## Steps
 
     | # | Step | Effect | Status | Began (UTC) | Ended (UTC) | Time |
     |---:|---|---|---|---|---|---:|
-    | 1 | snapshot: Check everything below and make two backups | read | done |  |  |  |
+    | 1 | snapshot: Check everything below and make two backups | read | taken back |  |  |  |
     | 2 | record-keys: Prove the unseal shares on a scratch node that decrypts every entry of a copy | change | pending |  |  |  |
-    | 3 | apply: Seal the source, convert its data and start the release on raft | outage | done | 12:00:02 | 12:00:10 | 1 min 01 s |
+    | 3 | apply: Seal the source, convert its data and start the release on raft | outage | taken back | 12:00:02 | 12:00:10 | 1 min 01 s |
     | 4 | init: Initialise openbao-0 once | no blind repeat | pending |  |  |  |
 
     ## Checks
@@ -428,12 +444,13 @@ fn the_report_tells_the_run() {
     - 12:00:12 **the outage was over** after 43.2 s
     - 12:00:13 convert: try 2 failed, tried again: reset
     - 12:00:14 went back from restore to join: no raft files
+    - 12:00:15 **stopped**: no
 
     ## Notes and warnings
 
     - 12:00:08 **Warning:** a \| b�\[2J
     "#);
-    assert!(markdown(&[]).contains("had not ended"));
+    assert!(markdown(&[], &[]).contains("had not ended"));
 }
 
 fn question(tier: Tier) -> Question {

@@ -118,15 +118,14 @@ async fn caught_up(ctx: &Context, member: &str, index: u64) -> Result<()> {
 
 fn evidence(compared: &Compared) -> Evidence {
     let voters: Vec<&str> = compared.by_voter.keys().map(String::as_str).collect();
-    let written = compared
-        .by_voter
-        .values()
-        .map(|counts| counts.volatile)
-        .max();
+    let most = |of: fn(&ParityCounts) -> u64| compared.by_voter.values().map(of).max().unwrap_or(0);
     Evidence::new(format!(
-        "{} entries: none missing, none unexplained, {} written since, on {}",
+        "{} entries: none missing, none unexplained; since then {} changed by the server, {} written and {} deleted by \
+         clients; on {}",
         compared.entries,
-        written.unwrap_or_default(),
+        most(|counts| counts.volatile),
+        most(|counts| counts.written),
+        most(|counts| counts.deleted),
         voters.join(", ")
     ))
     .with(compared)
@@ -182,7 +181,9 @@ fn counts(parity: &Parity) -> ParityCounts {
         identical: parity.identical,
         rewritten: parity.rewritten.total,
         new: parity.new.total,
-        volatile: parity.volatile.total + parity.deleted.total,
+        volatile: parity.volatile.total,
+        written: parity.written.total,
+        deleted: parity.deleted.total,
         expired: parity.expired.total,
         missing: parity.missing.total,
         unexplained: parity.unexplained.total,

@@ -68,6 +68,8 @@ pub enum Observation {
     Conflict(String),
     /// It has no meaning on this platform, for this reason.
     NotApplicable(String),
+    /// The operator does it: this is what to do.
+    LeftToYou(String),
 }
 
 /// How an action ended.

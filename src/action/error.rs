@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::event::Finding;
+
 /// The result of an action's method.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -32,10 +34,10 @@ pub enum Error {
         why: String,
     },
     /// Preflight found obstacles; nothing was changed.
-    #[error("{} of {of} checks failed: {}", failed.len(), failed.join(", "))]
+    #[error("{} of {of} checks failed: {}", failed.len(), ids(failed))]
     Preflight {
-        /// Identifiers of the failed checks.
-        failed: Vec<String>,
+        /// The checks that failed.
+        failed: Vec<Finding>,
         /// Checks made.
         of: usize,
     },
@@ -62,6 +64,11 @@ pub enum Error {
     /// The journal could not be written.
     #[error("{0}")]
     Journal(String),
+}
+
+fn ids(findings: &[Finding]) -> String {
+    let ids: Vec<&str> = findings.iter().map(|finding| finding.id.as_str()).collect();
+    ids.join(", ")
 }
 
 impl Error {

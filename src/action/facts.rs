@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Fact;
 use crate::bao::{AuditDevice, Mount};
-use crate::event::ParityCounts;
+use crate::event::{Finding, ParityCounts};
 use crate::platform::{Before, Instance};
 
 macro_rules! fact {
@@ -38,6 +38,11 @@ pub struct Source {
     pub max_entry_size: Option<u64>,
 }
 fact!(Source, "source", "preflight");
+
+/// What preflight looked at, and how it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checks(pub Vec<Finding>);
+fact!(Checks, "checks", "preflight");
 
 /// What the source's API said was mounted, allowed and audited, right before it was sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,6 +146,14 @@ pub struct Restored {
     pub absent: Vec<String>,
 }
 fact!(Restored, "restored", "restore");
+
+/// What stays suspended, since it would bring the file server back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Each with what resumes it.
+    pub actors: Vec<String>,
+}
+fact!(Held, "held", "resume-actors");
 
 /// That the tables of these members were as on the source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -61,7 +61,20 @@ impl Keys {
             let keys = keys.as_ref().map(|keys| keys.fingerprint(ctx.run));
             keys.is_ok_and(|fingerprint| Some(fingerprint) == read)
         });
-        found.swap_remove(read_before.unwrap_or_default())
+        let keys = found.swap_remove(read_before.unwrap_or_default())?;
+        match keys
+            .shares
+            .iter()
+            .position(|share| decoded(share).is_none())
+        {
+            None => Ok(keys),
+            Some(at) => Err(Error::refused(format!(
+                "unseal share {} of {} is neither hex nor base64, so that no server can take it: give it as `bao operator init` \
+                 printed it",
+                at + 1,
+                keys.shares.len()
+            ))),
+        }
     }
 
     fn from_file(path: &Path) -> Result<Self> {
@@ -147,4 +160,13 @@ pub fn shares_of(data: &SecretData) -> Vec<SecretString> {
         .filter(|line| !line.is_empty())
         .map(SecretString::from)
         .collect()
+}
+
+/// The bytes of a share, which servers take as hex and as base64.
+pub(super) fn decoded(share: &SecretString) -> Option<Zeroizing<Vec<u8>>> {
+    let text = share.expose_secret();
+    let bytes = hex::decode(text)
+        .ok()
+        .or_else(|| base64_simd::STANDARD.decode_to_vec(text).ok())?;
+    (!bytes.is_empty()).then(|| Zeroizing::new(bytes))
 }

@@ -36,9 +36,10 @@ pub use context::{Context, Look, Marker, Settler, blocking, free_bytes};
 pub use contract::{Action, Evidence, Fact, Observation, Outcome};
 pub use error::{Error, Result};
 pub use facts::{
-    Backup, Compared, FinalCopied, Frozen, KeysRead, Proof, Restored, SameTables, Source, Tables,
-    Throwaway, Voters,
+    Backup, Checks, Compared, FinalCopied, Frozen, Held, KeysRead, Proof, Restored, SameTables,
+    Source, Tables, Throwaway, Voters,
 };
 pub use keys::{Keys, ROOT_TOKEN, UNSEAL_KEY};
 use park_key::ReturnKey;
+pub use part::PartOf;
 pub use spec::{ActionSpec, Key, Members};

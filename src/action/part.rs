@@ -13,7 +13,8 @@ pub struct PartOf {
 }
 
 impl PartOf {
-    const fn words(&self) -> &'static str {
+    /// What it is about.
+    pub const fn words(&self) -> &'static str {
         match self.part {
             Part::Network => "open 8200 and 8201 between the members",
             Part::VolumeBackup => "back the volume up off the source",
@@ -37,6 +38,7 @@ impl Action for PartOf {
         Ok(match ctx.platform.applicability(self.part) {
             Applicability::Applies => vec![self.words().to_owned()],
             Applicability::DoesNotApply(why) => vec![format!("nothing: {why}")],
+            Applicability::LeftToYou(what) => vec![format!("nothing: it is left to you to {what}")],
         })
     }
 
@@ -44,6 +46,7 @@ impl Action for PartOf {
         Ok(match ctx.platform.applicability(self.part) {
             Applicability::Applies => Observation::Pending,
             Applicability::DoesNotApply(why) => Observation::NotApplicable(why.to_owned()),
+            Applicability::LeftToYou(what) => Observation::LeftToYou(what.to_owned()),
         })
     }
 

@@ -4,10 +4,10 @@ use async_trait::async_trait;
 
 use indicatif::HumanBytes;
 
-use super::{Action, Context, Error, Evidence, Observation, Outcome, Result};
+use super::{Action, Checks, Context, Error, Evidence, Observation, Outcome, Result};
 use crate::armed::Armed;
 use crate::check;
-use crate::event::CheckStatus;
+use crate::event::{CheckStatus, Finding};
 
 /// See [`super::ActionSpec::Preflight`].
 pub struct Preflight;
@@ -34,26 +34,25 @@ impl Action for Preflight {
     /// All of it only looks, so that a dry run does it too.
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
         let checked = check::all(ctx).await?;
-        let failed: Vec<String> = checked
+        let of = checked.findings.len();
+        let failed: Vec<Finding> = checked
             .findings
             .iter()
             .filter(|finding| finding.status == CheckStatus::Fail)
-            .map(|finding| finding.id.to_owned())
+            .cloned()
             .collect();
         match checked.source {
             Some(source) if failed.is_empty() => Ok(Observation::Done(
                 Evidence::new(format!(
-                    "{} checks passed; {} entries, {}",
-                    checked.findings.len(),
+                    "{}; {} entries, {}",
+                    check::passed(&checked.findings),
                     source.entries,
                     HumanBytes(source.bytes)
                 ))
-                .with(&source),
+                .with(&source)
+                .with(&Checks(checked.findings)),
             )),
-            _ => Err(Error::Preflight {
-                failed,
-                of: checked.findings.len(),
-            }),
+            _ => Err(Error::Preflight { failed, of }),
         }
     }
 

@@ -1,10 +1,8 @@
 //! Reads the unseal shares and the token, and checks that they belong to the source.
 
 use async_trait::async_trait;
-use secrecy::{ExposeSecret, SecretString};
-use zeroize::Zeroizing;
 
-use super::keys::{Keys, shares_of};
+use super::keys::{Keys, decoded, shares_of};
 use super::{Action, Context, Error, Evidence, KeysRead, Observation, Outcome, Result, Source};
 use crate::armed::Armed;
 use crate::platform::SecretName;
@@ -76,7 +74,7 @@ async fn same_as_the_hooks(ctx: &Context, keys: &Keys) -> Result<()> {
         return Ok(());
     };
     let hooks = shares_of(&secret);
-    let given: Vec<Zeroizing<Vec<u8>>> = keys.shares.iter().map(decoded).collect();
+    let given: Vec<_> = keys.shares.iter().map(decoded).collect();
     if hooks
         .iter()
         .map(decoded)
@@ -91,13 +89,6 @@ async fn same_as_the_hooks(ctx: &Context, keys: &Keys) -> Result<()> {
     ))
 }
 
-/// The bytes of a share, which servers take as hex and as base64.
-fn decoded(share: &SecretString) -> Zeroizing<Vec<u8>> {
-    let text = share.expose_secret();
-    let bytes = hex::decode(text).or_else(|_| base64_simd::STANDARD.decode_to_vec(text));
-    Zeroizing::new(bytes.unwrap_or_else(|_| text.as_bytes().to_vec()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +98,9 @@ mod tests {
         let hexed = "ae3be306d08bd393a7bd2393984655ae5257cf9ad71f66d4255842d03984db77";
         let coded = base64_simd::STANDARD.encode_to_string(hex::decode(hexed).unwrap());
         assert_eq!(decoded(&hexed.into()), decoded(&coded.into()));
-        assert_ne!(decoded(&hexed.into()), decoded(&"other".into()));
+        assert!(decoded(&hexed.into()).is_some());
+        for wrong in ["", "not-a-share", "abc"] {
+            assert_eq!(decoded(&wrong.into()), None);
+        }
     }
 }

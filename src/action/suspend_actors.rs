@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Action, Context, Error, Evidence, Look, Observation, Outcome, Result};
+use super::{Action, Context, Error, Evidence, Held, Look, Observation, Outcome, Result};
 use crate::armed::Armed;
 use crate::event::Level;
 use crate::platform::{Actor, SuspendedBy};
@@ -156,19 +156,20 @@ fn held(ctx: &Context, actors: &[Actor]) -> Evidence {
         .iter()
         .filter(|it| it.suspended.is_some() && it.reconciles)
         .collect();
-    for actor in &held {
-        ctx.note(
-            Level::Warn,
-            format!(
-                "{actor} stays suspended: it would bring the file server back. When its source renders raft with all \
-                 replicas: {}",
-                ctx.platform.suspend_by_hand(actor, false)
-            ),
-        );
+    if held.is_empty() {
+        return Evidence::new("the jobs of the release run again");
     }
-    Evidence::new(if held.is_empty() {
-        "the jobs of the release run again".to_owned()
-    } else {
-        format!("landed, held: {}", names(held))
-    })
+    let each = held.iter().map(|actor| {
+        format!(
+            "{actor} stays suspended: it would bring the file server back. When its source renders raft with all replicas: {}",
+            ctx.platform.suspend_by_hand(actor, false)
+        )
+    });
+    let fact = Held {
+        actors: each.collect(),
+    };
+    for line in &fact.actors {
+        ctx.note(Level::Warn, line.clone());
+    }
+    Evidence::new(format!("landed, held: {}", names(held))).with(&fact)
 }

@@ -1,22 +1,7 @@
 //! How checks report, and the order they are made in.
 
 use crate::action::{Context, Result, Source};
-use crate::event::{CheckStatus, Event};
-
-/// One check's result.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// Stable identifier, for example `source-storage`.
-    pub id: &'static str,
-    /// Heading it belongs under.
-    pub group: &'static str,
-    /// How it ended.
-    pub status: CheckStatus,
-    /// What was found.
-    pub message: String,
-    /// What to do about it, empty when nothing.
-    pub hint: String,
-}
+use crate::event::{CheckStatus, Event, Finding};
 
 /// All findings, and the source when enough of it could be seen.
 #[derive(Debug, Default)]
@@ -66,20 +51,29 @@ impl<'a> Group<'a> {
     }
 
     fn tell(&mut self, id: &'static str, status: CheckStatus, message: String, hint: String) {
-        self.ctx.observer.observe(&Event::Check {
+        let finding = Finding {
             id: id.to_owned(),
             group: self.name.to_owned(),
             status,
-            message: message.clone(),
-            hint: hint.clone(),
-        });
-        self.checked.findings.push(Finding {
-            id,
-            group: self.name,
-            status,
             message,
             hint,
-        });
+        };
+        self.ctx.observer.observe(&Event::Check(finding.clone()));
+        self.checked.findings.push(finding);
+    }
+}
+
+/// How many passed, and how many of the findings warn, where none failed.
+pub fn passed(findings: &[Finding]) -> String {
+    let warnings = findings
+        .iter()
+        .filter(|finding| finding.status == CheckStatus::Warn)
+        .count();
+    let passed = findings.len() - warnings;
+    match warnings {
+        0 => format!("all {passed} checks passed"),
+        1 => format!("{passed} checks passed, 1 warning"),
+        _ => format!("{passed} checks passed, {warnings} warnings"),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::engine::Range;
+
 /// How a run is shown.
 #[derive(Debug, Clone, Args)]
 pub struct OutputArgs {
@@ -36,4 +38,13 @@ pub struct RangeArgs {
     /// Last step to run
     #[arg(long, value_name = "STEP")]
     pub until: Option<String>,
+}
+
+impl From<&RangeArgs> for Range {
+    fn from(args: &RangeArgs) -> Self {
+        Self {
+            from: args.from.clone(),
+            until: args.until.clone(),
+        }
+    }
 }

@@ -5,9 +5,9 @@ use super::exit::fail;
 use super::keys::KeysArgs;
 use super::target::TargetArgs;
 use super::{Exit, run};
-use crate::check;
 use crate::event::{CheckStatus, Event, Level, Observer};
 use crate::ui::Output;
+use crate::{action, check};
 
 /// Make the checks that a migration begins with, alone; changes nothing
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,10 @@ pub(super) async fn run(args: Args) -> Exit {
     let ctx = run::looking(here.platform, output.observer(), args.keys.keys_file, given);
     let checked = match check::all(&ctx).await {
         Ok(checked) => checked,
-        Err(error) => return fail(error, &[&here.place.command("status")], Exit::Failed),
+        Err(error) => {
+            let exit = exit_of(&error);
+            return fail(error, &[&here.place.command("status")], exit);
+        }
     };
     let of = checked.findings.len();
     let failed = checked
@@ -48,7 +51,7 @@ pub(super) async fn run(args: Args) -> Exit {
         .filter(|finding| finding.status == CheckStatus::Fail)
         .count();
     let (level, message, exit) = if failed == 0 {
-        (Level::Info, format!("all {of} checks passed"), Exit::Done)
+        (Level::Info, check::passed(&checked.findings), Exit::Done)
     } else {
         (
             Level::Warn,
@@ -58,4 +61,30 @@ pub(super) async fn run(args: Args) -> Exit {
     };
     output.observe(&Event::Note { level, message });
     exit
+}
+
+/// How it ends when a check could not be made at all.
+const fn exit_of(error: &action::Error) -> Exit {
+    match error.status() {
+        Some(401 | 403) => Exit::NotAuthorised,
+        _ => Exit::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_right_that_is_missing_has_its_exit_code() {
+        let answered = |status| {
+            action::Error::Platform(crate::platform::Error::Cluster {
+                doing: "running a script in pod openbao-0 (pods/exec)".to_owned(),
+                why: "no".to_owned(),
+                status,
+            })
+        };
+        assert_eq!(exit_of(&answered(Some(403))), Exit::NotAuthorised);
+        assert_eq!(exit_of(&answered(None)), Exit::Failed);
+    }
 }

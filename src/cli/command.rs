@@ -7,7 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use super::exit::fail;
 use super::{
     Exit, check, completions, lock, man, migrate_raft, rehearse, report, resume, rollback, runbook,
-    snapshot, status,
+    signals, snapshot, status,
 };
 
 const EXIT_CODES: &str = "\
@@ -92,7 +92,7 @@ fn wait_for(command: impl Future<Output = Exit>) -> Exit {
         .build()
     {
         Ok(runtime) => {
-            let exit = runtime.block_on(command);
+            let exit = runtime.block_on(signals::or_stopped(command));
             // A storage task that was cut off by a signal must not hold the process up.
             runtime.shutdown_background();
             exit

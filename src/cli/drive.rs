@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
 use super::claim::Claimed;
 use super::exit::fail;
 use super::failure::{exit_of, failure, touched};
+use super::left::left;
 use super::run::{Settings, Way, context};
 use super::target::{Here, Place};
-use super::{Exit, rehearse, replay};
+use super::{Exit, rehearse, replay, signals};
 use crate::action::{Context, Keys, Marker};
-use crate::engine::{self, End, Engine, Interrupt, Program, Range, SharedJournal};
+use crate::engine::{self, End, Engine, Error, Program, Range, SharedJournal};
 use crate::event::{Agreed, Banner, Event, Level, Mode, Observer, Operator, Plan};
 use crate::journal::{Journal, Mark, Record};
 use crate::runbook::Loaded;
@@ -77,16 +77,13 @@ impl Running {
         };
         let mut engine = Engine {
             program: self.program,
-            range: Range {
-                from: settings.range.from,
-                until: settings.range.until,
-            },
+            range: Range::from(&settings.range),
             ctx,
             journal: self.journal.clone(),
             mirror: self.claimed.as_ref().map(Claimed::mirror),
             observer: observer.clone(),
             operator,
-            interrupt: listen(),
+            interrupt: signals::counted(observer.clone()),
             outage_word: target.namespace,
         };
         let end = match self.way {
@@ -115,14 +112,10 @@ impl Running {
                     }
                 }
             }
-            Ok(end) => tell_end(&end, &place, observer.as_ref()),
+            Ok(end) => tell_end(&end, self.journal.as_ref(), &place, observer.as_ref()),
             Err(error) => {
-                let journal = self.journal.as_ref().map(held);
-                let state = journal.as_deref().map(Journal::state);
-                let told = failure(&error, &engine.program, state, &place);
-                observer.observe(&Event::Failed(told));
-                let touched = state.is_some_and(|state| touched(&engine.program, state));
-                exit_of(&error, touched)
+                let only_looks = self.way == (Way::Back { dry_run: true });
+                tell_failure(&error, &engine, &place, only_looks).await
             }
         };
         if let Some(journal) = &self.journal {
@@ -156,6 +149,10 @@ impl Running {
             journal: path,
             resumed: self.resumed,
         }));
+        // The way back says for itself what it takes back.
+        if matches!(self.way, Way::Back { .. }) {
+            return;
+        }
         let guard = self
             .journal
             .as_ref()
@@ -165,7 +162,11 @@ impl Running {
             ctx,
             guard.as_deref().map(Journal::state),
             None,
-            notes(&self.program.name),
+            if self.resumed {
+                Vec::new()
+            } else {
+                notes(&self.program.name)
+            },
         );
         drop(guard);
         observer.observe(&Event::Plan(plan));
@@ -180,14 +181,39 @@ fn notes(runbook: &str) -> Vec<String> {
     }
 }
 
+/// A bad end, which stays in the journal unless the command only looks.
+async fn tell_failure(error: &Error, engine: &Engine, place: &Place, only_looks: bool) -> Exit {
+    let (told, exit) = {
+        let journal = engine.journal.as_ref().map(held);
+        let state = journal.as_deref().map(Journal::state);
+        let touched = state.is_some_and(|state| touched(&engine.program, state));
+        let told = failure(error, &engine.program, state, place);
+        (told, exit_of(error, touched))
+    };
+    engine.observer.observe(&Event::Failed(told.clone()));
+    if !only_looks {
+        engine.keep_end(error, &told).await;
+    }
+    exit
+}
+
 /// A good end before the runbook's.
-fn tell_end(end: &End, place: &Place, observer: &dyn Observer) -> Exit {
+fn tell_end(
+    end: &End,
+    journal: Option<&SharedJournal>,
+    place: &Place,
+    observer: &dyn Observer,
+) -> Exit {
     let message = match end {
-        End::Finished => "every step is done".to_owned(),
-        End::Planned => "dry run: nothing was changed".to_owned(),
+        End::Finished => return Exit::Done,
         End::RolledBack => {
-            "rolled back: the source serves from file storage; raft files that stood on a volume lie aside there".to_owned()
+            let journal = journal.map(held);
+            let left = journal.map(|journal| left(journal.state(), journal.path()));
+            let left = left.unwrap_or_default();
+            observer.observe(&Event::RolledBack { left });
+            return Exit::Done;
         }
+        End::Planned => "dry run: nothing was changed".to_owned(),
         End::Reached(step) => format!(
             "stopped after the step `{step}`, as asked; `{}` goes on",
             place.command("resume")
@@ -223,24 +249,4 @@ fn marker(journal: SharedJournal, observer: Arc<dyn Observer>) -> Marker {
         });
         Ok(())
     })
-}
-
-/// Ctrl-C and its kin, counted.
-fn listen() -> Interrupt {
-    let interrupt = Interrupt::default();
-    for (kind, number) in [
-        (SignalKind::interrupt(), 2),
-        (SignalKind::terminate(), 15),
-        (SignalKind::hangup(), 1),
-    ] {
-        if let Ok(mut stream) = signal(kind) {
-            let interrupt = interrupt.clone();
-            tokio::spawn(async move {
-                while stream.recv().await.is_some() {
-                    interrupt.raise(number);
-                }
-            });
-        }
-    }
-    interrupt
 }

@@ -14,8 +14,8 @@ const PROVE: &str = "prove";
 
 /// Where a run left things.
 pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
-    let Some(state) = state else {
-        return "nothing was changed".to_owned();
+    let Some((state, header)) = state.and_then(|state| Some((state, state.header()?))) else {
+        return "nothing".to_owned();
     };
     let words = if state.rolling_back() && state.finished().is_some() {
         "everything is taken back: the source serves from file storage as before"
@@ -28,8 +28,10 @@ pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
         "the source serves as before, but its unseal key may be parked: its hook would not unseal it after a restart"
     } else if touched(program, state) {
         "the source serves as before; only the run's own files and scratch node were changed"
+    } else if header.target.platform == "kubernetes" {
+        "nothing on the server, which is as it was; the run has its journal, with a Lease and a copy in the namespace"
     } else {
-        "nothing was changed; the source serves as before"
+        "nothing on the server, which is as it was; the run has its journal"
     };
     words.to_owned()
 }
@@ -73,7 +75,7 @@ pub(super) fn failure(
     let rolling_back = state.is_some_and(State::rolling_back);
     let resume = place.command(if rolling_back { "rollback" } else { "resume" });
     let mut next = match (error, exit) {
-        (Error::NoSuchStep { .. }, _) => vec!["baoctl runbook show NAME".to_owned()],
+        (Error::NoSuchStep { .. }, _) => vec![format!("baoctl runbook show {}", program.name)],
         (Error::OutOfOrder { missing, .. }, _) => vec![format!("{resume} --from {missing}")],
         (
             Error::Nobody {
@@ -127,6 +129,13 @@ pub(super) fn failure(
     Failure {
         step: error.step().map(str::to_owned),
         message: error.to_string(),
+        checks: match error {
+            Error::Action {
+                source: action::Error::Preflight { failed, .. },
+                ..
+            } => failed.clone(),
+            _ => Vec::new(),
+        },
         changed: changed(program, state),
         next,
         exit_code: exit.code(),

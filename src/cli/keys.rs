@@ -40,21 +40,33 @@ const LONGEST: u64 = 1 << 20;
 impl KeysArgs {
     /// Reads the keys that are given once and kept in memory; none for a file, which is read when it is needed, and for the Secret.
     pub(super) async fn read(&self, here: &Here) -> Result<Option<Keys>, Exit> {
-        if let Some(command) = &self.keys_command {
-            return of_command(command).map(Some);
+        if let Some(command) = self.keys_command.clone() {
+            return aside(move || of_command(&command)).await.map(Some);
         }
         if let Some(number) = self.keys_fd {
-            let opened = std::fs::File::open(format!("/dev/fd/{number}"));
-            let file = opened
-                .map_err(|error| fail(format!("--keys-fd {number}: {error}"), &[], Exit::Usage))?;
-            let whence = format!("--keys-fd {number}");
-            return parsed(&whole(file, &whence)?, &whence).map(Some);
+            return aside(move || of_descriptor(number)).await.map(Some);
         }
         if self.ask_keys {
             return asked(here).await.map(Some);
         }
         Ok(None)
     }
+}
+
+/// What may wait for somebody else must not keep a signal from being heard.
+async fn aside(read: impl FnOnce() -> Result<Keys, Exit> + Send + 'static) -> Result<Keys, Exit> {
+    let read = tokio::task::spawn_blocking(read).await;
+    read.unwrap_or_else(|error| {
+        let why = format!("the keys could not be read: {error}");
+        Err(fail(why, &[], Exit::Failed))
+    })
+}
+
+fn of_descriptor(number: u32) -> Result<Keys, Exit> {
+    let whence = format!("--keys-fd {number}");
+    let file = std::fs::File::open(format!("/dev/fd/{number}"))
+        .map_err(|error| fail(format!("{whence}: {error}"), &[], Exit::Usage))?;
+    parsed(&whole(file, &whence)?, &whence)
 }
 
 fn of_command(command: &str) -> Result<Keys, Exit> {

@@ -11,7 +11,7 @@ use super::run::{self, Beginning, Settings};
 use super::target::{Here, Place};
 use crate::action::{Keys, UNSEAL_KEY};
 use crate::bao::{Health, Node};
-use crate::engine::ActionMeter;
+use crate::engine::{ActionMeter, Program};
 use crate::event::{ActionStatus, Event, Level, Mode, Observer};
 use crate::journal;
 use crate::meter::{Meter, SharedMeter};
@@ -102,6 +102,10 @@ pub(super) async fn run(args: Args) -> Exit {
             );
         }
     };
+    let program = Program::new(&loaded.runbook);
+    if let Some(exit) = run::unknown_step(&program, &loaded, &args.range) {
+        return exit;
+    }
     if args.threshold > args.shares || (args.threshold == 1 && args.shares > 1) {
         return fail(
             "the threshold must be at most the number of shares, and over 1 when there are several",

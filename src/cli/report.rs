@@ -17,9 +17,9 @@ pub(super) fn run(args: &Args) -> Exit {
         Ok(standing) => standing,
         Err(exit) => return exit,
     };
-    match replay::events(&journal) {
-        Ok(events) => {
-            ui::text(&ui::markdown(&events));
+    match replay::report(&journal) {
+        Ok(report) => {
+            ui::text(&report);
             Exit::Done
         }
         Err(error) => fail(error, &[&place.command("status")], Exit::Failed),

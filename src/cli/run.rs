@@ -15,7 +15,7 @@ use super::failure::unfinished;
 use super::keys::KeysArgs;
 use super::target::{Here, Place, driver_of};
 use crate::action::{Context, Keys};
-use crate::engine::Program;
+use crate::engine::{Program, Range};
 use crate::event::{Mode, Observer};
 use crate::journal::{self, Header, Journal, Record, RunbookText, State};
 use crate::meter::Silent;
@@ -65,6 +65,30 @@ fn wrong_word(here: &Here, consent: &ConsentArgs) -> Option<Exit> {
     ))
 }
 
+/// A step that the runbook does not have is told before anything is begun.
+pub(super) fn unknown_step(program: &Program, loaded: &Loaded, range: &RangeArgs) -> Option<Exit> {
+    let error = Range::from(range).resolve(program).err()?;
+    let next = match &loaded.file {
+        Some(file) => format!("baoctl runbook validate {}", file.display()),
+        None => format!("baoctl runbook show {}", program.name),
+    };
+    Some(fail(error, &[&next], Exit::Usage))
+}
+
+fn another_target(here: &Here, header: &Header) -> Option<Exit> {
+    let of = &header.target;
+    (!of.is(&here.platform.target())).then(|| {
+        fail(
+            format!(
+                "the journal is of {} in {}, not of this target",
+                of.release, of.context
+            ),
+            &[&here.place.command("status")],
+            Exit::Preflight,
+        )
+    })
+}
+
 /// Only the driver that a run was begun with knows how far the release is changed.
 fn another_driver(here: &Here, state: &State) -> Option<Exit> {
     let (began, now) = (driver_of(&state.header()?.inputs), driver_of(&here.inputs));
@@ -108,6 +132,10 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
         return exit;
     }
     let Beginning { loaded, mode, keys } = beginning;
+    let program = Program::new(&loaded.runbook);
+    if let Some(exit) = unknown_step(&program, &loaded, &settings.range) {
+        return exit;
+    }
     let keys_given = match keys.read(&here).await {
         Ok(given) => given,
         Err(exit) => return exit,
@@ -120,7 +148,7 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
         way: Way::On {
             accept_changed: false,
         },
-        program: Program::new(&loaded.runbook),
+        program,
         loaded,
         mode,
         keys_file,
@@ -156,6 +184,7 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
         mode,
         runbook: RunbookText::from(&run.loaded),
         target: here.platform.target(),
+        server: here.platform.address(),
         inputs,
     };
     run.claimed = match claim::claim(here, run.run, Earlier::Replace).await {
@@ -337,17 +366,9 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
     let Some(header) = journal.state().header().cloned() else {
         return fail("the journal has no first record", &[], Exit::Failed);
     };
-    if !header.target.is(&here.platform.target()) {
-        return fail(
-            format!(
-                "the journal is of {} in {}, not of this target",
-                header.target.release, header.target.context
-            ),
-            &[&here.place.command("status")],
-            Exit::Preflight,
-        );
-    }
-    if let Some(exit) = another_driver(&here, journal.state()) {
+    if let Some(exit) =
+        another_target(&here, &header).or_else(|| another_driver(&here, journal.state()))
+    {
         return exit;
     }
     let recorded = journal
@@ -371,6 +392,10 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
         Ok(found) => found,
         Err(exit) => return exit,
     };
+    let program = Program::new(&loaded.runbook);
+    if let Some(exit) = unknown_step(&program, &loaded, &settings.range) {
+        return exit;
+    }
     if claimed.is_none() && way != (Way::Back { dry_run: true }) {
         claimed = match claim::claim(&here, header.run, Earlier::Keep).await {
             Ok(claimed) => claimed,
@@ -391,7 +416,7 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
     Running {
         way,
         here,
-        program: Program::new(&loaded.runbook),
+        program,
         loaded,
         mode: header.mode,
         keys_given,

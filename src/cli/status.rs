@@ -1,5 +1,8 @@
 //! `baoctl status`.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
 use serde_json::json;
 
 use super::exit::fail;
@@ -22,6 +25,9 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 }
+
+/// What nobody wonders about.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// What one member says of itself.
 struct Row {
@@ -48,12 +54,10 @@ pub(super) async fn run(args: Args) -> Exit {
         }
         Err(error) => return fail(error, &[&here.place.command("lock show")], Exit::Failed),
     };
-    let mut rows = Vec::new();
-    for member in platform.members() {
-        rows.push(look(platform, member).await);
-    }
+    let looks = platform.members().into_iter().map(|it| look(platform, it));
+    let looks = async { (join_all(looks).await, claim::holder(&here).await) };
+    let (rows, holder) = patient("ask each member", looks).await;
     let running = journal::is_locked(path).unwrap_or(false);
-    let holder = claim::holder(&here).await;
     let running = running || holder.as_ref().is_some_and(Holder::may_be_there);
     if args.json {
         print_json(&here, state.as_ref(), running, holder.as_ref(), &rows);
@@ -71,6 +75,17 @@ pub(super) async fn run(args: Args) -> Exit {
         }
     }
     Exit::Done
+}
+
+/// Shows that it is at work where that takes more than a moment.
+async fn patient<T>(title: &str, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    tokio::select! {
+        done = &mut work => return done,
+        () = tokio::time::sleep(MOMENT) => {}
+    }
+    let _shown = ui::Progress::new(title);
+    work.await
 }
 
 async fn look(platform: &dyn Platform, member: String) -> Row {

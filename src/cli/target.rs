@@ -205,9 +205,16 @@ impl TargetArgs {
         let run_dir = self.run_dir()?;
         let (kubeconfig, context, namespace) = (&self.kubeconfig, &self.context, &self.namespace);
         let namespace = namespace.clone().unwrap_or_default();
-        let unopened = |error| not_opened(error, &place);
         let cluster = Cluster::connect(kubeconfig.as_deref(), context.as_deref(), &namespace).await;
-        let cluster = cluster.map_err(unopened)?;
+        let cluster = cluster.map_err(|error| {
+            // What the flags name is not there: to type it again is no way on.
+            let next = match error {
+                platform::Error::Refused(_) => "kubectl config get-contexts".to_owned(),
+                _ => place.command("check"),
+            };
+            let exit = exit_of(&error);
+            fail(error, &[&next], exit)
+        })?;
         let release = self.release_name();
         let goes_on = |state: &State| state.finished().is_none();
         let recorded = match journal::read(&journal).ok().filter(goes_on) {
@@ -262,7 +269,20 @@ impl TargetArgs {
             look_only,
         };
         let platform = KubernetesPlatform::find(cluster, options).await;
-        let platform = Arc::new(platform.map_err(unopened)?);
+        let platform = Arc::new(platform.map_err(|error| {
+            let context = word(self.context.as_deref().unwrap_or_default());
+            let next = match error {
+                platform::Error::NoRelease(_) => [
+                    format!("kubectl --context {context} get statefulsets --all-namespaces"),
+                    format!(
+                        "baoctl check --context {context} --namespace NAMESPACE --release NAME"
+                    ),
+                ],
+                _ => [place.command("check"), place.command("status")],
+            };
+            let exit = exit_of(&error);
+            fail(error, &[&next[0], &next[1]], exit)
+        })?);
         Ok(Here {
             platform: platform.clone(),
             local: None,
@@ -373,16 +393,15 @@ pub(super) fn driver_of(inputs: &BTreeMap<String, String>) -> &str {
         .map_or(DriverKind::default().name(), String::as_str)
 }
 
-fn not_opened(error: platform::Error, place: &Place) -> Exit {
-    let exit = match &error {
+fn exit_of(error: &platform::Error) -> Exit {
+    match error {
         platform::Error::Cluster {
             status: Some(401 | 403),
             ..
         } => Exit::NotAuthorised,
         platform::Error::Cluster { .. } => Exit::Failed,
         _ => Exit::Usage,
-    };
-    fail(error, &[&place.command("check")], exit)
+    }
 }
 
 /// A name as one part of a path: contexts of some clouds have slashes and colons.

@@ -10,8 +10,10 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// `--from` or `--until` names a step that the runbook does not have.
-    #[error("the runbook has no step `{given}`; it has {}", steps.join(", "))]
+    #[error("the runbook `{runbook}` has no step `{given}`; its steps are {}", steps.join(", "))]
     NoSuchStep {
+        /// The runbook's name.
+        runbook: String,
         /// What was given.
         given: String,
         /// What there is.
@@ -42,7 +44,11 @@ pub enum Error {
         tier: Tier,
     },
     /// A signal stopped the run.
-    #[error("stopped by signal {signal}")]
+    #[error("stopped by {}, {}", named(*signal), if *midway {
+        "in the middle of an action: what came of that is not known yet, and `resume` looks"
+    } else {
+        "between two actions: nothing was left half done"
+    })]
     Interrupted {
         /// The signal's number.
         signal: i32,
@@ -122,6 +128,16 @@ pub enum Error {
     /// The journal could not be written: nothing may go on without it.
     #[error(transparent)]
     Journal(#[from] crate::journal::Error),
+}
+
+/// A signal as an operator knows it.
+const fn named(signal: i32) -> &'static str {
+    match signal {
+        1 => "SIGHUP, the terminal is gone",
+        2 => "Ctrl-C",
+        15 => "SIGTERM",
+        _ => "a signal",
+    }
 }
 
 impl Error {

@@ -17,7 +17,7 @@ use super::run::SharedJournal;
 use super::{End, Engine, Error, Result};
 use crate::action::Context;
 use crate::armed::Armed;
-use crate::event::{Effect, Event, Level};
+use crate::event::{Effect, Event, Failure, Level};
 use crate::journal::{Mirror, MirrorError, Record};
 
 /// The longest that one call to the mirror may take.
@@ -124,6 +124,18 @@ impl Engine {
         match end {
             Err(error @ (Error::Lost { .. } | Error::Parted { .. })) => Err(error),
             end => self.follow(mirrored, journal).await.and(end),
+        }
+    }
+
+    /// Keeps how this process of the run ended badly, for those who read of it later. What somebody else went on from is left as it is.
+    pub async fn keep_end(&self, error: &Error, told: &Failure) {
+        if matches!(error, Error::Lost { .. } | Error::Parted { .. })
+            || self.record(Record::Stopped(told.clone())).is_err()
+        {
+            return;
+        }
+        if let (Some(mirrored), Some(journal)) = (&self.mirror, &self.journal) {
+            let _ = mirrored.push(journal).await;
         }
     }
 

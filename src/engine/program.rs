@@ -1,5 +1,6 @@
 //! What an engine runs: the steps of a runbook with the actions behind them.
 
+use super::{Error, Result};
 use crate::action::{Action, ActionSpec, Context};
 use crate::event::Effect;
 use crate::runbook::Runbook;
@@ -69,6 +70,15 @@ impl Program {
         self
     }
 
+    /// The same, or the error that names the steps there are.
+    pub(super) fn place(&self, id: &str) -> Result<usize> {
+        self.position(id).ok_or_else(|| Error::NoSuchStep {
+            runbook: self.name.clone(),
+            given: id.to_owned(),
+            steps: self.steps.iter().map(|step| step.id.clone()).collect(),
+        })
+    }
+
     /// A step's place, from 0.
     pub fn position(&self, id: &str) -> Option<usize> {
         self.steps.iter().position(|step| step.id == id)
@@ -96,11 +106,11 @@ pub struct Range {
 }
 
 impl Range {
-    /// The range as places, or the id that the runbook does not have.
-    pub fn resolve(&self, program: &Program) -> Result<std::ops::RangeInclusive<usize>, String> {
+    /// The range as places.
+    pub fn resolve(&self, program: &Program) -> Result<std::ops::RangeInclusive<usize>> {
         let place = |id: &Option<String>, default: usize| match id {
             None => Ok(default),
-            Some(id) => program.position(id).ok_or_else(|| id.clone()),
+            Some(id) => program.place(id),
         };
         Ok(place(&self.from, 0)?..=place(&self.until, program.steps.len().saturating_sub(1))?)
     }

@@ -74,20 +74,7 @@ impl Engine {
     }
 
     async fn go_on(&self) -> Result<End> {
-        let ids = || {
-            self.program
-                .steps
-                .iter()
-                .map(|step| step.id.clone())
-                .collect()
-        };
-        let range = self
-            .range
-            .resolve(&self.program)
-            .map_err(|given| Error::NoSuchStep {
-                given,
-                steps: ids(),
-            })?;
+        let range = self.range.resolve(&self.program)?;
         self.in_order(*range.start())?;
         if self.rolling_back() {
             return Err(Error::RollingBack);
@@ -103,13 +90,7 @@ impl Engine {
             }
             place = match self.step(step, place, &mut looks).await? {
                 Went::On => place + 1,
-                Went::Back(to) => self
-                    .program
-                    .position(&to)
-                    .ok_or_else(|| Error::NoSuchStep {
-                        given: to,
-                        steps: ids(),
-                    })?,
+                Went::Back(to) => self.program.place(&to)?,
             };
         }
         if self.journal.is_none() {
@@ -347,6 +328,7 @@ impl Engine {
                 (ActionStatus::AlreadyDone, evidence.summary)
             }
             Observation::NotApplicable(why) => (ActionStatus::NotApplicable, why),
+            Observation::LeftToYou(what) => (ActionStatus::LeftToYou, what),
             Observation::Pending | Observation::Redo(_) => {
                 *looks = false;
                 (ActionStatus::WouldRun, String::new())
@@ -390,14 +372,13 @@ impl Engine {
                     return Ok(Went::On);
                 }
                 Observation::NotApplicable(why) => {
-                    self.result(
-                        step,
-                        index,
-                        unit,
-                        ActionStatus::NotApplicable,
-                        started,
-                        Evidence::new(why),
-                    )?;
+                    let (status, why) = (ActionStatus::NotApplicable, Evidence::new(why));
+                    self.result(step, index, unit, status, started, why)?;
+                    return Ok(Went::On);
+                }
+                Observation::LeftToYou(what) => {
+                    let (status, what) = (ActionStatus::LeftToYou, Evidence::new(what));
+                    self.result(step, index, unit, status, started, what)?;
                     return Ok(Went::On);
                 }
                 Observation::Conflict(why) => {
@@ -430,7 +411,7 @@ impl Engine {
             let applied = tokio::select! {
                 applied = unit.action.apply(&ctx, armed) => applied,
                 signal = self.interrupt.wait(if unit.effect == Effect::Read { 1 } else { 2 }) => {
-                    return Err(Error::Interrupted { signal, midway: true });
+                    return Err(Error::Interrupted { signal, midway: unit.effect > Effect::Read });
                 }
             };
             match applied {
@@ -585,7 +566,9 @@ impl Engine {
             seen = self.looked(step, unit, &after, 2).await?;
         }
         match seen {
-            Observation::Done(_) | Observation::NotApplicable(_) => Ok(()),
+            Observation::Done(_) | Observation::NotApplicable(_) | Observation::LeftToYou(_) => {
+                Ok(())
+            }
             other => Err(Error::NotThere {
                 step: step.id.clone(),
                 kind: unit.kind.to_owned(),

@@ -98,18 +98,7 @@ pub enum Event {
         what: String,
     },
     /// The result of one preflight check.
-    Check {
-        /// Stable identifier, for example `source-storage`.
-        id: String,
-        /// Heading it belongs under.
-        group: String,
-        /// How it ended.
-        status: CheckStatus,
-        /// What was found.
-        message: String,
-        /// What to do about it, empty when nothing.
-        hint: String,
-    },
+    Check(Finding),
     /// Something worth a line.
     Note {
         /// How loud.
@@ -168,6 +157,11 @@ pub enum Event {
     },
     /// The run ended badly.
     Failed(Failure),
+    /// All that the run did is taken back.
+    RolledBack {
+        /// What is left of it, and what to do about that.
+        left: Vec<String>,
+    },
     /// The run ended well; the last event.
     Summary(Summary),
 }
@@ -241,6 +235,21 @@ pub struct PlannedAction {
     pub done: bool,
 }
 
+/// One check's result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Stable identifier, for example `source-storage`.
+    pub id: String,
+    /// Heading it belongs under.
+    pub group: String,
+    /// How it ended.
+    pub status: CheckStatus,
+    /// What was found.
+    pub message: String,
+    /// What to do about it, empty when nothing.
+    pub hint: String,
+}
+
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -277,6 +286,8 @@ pub enum ActionStatus {
     AlreadyDone,
     /// It has no meaning on this platform.
     NotApplicable,
+    /// It is the operator's to do.
+    LeftToYou,
     /// A dry run looked and did not act.
     WouldRun,
 }
@@ -298,12 +309,15 @@ pub enum StepStatus {
 }
 
 /// A bad end.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The step it happened in, if any.
     pub step: Option<String>,
     /// What happened.
     pub message: String,
+    /// The checks that failed, where that is what happened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Finding>,
     /// What was changed before, and what was not.
     pub changed: String,
     /// Commands to type next, most useful first.
@@ -321,8 +335,14 @@ pub struct ParityCounts {
     pub rewritten: u64,
     /// Made by the server on raft.
     pub new: u64,
-    /// Kept up to date by the server itself since the first unseal.
+    /// Kept up to date by the server itself since the first unseal: tokens, leases, engines that write by themselves.
     pub volatile: u64,
+    /// Added or changed by clients since they are served again.
+    #[serde(default)]
+    pub written: u64,
+    /// Deleted by clients since they are served again.
+    #[serde(default)]
+    pub deleted: u64,
     /// Leases that were due.
     pub expired: u64,
     /// In the source and not in the cluster: must be 0.
@@ -357,6 +377,8 @@ pub struct Summary {
     pub outage_parts: Vec<(String, f64)>,
     /// Each step.
     pub steps: Vec<StepSummary>,
+    /// What is left of the run and what is left to do, a sentence each.
+    pub left: Vec<String>,
     /// Where the report is.
     pub report: Option<String>,
     /// Where the journal is.

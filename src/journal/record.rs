@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::event::{ActionStatus, Mode};
+use crate::event::{ActionStatus, Failure, Mode};
 use crate::platform::Target;
 
 /// The version of the format that this tool writes, and the newest that it reads.
@@ -28,6 +28,9 @@ pub struct Header {
     pub runbook: RunbookText,
     /// What the run is about.
     pub target: Target,
+    /// The server's address as the run saw it.
+    #[serde(default)]
+    pub server: String,
     /// Flags of the run, without secrets.
     pub inputs: BTreeMap<String, String>,
 }
@@ -148,6 +151,8 @@ pub enum Record {
         /// Why.
         why: String,
     },
+    /// A process of the run ended badly: what it told last. It adds up to nothing.
+    Stopped(Failure),
     /// The last step ended well.
     Finished,
     /// From here on the run only takes back what it did.
@@ -180,7 +185,7 @@ pub enum Record {
 
 impl Record {
     /// Every kind by the name it has in the file.
-    pub const KINDS: [&str; 14] = [
+    pub const KINDS: [&str; 15] = [
         "started",
         "resumed",
         "confirmed",
@@ -190,6 +195,7 @@ impl Record {
         "refused",
         "mark",
         "rewound",
+        "stopped",
         "finished",
         "rolling-back",
         "undoing",

@@ -178,6 +178,8 @@ pub enum Applicability {
     Applies,
     /// It has none, for this reason.
     DoesNotApply(&'static str),
+    /// It has, and the operator does it: this is what to do.
+    LeftToYou(&'static str),
 }
 
 /// Something that acts on the release by itself: a job, a reconciler.

@@ -62,6 +62,9 @@ pub enum Error {
         /// The HTTP status, where the API answered at all; 401 also stands for credentials that could not be had.
         status: Option<u16>,
     },
+    /// There is no such release where it was looked for.
+    #[error("{0}")]
+    NoRelease(String),
     /// Something is not as the platform needs it; the text says what and what to do.
     #[error("{0}")]
     Refused(String),

@@ -36,7 +36,7 @@ pub struct ParityOptions {
     /// `logical/<uuid>/` of the cubbyhole mount: entries below it go with the tokens they belong to.
     pub cubbyhole: Option<String>,
     /// Clients could write: entries that were added or changed where clients write (`logical/`, `auth/`, `sys/policy/`)
-    /// are volatile then. Missing ones stay findings unless a prefix covers them: a copy that lost some looks like that.
+    /// are written then. Missing ones stay findings unless a prefix covers them: a copy that lost some looks like that.
     pub served: bool,
 }
 
@@ -49,8 +49,10 @@ pub struct Parity {
     pub rewritten: Bounded<String>,
     /// Entries that a raft server makes for itself.
     pub new: Bounded<String>,
-    /// Changed for a reason: tokens, leases, and what the caller named.
+    /// Changed by the server itself: tokens, leases, and what the caller named.
     pub volatile: Bounded<String>,
+    /// Added or changed below what clients may write who are served again.
+    pub written: Bounded<String>,
     /// Leases that ran out, with their tokens and what belonged to those.
     pub expired: Bounded<String>,
     /// In the reference only, below what clients may delete who are served again.
@@ -59,7 +61,7 @@ pub struct Parity {
     pub missing: Bounded<String>,
     /// Different or new, and for no reason.
     pub unexplained: Bounded<String>,
-    /// Number of volatile entries by the first one or two segments of their key.
+    /// Number of volatile and written entries by the first one or two segments of their key.
     pub volatile_by_prefix: BTreeMap<String, u64>,
 }
 
@@ -115,10 +117,8 @@ impl Judge<'_> {
             || key.starts_with("core/versions/")
         {
             self.found.new.push(key.to_owned());
-        } else if self.is_volatile(key) || self.is_of_clients(key) {
-            self.volatile(key);
         } else {
-            self.found.unexplained.push(key.to_owned());
+            self.explained(key);
         }
     }
 
@@ -129,12 +129,10 @@ impl Judge<'_> {
         // It saves its keyring every few minutes while it is written to; that it serves shows that it could read it.
         } else if matches!(key, "core/keyring" | "core/root-key" | "core/master") {
             self.found.rewritten.push(key.to_owned());
-        } else if self.is_volatile(key) || self.is_of_clients(key) {
+        } else {
             self.changed_ids
                 .extend(key.strip_prefix(TOKEN_ID).map(str::to_owned));
-            self.volatile(key);
-        } else {
-            self.found.unexplained.push(key.to_owned());
+            self.explained(key);
         }
     }
 
@@ -142,7 +140,7 @@ impl Judge<'_> {
         if let Some((table, _)) = TABLES.iter().find(|(table, _)| *table == key) {
             self.tables.entry(table).or_default().0 = true;
         } else if self.is_named(key) {
-            self.volatile(key);
+            self.explained(key);
         } else if is_of_token(key) || self.is_cubbyhole(key) {
             self.gone.push(key.to_owned());
         } else if self.is_of_clients(key) {
@@ -225,13 +223,21 @@ impl Judge<'_> {
         prefix.is_some_and(|prefix| !prefix.is_empty() && key.starts_with(prefix))
     }
 
-    fn volatile(&mut self, key: &str) {
+    /// Puts an entry that was added or changed with whoever may have done it.
+    fn explained(&mut self, key: &str) {
+        let class = if self.is_volatile(key) {
+            &mut self.found.volatile
+        } else if self.is_of_clients(key) {
+            &mut self.found.written
+        } else {
+            return self.found.unexplained.push(key.to_owned());
+        };
+        class.push(key.to_owned());
         *self
             .found
             .volatile_by_prefix
             .entry(prefix_of(key).to_owned())
             .or_default() += 1;
-        self.found.volatile.push(key.to_owned());
     }
 }
 

@@ -115,7 +115,12 @@ pub(super) fn plan(plan: &Plan, actions: bool, look: Look, width: usize) -> Stri
         .max()
         .unwrap_or(4);
     let mut out = look.paint(Role::Strong, "Plan");
-    for (index, step) in plan.steps.iter().enumerate() {
+    if let Some(done) = steps_done(plan) {
+        let line = format!("  {} {done}", look.tick());
+        out.push('\n');
+        out.push_str(&look.paint(Role::Dim, &line));
+    }
+    for (index, step) in ahead(plan) {
         if plan.no_blind_repeat_from.as_deref() == Some(step.id.as_str()) {
             out.push('\n');
             out.push_str(&mark(look, width));
@@ -150,6 +155,21 @@ pub(super) fn plan(plan: &Plan, actions: bool, look: Look, width: usize) -> Stri
         out.push_str(&text::hang(&first, note, 4, width));
     }
     out
+}
+
+/// The steps that are not done yet, with their places.
+pub(super) fn ahead(plan: &Plan) -> impl Iterator<Item = (usize, &PlannedStep)> {
+    let steps = plan.steps.iter().enumerate();
+    steps.filter(|(_, step)| step.status != StepStatus::Done)
+}
+
+/// How many are done, where any is.
+pub(super) fn steps_done(plan: &Plan) -> Option<String> {
+    match plan.steps.len() - ahead(plan).count() {
+        0 => None,
+        1 => Some("1 step done".to_owned()),
+        done => Some(format!("{done} steps done")),
+    }
 }
 
 fn planned(

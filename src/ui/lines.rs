@@ -59,16 +59,21 @@ impl Setting {
         summary: &str,
     ) -> String {
         let look = self.look;
-        let (mark, words) = match status {
-            ActionStatus::Done => ((look.tick(), Role::Good), ""),
-            ActionStatus::AlreadyDone => ((look.tick(), Role::Dim), "already done"),
-            ActionStatus::NotApplicable => ((look.dash(), Role::Dim), "does not apply here"),
-            ActionStatus::WouldRun => ((look.either("○", "o"), Role::Accent), "would run"),
+        let mark = match status {
+            ActionStatus::Done => (look.tick(), Role::Good),
+            ActionStatus::AlreadyDone => (look.tick(), Role::Dim),
+            ActionStatus::NotApplicable => (look.dash(), Role::Dim),
+            ActionStatus::LeftToYou => (look.either("›", ">"), Role::Warn),
+            ActionStatus::WouldRun => (look.either("○", "o"), Role::Accent),
+        };
+        let words = match status {
+            ActionStatus::Done => "",
+            status => look::action_status(status),
         };
         let time = (status == ActionStatus::Done).then_some(seconds);
         let role = match status {
             ActionStatus::AlreadyDone | ActionStatus::NotApplicable => Role::Dim,
-            ActionStatus::Done | ActionStatus::WouldRun => Role::None,
+            ActionStatus::Done | ActionStatus::LeftToYou | ActionStatus::WouldRun => Role::None,
         };
         let width = self.width.saturating_sub(LEAD);
         let title = text::wrap(title, width);
@@ -156,6 +161,10 @@ mod tests {
         assert_eq!(
             line(ActionStatus::NotApplicable, ""),
             "  -          Seal the source - does not apply here"
+        );
+        assert_eq!(
+            line(ActionStatus::LeftToYou, "seal it by hand"),
+            "  >          Seal the source - left to you: seal it by hand"
         );
         assert_eq!(
             line(ActionStatus::WouldRun, ""),

@@ -2,7 +2,7 @@
 
 use console::Style;
 
-use crate::event::{CheckStatus, Effect, Mode, StepStatus};
+use crate::event::{ActionStatus, CheckStatus, Effect, Mode, StepStatus};
 
 /// How text may look on one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +140,17 @@ pub(super) fn step_status(status: StepStatus) -> &'static str {
         StepStatus::Done => "done",
         StepStatus::Skipped => "skipped",
         StepStatus::Planned => "planned",
+    }
+}
+
+/// The word for how an action ended.
+pub(super) const fn action_status(status: ActionStatus) -> &'static str {
+    match status {
+        ActionStatus::Done => "done",
+        ActionStatus::AlreadyDone => "already done",
+        ActionStatus::NotApplicable => "does not apply here",
+        ActionStatus::LeftToYou => "left to you",
+        ActionStatus::WouldRun => "would run",
     }
 }
 

@@ -7,6 +7,9 @@ use super::look::{self, Look, Role};
 use super::text;
 use crate::event::{Failure, ParityCounts, StepStatus, Summary};
 
+/// The end of a rollback.
+pub(super) const ROLLED_BACK: &str = "rolled back: the source serves from file storage as before";
+
 /// What happened, what was changed, and what to type next.
 pub(super) fn failure(failure: &Failure, look: Look, width: usize) -> String {
     let width = width.min(MEASURE);
@@ -112,6 +115,9 @@ pub(super) fn summary(summary: &Summary, look: Look, width: usize) -> String {
     for (name, value) in &summary.facts {
         out.push_str(&rows.wrapped(&text::one_line(name), value));
     }
+    for (index, line) in summary.left.iter().enumerate() {
+        out.push_str(&rows.wrapped(if index == 0 { "left" } else { "" }, line));
+    }
     for (label, path) in [("report", &summary.report), ("journal", &summary.journal)] {
         if let Some(path) = path {
             out.push_str(&rows.whole(label, &text::one_line(path)));
@@ -128,6 +134,8 @@ fn parity(summary: &Summary, rows: Rows, dot: &str) -> String {
         ("rewritten", parity.rewritten),
         ("new", parity.new),
         ("volatile", parity.volatile),
+        ("written", parity.written),
+        ("deleted", parity.deleted),
         ("expired", parity.expired),
     ]
     .map(|(class, number)| format!("{} {class}", text::count(number)))
@@ -147,7 +155,7 @@ fn parity(summary: &Summary, rows: Rows, dot: &str) -> String {
         out.push_str(&rows.whole("voters", &look.paint(Role::Warn, "none compared")));
     } else {
         let names = format!(
-            "{} compared, each while it led: {}",
+            "{} compared, each by its own store: {}",
             summary.compared.len(),
             text::one_line(&summary.compared.join(", "))
         );
@@ -183,6 +191,21 @@ fn parts(summary: &Summary, total: f64, look: Look, width: usize) -> String {
                 look.paint(Role::Bad, &look.either("━", "=").repeat(length))
             );
         }
+    }
+    out
+}
+
+/// That all is taken back, and what is left of the run.
+pub(super) fn rolled_back(left: &[String], look: Look, width: usize) -> String {
+    let width = width.min(MEASURE);
+    let rows = Rows { look, width };
+    let mut out = format!(
+        "{} {}",
+        look.paint(Role::Good, look.tick()),
+        look.paint(Role::Strong, ROLLED_BACK)
+    );
+    for (index, line) in left.iter().enumerate() {
+        out.push_str(&rows.wrapped(if index == 0 { "left" } else { "" }, line));
     }
     out
 }

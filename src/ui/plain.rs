@@ -11,7 +11,7 @@ use super::plain_blocks::Line;
 use super::sink::{Clock, Sink, seconds_between, time_of_day};
 use super::stall::{self, Stall};
 use super::{outcome, plain_blocks, text};
-use crate::event::{ActionStatus, CheckStatus, Event, Level, Mode, Observer, StepStatus};
+use crate::event::{ActionStatus, CheckStatus, Event, Finding, Level, Mode, Observer, StepStatus};
 use crate::meter::Unit;
 
 /// Most time between two progress lines of an action that advances, in seconds.
@@ -95,13 +95,13 @@ impl Inner {
                 let line = format!("step {step}: started ({word}) [{index}/{of}] {title}");
                 self.say_marked(&line, role, word);
             }
-            Event::Check {
+            Event::Check(Finding {
                 id,
                 group,
                 status,
                 message,
                 hint,
-            } => {
+            }) => {
                 let (_, role) = self.look.check(*status);
                 let word = look::check_status(*status);
                 let hint = if hint.is_empty() {
@@ -152,6 +152,12 @@ impl Inner {
                 self.always(&line, Role::Alarm, "failed");
                 self.errors
                     .line(&outcome::failure(failure, self.look, usize::MAX));
+            }
+            Event::RolledBack { left } => {
+                self.always(outcome::ROLLED_BACK, Role::Good, "rolled back");
+                for line in left {
+                    self.say(&format!("left: {line}"));
+                }
             }
             Event::Summary(summary) if self.verbosity == Verbosity::Quiet => {
                 self.out.line(&outcome::brief(summary));
@@ -243,9 +249,7 @@ impl Inner {
                     .retain(|r| r.step != *step || r.action != *action);
                 let how = match status {
                     ActionStatus::Done => format!("done in {}", text::seconds(*seconds)),
-                    ActionStatus::AlreadyDone => "already done".to_owned(),
-                    ActionStatus::NotApplicable => "does not apply here".to_owned(),
-                    ActionStatus::WouldRun => "would run".to_owned(),
+                    status => look::action_status(*status).to_owned(),
                 };
                 let summary = if summary.is_empty() {
                     String::new()

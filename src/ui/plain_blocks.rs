@@ -1,7 +1,7 @@
 //! The blocks of a run as single lines: banner, plan and summary.
 
 use super::look::{self, Role};
-use super::{outcome, text};
+use super::{blocks, outcome, text};
 use crate::event::{Banner, Plan, StepStatus, Summary};
 
 /// A line, and the word in it that has a colour where colours are forced.
@@ -54,7 +54,8 @@ pub(super) fn banner(banner: &Banner) -> Vec<Line> {
 pub(super) fn plan(plan: &Plan, actions: bool) -> Vec<Line> {
     let mut lines = Vec::new();
     let of = plan.steps.len();
-    for (index, step) in plan.steps.iter().enumerate() {
+    lines.extend(blocks::steps_done(plan).map(|done| format!("plan: {done}").into()));
+    for (index, step) in blocks::ahead(plan) {
         let effect = look::effect(step.effect);
         let mark = if plan.no_blind_repeat_from.as_ref() == Some(&step.id) {
             "; from here nothing is repeated blindly"
@@ -100,8 +101,16 @@ pub(super) fn summary(summary: &Summary) -> Vec<Line> {
     };
     let parity = if outcome::was_compared(summary) {
         format!(
-            "summary: parity identical={} rewritten={} new={} volatile={} expired={} missing={} unexplained={}",
-            p.identical, p.rewritten, p.new, p.volatile, p.expired, p.missing, p.unexplained
+            "summary: parity identical={} rewritten={} new={} volatile={} written={} deleted={} expired={} missing={} unexplained={}",
+            p.identical,
+            p.rewritten,
+            p.new,
+            p.volatile,
+            p.written,
+            p.deleted,
+            p.expired,
+            p.missing,
+            p.unexplained
         )
     } else {
         "summary: parity not compared".to_owned()
@@ -135,6 +144,9 @@ pub(super) fn summary(summary: &Summary) -> Vec<Line> {
     }
     for (name, value) in &summary.facts {
         lines.push(format!("summary: {name}: {value}").into());
+    }
+    for line in &summary.left {
+        lines.push(format!("summary: left: {line}").into());
     }
     for (name, path) in [("report", &summary.report), ("journal", &summary.journal)] {
         if let Some(path) = path {

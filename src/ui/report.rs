@@ -8,13 +8,14 @@ use super::sink::date_and_time;
 use super::{look, text};
 use crate::event::{Banner, Event, Failure, ParityCounts, Summary};
 
-/// Sets the events of a run as Markdown. What is not among the events is left out, so a run that was cut short has a
-/// report too.
+/// Sets the events of a run as Markdown, with the sums that its copies can be told by. What is not among the events is
+/// left out, so a run that was cut short has a report too.
 #[must_use]
-pub fn markdown(events: &[Timed]) -> String {
+pub fn markdown(events: &[Timed], sums: &[(String, String)]) -> String {
     let mut out = String::new();
     header(&mut out, events);
     outcome(&mut out, events);
+    table(&mut out, "Sums", sums);
     steps(&mut out, events);
     checks(&mut out, events);
     actions(&mut out, events);
@@ -61,28 +62,55 @@ fn banner_rows(out: &mut String, banner: &Banner) {
         ),
     ];
     for (name, value) in rows {
-        row(out, &[name, &escape(&value)]);
+        if !value.is_empty() {
+            row(out, &[name, &escape(&value)]);
+        }
     }
 }
 
 fn outcome(out: &mut String, events: &[Timed]) {
     line(out, "\n## Outcome\n");
-    let mut ended = false;
-    for timed in events {
-        match &timed.event {
-            Event::Summary(summary) => {
-                ended = true;
-                summary_part(out, summary);
-            }
-            Event::Failed(failure) => {
-                ended = true;
-                failure_part(out, failure);
-            }
-            _ => {}
+    // Of several processes the last one's: what ended before it was gone on from.
+    let end = events.iter().rev().find(|timed| {
+        matches!(
+            timed.event,
+            Event::Summary(_)
+                | Event::Failed(_)
+                | Event::RolledBack { .. }
+                | Event::ActionStarted { .. }
+        )
+    });
+    match end.map(|timed| &timed.event) {
+        Some(Event::Summary(summary)) => summary_part(out, summary),
+        Some(Event::Failed(failure)) => failure_part(out, failure),
+        Some(Event::RolledBack { left }) => {
+            line(
+                out,
+                "**Rolled back.** The source serves from file storage as before.",
+            );
+            left_part(out, left);
         }
+        _ => line(out, "The run had not ended when this report was written."),
     }
-    if !ended {
-        line(out, "The run had not ended when this report was written.");
+}
+
+fn left_part(out: &mut String, left: &[String]) {
+    if left.is_empty() {
+        return;
+    }
+    line(out, "\n### Left\n");
+    for one in left {
+        line(out, &format!("- {}", escape(one)));
+    }
+}
+
+fn table(out: &mut String, title: &str, rows: &[(String, String)]) {
+    if rows.is_empty() {
+        return;
+    }
+    line(out, &format!("\n### {title}\n\n| | |\n|---|---|"));
+    for (name, value) in rows {
+        row(out, &[&escape(name), &escape(value)]);
     }
 }
 
@@ -99,6 +127,20 @@ fn failure_part(out: &mut String, failure: &Failure) {
             escape(&failure.message)
         ),
     );
+    for check in &failure.checks {
+        let hint = if check.hint.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", escape(&check.hint))
+        };
+        line(
+            out,
+            &format!("- {}: {}{hint}", escape(&check.id), escape(&check.message)),
+        );
+    }
+    if !failure.checks.is_empty() {
+        line(out, "");
+    }
     line(out, &format!("Changed: {}\n", escape(&failure.changed)));
     if !failure.next.is_empty() {
         line(out, "Next:\n");
@@ -123,12 +165,9 @@ fn summary_part(out: &mut String, summary: &Summary) {
             row(out, &["**all**", &format!("**{}**", text::seconds(total))]);
         }
     }
-    if !summary.facts.is_empty() {
-        line(out, "\n### Facts\n\n| | |\n|---|---|");
-        for (name, value) in &summary.facts {
-            row(out, &[&escape(name), &escape(value)]);
-        }
-    }
+    left_part(out, &summary.left);
+    let facts: Vec<_> = summary.facts.clone().into_iter().collect();
+    table(out, "Facts", &facts);
 }
 
 fn compared_part(out: &mut String, summary: &Summary) {
@@ -149,7 +188,7 @@ fn compared_part(out: &mut String, summary: &Summary) {
     };
     line(
         out,
-        &format!("Voters compared, each while it led: {compared}.\n"),
+        &format!("Voters compared, each by a snapshot of its own store: {compared}.\n"),
     );
     line(out, "### Parity\n");
     parity_table(out, &summary.parity);
@@ -179,7 +218,17 @@ fn parity_table(out: &mut String, parity: &ParityCounts) {
         (
             "volatile",
             parity.volatile.to_string(),
-            "kept up to date by the server itself",
+            "changed by the server itself: tokens, leases, engines that write by themselves",
+        ),
+        (
+            "written",
+            parity.written.to_string(),
+            "added or changed by clients since they are served again",
+        ),
+        (
+            "deleted",
+            parity.deleted.to_string(),
+            "deleted by clients since they are served again",
         ),
         (
             "expired",

@@ -6,7 +6,7 @@ use super::recorder::Timed;
 use super::report_markdown::{code, escape, line, row};
 use super::sink::time_of_day;
 use super::{look, text};
-use crate::event::{ActionStatus, Event, Level, PlannedStep, StepStatus};
+use crate::event::{ActionStatus, Event, Finding, Level, PlannedStep, StepStatus};
 
 pub(super) fn steps(out: &mut String, events: &[Timed]) {
     let planned: &[PlannedStep] = events
@@ -24,6 +24,9 @@ pub(super) fn steps(out: &mut String, events: &[Timed]) {
         out,
         "\n## Steps\n\n| # | Step | Effect | Status | Began (UTC) | Ended (UTC) | Time |\n|---:|---|---|---|---|---|---:|",
     );
+    let back = events
+        .iter()
+        .any(|timed| matches!(timed.event, Event::RolledBack { .. }));
     for (index, step) in planned.iter().enumerate() {
         let mut status = step.status;
         let (mut began, mut ended, mut time) = (None::<Timestamp>, None::<Timestamp>, None);
@@ -53,7 +56,12 @@ pub(super) fn steps(out: &mut String, events: &[Timed]) {
                 &(index + 1).to_string(),
                 &format!("{}: {}", escape(&step.id), escape(&step.title)),
                 look::effect(step.effect).0,
-                look::step_status(status),
+                match status {
+                    StepStatus::Done | StepStatus::Running if back => "taken back",
+                    // A report is read when nothing runs any more.
+                    StepStatus::Running => "begun",
+                    status => look::step_status(status),
+                },
                 &at(began),
                 &at(ended),
                 &time.map_or_else(String::new, text::seconds),
@@ -65,13 +73,13 @@ pub(super) fn steps(out: &mut String, events: &[Timed]) {
 pub(super) fn checks(out: &mut String, events: &[Timed]) {
     let mut any = false;
     for timed in events {
-        if let Event::Check {
+        if let Event::Check(Finding {
             id,
             group,
             status,
             message,
             hint,
-        } = &timed.event
+        }) = &timed.event
         {
             if !any {
                 line(
@@ -96,20 +104,20 @@ pub(super) fn checks(out: &mut String, events: &[Timed]) {
 }
 
 pub(super) fn actions(out: &mut String, events: &[Timed]) {
-    line(out, "\n## What was done\n");
+    line(out, "\n## What was done");
     let mut titles: Vec<(&str, &str, &str)> = Vec::new();
     for timed in events {
         let at = time_of_day(timed.at);
         match &timed.event {
             Event::StepStarted { step, title, .. } => {
-                line(out, &format!("### {}: {}\n", escape(step), escape(title)));
+                line(out, &format!("\n### {}: {}\n", escape(step), escape(title)));
             }
             Event::ActionStarted {
                 step,
                 action,
                 title,
             } => titles.push((step, action, title)),
-            Event::Calls { action, calls, .. } => {
+            Event::Calls { action, calls, .. } if !calls.is_empty() => {
                 line(out, &format!("- {at} {}: calls\n", escape(action)));
                 code(out, calls, "  ");
             }
@@ -127,9 +135,7 @@ pub(super) fn actions(out: &mut String, events: &[Timed]) {
                     .map_or(action.as_str(), |(.., title)| title);
                 let how = match status {
                     ActionStatus::Done => format!("done in {}", text::seconds(*seconds)),
-                    ActionStatus::AlreadyDone => "already done".to_owned(),
-                    ActionStatus::NotApplicable => "does not apply here".to_owned(),
-                    ActionStatus::WouldRun => "would run".to_owned(),
+                    status => look::action_status(*status).to_owned(),
                 };
                 let colon = if summary.is_empty() { "" } else { ": " };
                 line(
@@ -163,6 +169,10 @@ pub(super) fn actions(out: &mut String, events: &[Timed]) {
                     ),
                 );
             }
+            Event::Failed(failure) => line(
+                out,
+                &format!("- {at} **stopped**: {}", escape(&failure.message)),
+            ),
             Event::OutageStarted => line(out, &format!("- {at} **the outage began**")),
             Event::OutageEnded { seconds } => {
                 line(

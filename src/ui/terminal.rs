@@ -13,7 +13,7 @@ use super::output::Verbosity;
 use super::screen::Screen;
 use super::sink::{Sink, time_of_day};
 use super::{outcome, stall, text};
-use crate::event::{CheckStatus, Event, Level, Mode, Observer};
+use crate::event::{CheckStatus, Event, Finding, Level, Mode, Observer};
 
 /// Shows a run at a terminal. Dropping it takes the bars away.
 pub struct Terminal {
@@ -87,7 +87,7 @@ impl Inner {
         let state = &mut *self.state();
         if !matches!(
             event,
-            Event::Check { .. } | Event::Progress { .. } | Event::Waiting { .. }
+            Event::Check(_) | Event::Progress { .. } | Event::Waiting { .. }
         ) {
             state.group = None;
         }
@@ -115,13 +115,13 @@ impl Inner {
                     .lines()
                     .step_started((*index, *of), step, *effect, title),
             ),
-            Event::Check {
+            Event::Check(Finding {
                 id,
                 group,
                 status,
                 message,
                 hint,
-            } => self.check(state, (id, group), *status, message, hint),
+            }) => self.check(state, (id, group), *status, message, hint),
             Event::Note { level, message } => self.note(*level, message),
             Event::Rewound { from, to, why } => {
                 let line = format!("going back from {from} to {to}: {why}");
@@ -150,6 +150,13 @@ impl Inner {
                 self.errors.line(&format!(
                     "\n{}",
                     outcome::failure(failure, self.error_look, self.screen.width())
+                ));
+            }
+            Event::RolledBack { left } => {
+                self.clear(state);
+                self.say(&format!(
+                    "\n{}",
+                    outcome::rolled_back(left, self.look, self.screen.width())
                 ));
             }
             Event::Summary(summary) => {

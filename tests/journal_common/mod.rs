@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use baoctl::event::{ActionStatus, Mode};
+use baoctl::event::{ActionStatus, Failure, Mode};
 use baoctl::journal::{FORMAT, Header, Mark, Record, RunbookText};
 use baoctl::platform::Target;
 use serde_json::json;
@@ -28,6 +28,7 @@ pub fn header() -> Header {
             release: "openbao".into(),
             uid: "u".into(),
         },
+        server: String::new(),
         inputs: BTreeMap::from([("archive-to".into(), "local".into())]),
     }
 }
@@ -83,6 +84,14 @@ pub fn all_kinds() -> Vec<Record> {
             steps: vec!["restore".into()],
             why: "openbao-2 kept the throwaway data".into(),
         },
+        Record::Stopped(Failure {
+            step: Some("restore".into()),
+            message: "restore: openbao-2 kept the throwaway data".into(),
+            checks: Vec::new(),
+            changed: "nothing".into(),
+            next: vec!["baoctl resume".into()],
+            exit_code: 1,
+        }),
         Record::Resumed {
             baoctl: "0.1.0".into(),
             pid: 7,

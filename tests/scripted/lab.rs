@@ -179,6 +179,7 @@ impl Lab {
                     mode: Mode::Live,
                     runbook: RunbookText::from(&self.loaded),
                     target: platform.target(),
+                    server: String::new(),
                     inputs: BTreeMap::new(),
                 };
                 (Journal::create(&self.journal_path(), header)?, run)
@@ -352,7 +353,7 @@ impl Observer for Listener {
     fn observe(&self, event: &Event) {
         let what = match event {
             // They come as often as time allows, and nothing happens between two of them.
-            Event::Progress { .. } | Event::Waiting { .. } | Event::Check { .. } => return,
+            Event::Progress { .. } | Event::Waiting { .. } | Event::Check(_) => return,
             Event::StepStarted { step, .. } => format!("step started: {step}"),
             Event::StepFinished { step, .. } => format!("step finished: {step}"),
             Event::ActionStarted { action, .. } => format!("started: {action}"),

@@ -30,7 +30,7 @@ impl KeySet {
         Self {
             name: name.to_owned(),
             cluster_id: format!("cluster-{name}"),
-            shares: (1..=shares).map(|n| format!("{name}-share-{n}")).collect(),
+            shares: (1..=shares).map(|n| format!("{name:x<12}{n:04}")).collect(),
             threshold: threshold as usize,
             token: format!("{name}-token"),
         }

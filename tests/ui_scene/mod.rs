@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baoctl::event::{
-    ActionStatus, Answer, Banner, CheckStatus, Effect, Event, Failure, Level, Mode, Observer,
-    Operator, ParityCounts, Plan, PlannedStep, Question, StepStatus, StepSummary, Summary, Tier,
+    ActionStatus, Answer, Banner, CheckStatus, Effect, Event, Failure, Finding, Level, Mode,
+    Observer, Operator, ParityCounts, Plan, PlannedStep, Question, StepStatus, StepSummary,
+    Summary, Tier,
 };
 use baoctl::meter::Unit;
 use baoctl::platform::Target;
@@ -158,13 +159,13 @@ fn waiting(step: &str, action: &str, what: &str) -> Event {
 }
 
 fn check(id: &str, group: &str, status: CheckStatus, message: &str, hint: &str) -> Event {
-    Event::Check {
+    Event::Check(Finding {
         id: id.to_owned(),
         group: group.to_owned(),
         status,
         message: message.to_owned(),
         hint: hint.to_owned(),
-    }
+    })
 }
 
 #[allow(clippy::too_many_lines, reason = "it is read from top to bottom")]
@@ -333,6 +334,8 @@ pub fn summary() -> Event {
             rewritten: 30,
             new: 12,
             volatile: 9,
+            written: 4,
+            deleted: 1,
             expired: 6,
             missing: 0,
             unexplained: 0,
@@ -353,6 +356,10 @@ pub fn summary() -> Event {
             step("record-keys", StepStatus::Done, 12.3),
             step("apply", StepStatus::Done, 51.2),
             step("init", StepStatus::Skipped, 0.0),
+        ],
+        left: vec![
+            "the old file tree on the volume of openbao-0, your way back until you remove it"
+                .to_owned(),
         ],
         report: Some("/home/ops/.local/state/baoctl/openbao-prod/2026-03-01-1f0c.md".to_owned()),
         journal: Some(
@@ -379,6 +386,7 @@ async fn fail(output: &Output) {
     pause(300).await;
     say(Event::Failed(Failure {
         step: Some("join".to_owned()),
+        checks: Vec::new(),
         message: "openbao-1 did not join within 2 min: port 8201 of openbao-0 is not reachable from it".to_owned(),
         changed: "the release runs on raft with one voter; the file storage of openbao-0 is untouched; the source is sealed".to_owned(),
         next: vec![

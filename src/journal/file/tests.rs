@@ -26,6 +26,7 @@ fn header() -> Header {
             release: "r".into(),
             uid: "u".into(),
         },
+        server: String::new(),
         inputs: BTreeMap::new(),
     }
 }

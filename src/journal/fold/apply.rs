@@ -233,7 +233,7 @@ impl State {
             Record::Rewound { steps, .. } => self.rewind(steps),
             Record::Finished | Record::RolledBack => self.finished = Some(time),
             Record::RollingBack => self.rolling_back = true,
-            Record::Undoing { .. } => {}
+            Record::Undoing { .. } | Record::Stopped(_) => {}
             Record::Undone {
                 step, action, kind, ..
             } => {
@@ -346,7 +346,10 @@ impl State {
                 action,
                 kind: kind.to_owned(),
             }),
-            ActionStatus::Done | ActionStatus::AlreadyDone | ActionStatus::NotApplicable => Ok(()),
+            ActionStatus::Done
+            | ActionStatus::AlreadyDone
+            | ActionStatus::NotApplicable
+            | ActionStatus::LeftToYou => Ok(()),
         }
     }
 

@@ -24,6 +24,7 @@ fn started() -> Record {
             release: "r".into(),
             uid: "u".into(),
         },
+        server: String::new(),
         inputs: BTreeMap::new(),
     })
 }

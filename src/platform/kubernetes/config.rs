@@ -192,8 +192,7 @@ fn stanza(path: &str, flip: &Flip, peers: &Peers) -> String {
 fn parse(text: &str) -> Result<Body> {
     hcl_edit::parser::parse_body(text).map_err(|error| {
         Error::Refused(format!(
-            "the server's configuration cannot be read at line {} column {}; give the values of the raft release \
-             with --values",
+            "the server's configuration cannot be read at line {} column {}",
             error.location().line(),
             error.location().column()
         ))

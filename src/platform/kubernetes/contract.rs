@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use secrecy::ExposeSecret;
 
 use super::config::ServerConfig;
+use super::driver::DriverKind;
 use super::form::Form;
 use super::platform::KubernetesPlatform;
 use super::{inspect, probe, suspend, volume};
@@ -53,18 +54,23 @@ impl Platform for KubernetesPlatform {
     }
 
     fn applicability(&self, part: Part) -> Applicability {
-        Applicability::DoesNotApply(match part {
+        Applicability::LeftToYou(match part {
             Part::Network => {
-                "left to you: open 8200 and 8201 between the members in every NetworkPolicy before the window"
+                "open 8200 and 8201 between the members in every NetworkPolicy before the window"
             }
             Part::VolumeBackup => {
-                "left to you: make a snapshot of the source's volume with your own tool, beside the archive that this run makes"
+                "make a snapshot of the source's volume with your own tool, beside the archive that this run makes"
             }
             Part::Clients => {
-                "left to you: after the run look whether each client syncs again, for example every ExternalSecret"
+                "after the run look whether each client syncs again, for example every ExternalSecret"
+            }
+            Part::Git if self.options.driver == DriverKind::Helm => {
+                "write the new values (`helm get values` shows them) into the release's source, before its reconciler is \
+                 resumed: an upgrade without them brings file storage back"
             }
             Part::Git => {
-                "left to you: write the new values into the release's source before its reconciler is resumed"
+                "write the changed objects into the release's source, before its reconciler is resumed: applying what it has \
+                 now brings file storage back"
             }
         })
     }

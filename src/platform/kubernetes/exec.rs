@@ -187,7 +187,7 @@ impl Shell {
             .max_stdout_buf_size(BUFFER)
             .max_stderr_buf_size(BUFFER);
         let pods = self.cluster.api::<Pod>();
-        let doing = format!("running a script in pod {}", self.pod);
+        let doing = format!("running a script in pod {} (pods/exec)", self.pod);
         within(&doing, OPEN, pods.exec(&self.pod, command, &params)).await
     }
 

@@ -146,13 +146,15 @@ impl Driver for HelmDriver {
         let installed = self.helm.chart().await?;
         let reference = self.chart_reference(&installed)?;
         let version = &installed.version;
-        let mut values = self.flip_values(at, flip, false).await?;
+        let register = at.leader_selected().await?;
+        let mut values = self.flip_values(at, flip, register).await?;
         let mut rendered = self.helm.try_upgrade(reference, version, &values).await?;
         // Some charts have the Service of the leader with several replicas only: the upgrade itself says whether.
         let services = rendered.objects.iter().filter(|it| it["kind"] == "Service");
         let mut services = services.filter_map(|it| serde_json::from_value(it.clone()).ok());
-        if self.values.is_none() && services.any(|it| at.selects_leader(&it)) {
-            values = self.flip_values(at, flip, true).await?;
+        let selected = services.any(|it| at.selects_leader(&it));
+        if self.values.is_none() && selected != register {
+            values = self.flip_values(at, flip, selected).await?;
             rendered = self.helm.try_upgrade(reference, version, &values).await?;
         }
         if rendered.chart != installed {

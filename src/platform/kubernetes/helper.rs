@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep};
 
 use super::client::{Cluster, absent_ok, call};
 use super::exec::Shell;
-use super::helper_pod::{self, MANAGED_BY, Made};
+use super::helper_pod::{self, Made};
+use super::secrets::{MANAGED_BY, OURS};
 use crate::platform::{Error, Result};
 
 /// What the scripts need beside a POSIX shell.
@@ -286,8 +287,8 @@ impl Site {
         Err(Error::Refused(format!(
             "the pod {name} in namespace {} is not this tool's (it lacks the label {}={} or the claim {claim}); remove or rename it",
             self.cluster.namespace(),
-            MANAGED_BY.0,
-            MANAGED_BY.1,
+            MANAGED_BY,
+            OURS,
         )))
     }
 

@@ -9,10 +9,9 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::ObjectMeta;
 
+use super::secrets::{MANAGED_BY, OURS};
 use crate::platform::{Error, Result};
 
-/// The only label: no Service selects by it, so that no client's request can end here.
-pub(super) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "baoctl");
 const CONTAINER: &str = "volume";
 /// A forgotten helper ends by itself.
 const LIFETIME_SECONDS: i64 = 6 * 3600;
@@ -79,10 +78,7 @@ pub(super) fn build(
     Ok(Pod {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
-            labels: Some(BTreeMap::from([(
-                MANAGED_BY.0.to_owned(),
-                MANAGED_BY.1.to_owned(),
-            )])),
+            labels: Some(BTreeMap::from([(MANAGED_BY.to_owned(), OURS.to_owned())])),
             ..ObjectMeta::default()
         },
         spec: Some(PodSpec {
@@ -194,9 +190,9 @@ fn volume_of<'pod>(spec: &'pod PodSpec, claim: &str) -> Option<&'pod str> {
 pub(super) fn is_ours(pod: &Pod, claim: &str) -> bool {
     let labels = pod.metadata.labels.as_ref();
     labels
-        .and_then(|labels| labels.get(MANAGED_BY.0))
+        .and_then(|labels| labels.get(MANAGED_BY))
         .map(String::as_str)
-        == Some(MANAGED_BY.1)
+        == Some(OURS)
         && pod
             .spec
             .as_ref()

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::client::{Cluster, absent_ok, call};
-use super::helper_pod::MANAGED_BY;
+use super::secrets::{MANAGED_BY, OURS};
 use crate::platform::{Error, Result};
 
 /// How long a claim lasts without being renewed.
@@ -338,7 +338,7 @@ impl Claiming {
         let mut metadata = over.map_or_else(
             || ObjectMeta {
                 name: Some(self.name.clone()),
-                labels: Some([(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())].into()),
+                labels: Some([(MANAGED_BY.to_owned(), OURS.to_owned())].into()),
                 ..ObjectMeta::default()
             },
             |lease| lease.metadata.clone(),

@@ -15,8 +15,8 @@ use kube::api::{DeleteParams, PostParams, Preconditions};
 use uuid::Uuid;
 
 use super::client::{Cluster, absent_ok, call};
-use super::helper_pod::MANAGED_BY;
 use super::lease::{Claim, ClaimError};
+use super::secrets::{MANAGED_BY, OURS};
 use crate::journal::{Mirror, MirrorError};
 use crate::platform::{Error, Result};
 
@@ -117,7 +117,7 @@ impl Place {
         over: Option<&Secret>,
     ) -> Secret {
         let labels = [
-            (MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned()),
+            (MANAGED_BY.to_owned(), OURS.to_owned()),
             ("baoctl/release".to_owned(), self.release.clone()),
         ];
         let annotations = [

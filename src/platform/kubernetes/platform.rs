@@ -242,7 +242,7 @@ fn choose_set(all: Vec<StatefulSet>, release: &str, namespace: &str) -> Result<S
             } else {
                 format!("it has: {}", names.join(", "))
             };
-            Error::Refused(format!(
+            Error::NoRelease(format!(
                 "no StatefulSet of release {release} in namespace {namespace} ({found}); name them with --namespace and --release"
             ))
         })

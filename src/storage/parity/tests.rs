@@ -106,9 +106,9 @@ fn what_the_caller_names_is_volatile() {
             found.unexplained.first.as_slice(),
             found.deleted.total,
             found.missing.total,
-            found.volatile.total
+            (found.written.total, found.volatile.total)
         ),
-        (["core/seal-config".to_owned()].as_slice(), 1, 0, 2)
+        (["core/seal-config".to_owned()].as_slice(), 1, 0, (2, 0))
     );
     // Saved again by a server that could read it.
     let saved = compare(&["core/keyring=1"], &["core/keyring=2"], &options);
@@ -117,6 +117,7 @@ fn what_the_caller_names_is_volatile() {
     options.volatile_prefixes = vec![format!("logical/{ROW}/"), String::new()];
     let found = compare(was, is, &options);
     assert!(found.passed(), "{found:?}");
+    assert_eq!((found.written.total, found.volatile.total), (0, 3));
     assert_eq!(found.volatile_by_prefix[&format!("logical/{ROW}/")], 3);
 }
 

@@ -1,0 +1,72 @@
+//! What is left of a run when it has ended, and what is left to do, as far as its journal tells.
+
+use std::path::Path;
+
+use super::replay::fact;
+use crate::action::Held;
+use crate::event::{ActionStatus, Mode};
+use crate::journal::State;
+
+/// Copies of the data in the run's folder; a rehearsal removes its own.
+const COPIES: [&str; 4] = ["backup.tar", "backup.snap", "final.tar", "final.snap"];
+
+/// A sentence for each, what is to be done first.
+pub(super) fn left(state: &State, journal: &Path) -> Vec<String> {
+    let Some(header) = state.header() else {
+        return Vec::new();
+    };
+    let folder = journal.parent().unwrap_or(Path::new("."));
+    let copies: Vec<&str> = COPIES
+        .into_iter()
+        .filter(|name| folder.join(name).is_file())
+        .collect();
+    if header.mode == Mode::Rehearsal && copies.is_empty() {
+        // It cleared up after itself, the tree with the rest.
+        return Vec::new();
+    }
+    let mut left = if state.rolling_back() {
+        vec!["raft files that stood on a volume lie aside there".to_owned()]
+    } else {
+        of_the_way_on(state)
+    };
+    if !copies.is_empty() {
+        left.push(format!(
+            "copies of the data, as ciphertext, in {}: {}",
+            folder.display(),
+            copies.join(", ")
+        ));
+    }
+    if header.target.platform == "kubernetes" {
+        left.push(format!(
+            "Lease and copy of the journal in the namespace, until you are content: `kubectl delete secret,lease --context {} -n \
+             {} -l app.kubernetes.io/managed-by=baoctl`",
+            header.target.context, header.target.namespace
+        ));
+    }
+    left
+}
+
+fn of_the_way_on(state: &State) -> Vec<String> {
+    let done = || {
+        state
+            .actions()
+            .values()
+            .filter_map(|it| Some((it, it.done.as_ref()?)))
+    };
+    // What is to be done before the outage is no news after it.
+    let still = |at| state.outage_ended().is_some_and(|ended| at > ended);
+    let mut left: Vec<String> = done()
+        .filter(|(_, done)| done.status == ActionStatus::LeftToYou && still(done.at))
+        .map(|(_, done)| format!("to do: {}", done.summary))
+        .collect();
+    let held: Option<Held> = fact(state);
+    left.extend(held.into_iter().flat_map(|held| held.actors));
+    if done().any(|(action, _)| action.kind == "write-tombstone") {
+        left.push(
+            "the old file tree on the volume of the first member, your way back until you remove it (docs/rollback.md); its entry \
+             core/migration keeps servers from starting on it"
+                .to_owned(),
+        );
+    }
+    left
+}
