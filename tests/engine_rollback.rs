@@ -134,7 +134,7 @@ fn a_cluster_that_may_have_served_behind_the_run_is_not_taken_away() {
             {
                 let mut world = lab.world();
                 world.tick();
-                world.unseal("openbao-0", "old-share-1").unwrap();
+                world.unseal("openbao-0", "oldxxxxxxxxx0001").unwrap();
                 world.restart_all(true);
             }
             lab.back = true;

@@ -140,7 +140,7 @@ async fn misled(ctx: &Context, member: &str) -> Result<bool> {
     if status.is_ok_and(|status| !status.sealed) {
         return Ok(false);
     }
-    let log = ctx.platform.log_tail(member, 8).await.unwrap_or_default();
+    let log = ctx.platform.log_tail(member, 40).await.unwrap_or_default();
     let says = |line: &String| line.contains("error decrypting challenge");
     Ok(log.iter().any(says))
 }
