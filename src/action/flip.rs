@@ -22,14 +22,8 @@ pub struct Flip {
 }
 
 fn values(ctx: &Context, replicas: u32) -> platform::Flip {
-    platform::Flip {
-        replicas,
-        max_entry_size: ctx
-            .find::<Source>()
-            .and_then(|source| source.max_entry_size),
-        // Five is the server's default: slow hardware. One makes init, election and failover some five times faster.
-        performance_multiplier: 1,
-    }
+    let source = ctx.find::<Source>();
+    platform::Flip::new(replicas, source.and_then(|source| source.max_entry_size))
 }
 
 /// Says what is left to a person, where something is.

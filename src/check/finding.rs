@@ -2,6 +2,7 @@
 
 use crate::action::{Context, Result, Source};
 use crate::event::{CheckStatus, Event, Finding};
+use crate::platform::Flip;
 
 /// All findings, and the source when enough of it could be seen.
 #[derive(Debug, Default)]
@@ -96,13 +97,7 @@ pub async fn all(ctx: &Context) -> Result<Checked> {
     });
     if checked.source.is_some() {
         super::room::upload(ctx, data.bytes, &mut checked).await?;
-    }
-    if let Some(source) = &checked.source {
-        let flip = crate::platform::Flip {
-            replicas: ctx.replicas,
-            max_entry_size: source.max_entry_size,
-            performance_multiplier: 1,
-        };
+        let flip = Flip::new(ctx.replicas, data.max_entry_size);
         super::release::rehearse(ctx, &flip, &mut checked).await?;
     }
     Ok(checked)

@@ -1,7 +1,7 @@
 //! `baoctl check`.
 
 use super::args::OutputArgs;
-use super::exit::fail;
+use super::exit::{denied, fail};
 use super::keys::KeysArgs;
 use super::target::TargetArgs;
 use super::{Exit, run};
@@ -64,10 +64,11 @@ pub(super) async fn run(args: Args) -> Exit {
 }
 
 /// How it ends when a check could not be made at all.
-const fn exit_of(error: &action::Error) -> Exit {
-    match error.status() {
-        Some(401 | 403) => Exit::NotAuthorised,
-        _ => Exit::Failed,
+fn exit_of(error: &action::Error) -> Exit {
+    if denied(error.status()) {
+        Exit::NotAuthorised
+    } else {
+        Exit::Failed
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::Exit;
-use super::exit::fail;
+use super::exit::{denied, fail};
 use super::failure::unfinished;
 use super::target::{Here, Place};
 use crate::engine::Mirrored;
@@ -135,9 +135,7 @@ async fn nothing_unfinished(platform: &KubernetesPlatform, place: &Place) -> Res
 fn not_claimed(error: &ClaimError, place: &Place) -> Exit {
     let exit = match error {
         ClaimError::Held(_) | ClaimError::Lost { .. } => Exit::Locked,
-        ClaimError::Cluster(error) if matches!(error.status(), Some(401 | 403)) => {
-            Exit::NotAuthorised
-        }
+        ClaimError::Cluster(error) if denied(error.status()) => Exit::NotAuthorised,
         ClaimError::Cluster(_) => Exit::Failed,
     };
     fail(error, &[&place.command("status")], exit)

@@ -48,6 +48,11 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// Whether an answer's status says that the right to a call is missing.
+pub(super) const fn denied(status: Option<u16>) -> bool {
+    matches!(status, Some(401 | 403))
+}
+
 /// Prints an error with the next commands and hands its exit code on.
 pub(super) fn fail(message: impl std::fmt::Display, next: &[&str], exit: Exit) -> Exit {
     crate::ui::error(&message.to_string(), next);

@@ -1,6 +1,7 @@
 //! What to tell when a run ends badly: what happened, what was changed, what to type next, and the exit code.
 
 use super::Exit;
+use super::exit::denied;
 use super::target::Place;
 use crate::action;
 use crate::bao;
@@ -150,9 +151,7 @@ pub(super) fn exit_of(error: &Error, touched: bool) -> Exit {
         Error::Declined { .. } | Error::Nobody { .. } => Exit::Declined,
         Error::Interrupted { signal, .. } => Exit::Signal(u8::try_from(*signal).unwrap_or(2)),
         Error::Lost { .. } | Error::Journal(journal::Error::Locked { .. }) => Exit::Locked,
-        Error::Action { source, .. } if matches!(source.status(), Some(401 | 403)) => {
-            Exit::NotAuthorised
-        }
+        Error::Action { source, .. } if denied(source.status()) => Exit::NotAuthorised,
         Error::Action { kind, .. } if kind == PREFLIGHT => Exit::Preflight,
         Error::Conflict { .. } if !touched => Exit::Preflight,
         Error::Action {

@@ -8,7 +8,7 @@ use crate::event::{ActionStatus, Mode};
 use crate::journal::State;
 
 /// Copies of the data in the run's folder; a rehearsal removes its own.
-const COPIES: [&str; 4] = ["backup.tar", "backup.snap", "final.tar", "final.snap"];
+pub(super) const COPIES: [&str; 4] = ["backup.tar", "backup.snap", "final.tar", "final.snap"];
 
 /// A sentence for each, what is to be done first.
 pub(super) fn left(state: &State, journal: &Path) -> Vec<String> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Exit;
 use super::args::{OutputArgs, RangeArgs};
 use super::exit::fail;
+use super::left::COPIES;
 use super::run::{self, Beginning, Settings};
 use super::target::{Here, Place};
 use crate::action::{Keys, UNSEAL_KEY};
@@ -81,15 +82,8 @@ pub struct Args {
 const KEEP: &str = "keep";
 /// In the work folder as long as its source is not complete.
 const MAKING: &str = "making";
-/// What a finished rehearsal has no more use for.
-const COPIES: [&str; 6] = [
-    "backup.tar",
-    "backup.snap",
-    "final.tar",
-    "final.snap",
-    "final.snap.values",
-    "proof-inert.snap",
-];
+/// What a finished rehearsal has no more use for, beside the copies of the data.
+const REMAINS: [&str; 2] = ["final.snap.values", "proof-inert.snap"];
 
 pub(super) async fn run(args: Args) -> Exit {
     let loaded = match Loaded::resolve(&args.runbook) {
@@ -348,7 +342,7 @@ pub(super) async fn epilogue(
             let data = platform.work_dir().join("nodes").join(&member).join("data");
             let _ = std::fs::remove_dir_all(data);
         }
-        for name in COPIES {
+        for name in COPIES.iter().chain(&REMAINS) {
             let _ = std::fs::remove_file(platform.run_dir().join(name));
         }
         crate::platform::Result::Ok(((), "report and journal are kept".to_owned()))

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::Exit;
 use super::claim;
-use super::exit::fail;
+use super::exit::{denied, fail};
 use crate::journal::{self, State};
 use crate::platform::kubernetes::{self, Cluster, DriverKind, KubernetesPlatform};
 use crate::platform::local::LocalPlatform;
@@ -395,10 +395,7 @@ pub(super) fn driver_of(inputs: &BTreeMap<String, String>) -> &str {
 
 fn exit_of(error: &platform::Error) -> Exit {
     match error {
-        platform::Error::Cluster {
-            status: Some(401 | 403),
-            ..
-        } => Exit::NotAuthorised,
+        platform::Error::Cluster { status, .. } if denied(*status) => Exit::NotAuthorised,
         platform::Error::Cluster { .. } => Exit::Failed,
         _ => Exit::Usage,
     }

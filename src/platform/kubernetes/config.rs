@@ -302,11 +302,7 @@ service_registration "kubernetes" {}
 "#;
 
     fn flip() -> Flip {
-        Flip {
-            replicas: 3,
-            max_entry_size: Some(2_000_000),
-            performance_multiplier: 1,
-        }
+        Flip::new(3, Some(2_000_000))
     }
 
     fn peers(tls: bool) -> Peers {

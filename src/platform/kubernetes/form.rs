@@ -237,11 +237,7 @@ mod tests {
     }
 
     fn flip() -> Flip {
-        Flip {
-            replicas: 3,
-            max_entry_size: None,
-            performance_multiplier: 1,
-        }
+        Flip::new(3, None)
     }
 
     fn form(image: &str, replicas: u32, size: &str, config: &str) -> Form {

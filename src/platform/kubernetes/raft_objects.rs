@@ -296,11 +296,7 @@ mod tests {
         let form = objects.form(now.clone());
         assert_eq!(form.replicas, 3);
         let was = Form::of(&now, CONFIG.to_owned());
-        let flip = Flip {
-            replicas: 3,
-            max_entry_size: None,
-            performance_multiplier: 1,
-        };
+        let flip = Flip::new(3, None);
         let found = was.faults_on_raft(&form, &flip);
         // The strategy is not the driver's to change; the text of these objects is no generated one.
         assert_eq!(found.len(), 2, "{found:?}");

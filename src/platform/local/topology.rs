@@ -197,11 +197,7 @@ mod tests {
     #[test]
     fn the_same_configuration_again_keeps_the_revision() {
         let mut topology = Topology::new("bao".into(), 3, BTreeMap::new()).unwrap();
-        let flip = Flip {
-            replicas: 3,
-            max_entry_size: None,
-            performance_multiplier: 1,
-        };
+        let flip = Flip::new(3, None);
         topology.apply(StorageKind::Raft, 3, Some(flip.clone()));
         topology.apply(StorageKind::Raft, 3, Some(flip));
         assert_eq!(topology.applied().revision, 2);
