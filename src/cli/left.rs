@@ -8,7 +8,13 @@ use crate::event::{ActionStatus, Mode};
 use crate::journal::State;
 
 /// Copies of the data in the run's folder; a rehearsal removes its own.
-pub(super) const COPIES: [&str; 4] = ["backup.tar", "backup.snap", "final.tar", "final.snap"];
+pub(super) const COPIES: [&str; 5] = [
+    "backup.tar",
+    "backup.snap",
+    "proof-inert.snap",
+    "final.tar",
+    "final.snap",
+];
 
 /// A sentence for each, what is to be done first.
 pub(super) fn left(state: &State, journal: &Path) -> Vec<String> {
@@ -39,8 +45,8 @@ pub(super) fn left(state: &State, journal: &Path) -> Vec<String> {
     if header.target.platform == "kubernetes" {
         left.push(format!(
             "Lease and copy of the journal in the namespace, until you are content: `kubectl delete secret,lease --context {} -n \
-             {} -l app.kubernetes.io/managed-by=baoctl`",
-            header.target.context, header.target.namespace
+             {} -l app.kubernetes.io/managed-by=baoctl,baoctl/release={}`",
+            header.target.context, header.target.namespace, header.target.release
         ));
     }
     left

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::client::{Cluster, absent_ok, call};
-use super::secrets::{MANAGED_BY, OURS};
+use super::secrets::labels;
 use crate::platform::{Error, Result};
 
 /// How long a claim lasts without being renewed.
@@ -263,6 +263,7 @@ type Claimed<T> = std::result::Result<T, ClaimError>;
 #[derive(Clone)]
 struct Claiming {
     cluster: Cluster,
+    release: String,
     name: String,
     claimant: Claimant,
 }
@@ -303,11 +304,7 @@ pub fn lease_name(release: &str) -> String {
 
 /// Who holds the claim on a release now, for whoever only looks; it may be gone, which only time tells.
 pub async fn holder(cluster: &Cluster, release: &str) -> Result<Option<Holder>> {
-    let claiming = Claiming {
-        cluster: cluster.clone(),
-        name: lease_name(release),
-        claimant: Claimant::named(""),
-    };
+    let claiming = Claiming::new(cluster, release, Claimant::named(""));
     let lease = claiming.read().await?;
     Ok(lease
         .filter(|lease| holder_of(lease).is_some())
@@ -315,6 +312,15 @@ pub async fn holder(cluster: &Cluster, release: &str) -> Result<Option<Holder>> 
 }
 
 impl Claiming {
+    fn new(cluster: &Cluster, release: &str, claimant: Claimant) -> Self {
+        Self {
+            cluster: cluster.clone(),
+            release: release.to_owned(),
+            name: lease_name(release),
+            claimant,
+        }
+    }
+
     async fn read(&self) -> Result<Option<Lease>> {
         let doing = format!("reading Lease {}", self.name);
         let leases = self.cluster.api::<Lease>();
@@ -338,7 +344,7 @@ impl Claiming {
         let mut metadata = over.map_or_else(
             || ObjectMeta {
                 name: Some(self.name.clone()),
-                labels: Some([(MANAGED_BY.to_owned(), OURS.to_owned())].into()),
+                labels: Some(labels(&self.release)),
                 ..ObjectMeta::default()
             },
             |lease| lease.metadata.clone(),
@@ -448,11 +454,7 @@ impl Claim {
     /// Claims a release that nobody has. A holder that was there within its last 30 s is refused at once; with one that may be
     /// gone it takes up to 30 s to see.
     pub async fn acquire(cluster: &Cluster, release: &str, claimant: Claimant) -> Claimed<Self> {
-        let claiming = Claiming {
-            cluster: cluster.clone(),
-            name: lease_name(release),
-            claimant,
-        };
+        let claiming = Claiming::new(cluster, release, claimant);
         let began = Instant::now();
         let lease = claiming.acquire().await?;
         Ok(Self::of(claiming, &lease, began))
@@ -460,11 +462,7 @@ impl Claim {
 
     /// Takes a release over from whoever has it, and gives that process the time to notice: 15 s.
     pub async fn take_over(cluster: &Cluster, release: &str, claimant: Claimant) -> Claimed<Self> {
-        let claiming = Claiming {
-            cluster: cluster.clone(),
-            name: lease_name(release),
-            claimant,
-        };
+        let claiming = Claiming::new(cluster, release, claimant);
         let began = Instant::now();
         let lease = claiming.take().await?;
         let claim = Self::of(claiming, &lease, began);

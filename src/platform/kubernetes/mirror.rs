@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::client::{Cluster, absent_ok, call};
 use super::lease::{Claim, ClaimError};
-use super::secrets::{MANAGED_BY, OURS};
+use super::secrets::labels;
 use crate::journal::{Mirror, MirrorError};
 use crate::platform::{Error, Result};
 
@@ -116,10 +116,6 @@ impl Place {
         bytes: Vec<u8>,
         over: Option<&Secret>,
     ) -> Secret {
-        let labels = [
-            (MANAGED_BY.to_owned(), OURS.to_owned()),
-            ("baoctl/release".to_owned(), self.release.clone()),
-        ];
         let annotations = [
             (RUN.to_owned(), run.to_owned()),
             (EPOCH.to_owned(), epoch.to_string()),
@@ -128,7 +124,7 @@ impl Place {
             metadata: ObjectMeta {
                 name: Some(self.name(number)),
                 resource_version: over.and_then(|over| over.metadata.resource_version.clone()),
-                labels: Some(labels.into()),
+                labels: Some(labels(&self.release)),
                 annotations: Some(annotations.into()),
                 ..ObjectMeta::default()
             },

@@ -16,7 +16,7 @@ use super::layout::server_of;
 use super::platform::KubernetesPlatform;
 use super::pods::instance_of;
 use super::reasons;
-use super::secrets::{MANAGED_BY, OURS};
+use super::secrets::{MANAGED_BY, OURS, labels};
 use crate::bao::{HttpNode, Node};
 use crate::platform::{Error, Result};
 
@@ -56,7 +56,7 @@ impl KubernetesPlatform {
         let set = self.stateful_set().await?;
         let maps = self.cluster.api::<ConfigMap>();
         let map: ConfigMap = made(json!({
-            "metadata": {"name": NAME, "labels": self.labels()},
+            "metadata": {"name": NAME, "labels": labels(&self.options.release)},
             "data": {"config.hcl": CONFIG}
         }))?;
         let params = PostParams::default();
@@ -66,13 +66,9 @@ impl KubernetesPlatform {
         )
         .await?;
         let pods = self.cluster.api::<Pod>();
-        let pod: Pod = made(scratch_pod(&set, &self.labels())?)?;
+        let pod: Pod = made(scratch_pod(&set, &json!(labels(&self.options.release)))?)?;
         call(format!("creating pod {NAME}"), pods.create(&params, &pod)).await?;
         self.until_scratch_answers().await
-    }
-
-    fn labels(&self) -> Value {
-        json!({MANAGED_BY: OURS, "baoctl/run": self.options.release})
     }
 
     async fn until_scratch_answers(&self) -> Result<HttpNode> {

@@ -16,6 +16,15 @@ use crate::platform::{Error, Result, SecretData, SecretName, UNSEAL_KEY};
 pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Its value.
 pub(super) const OURS: &str = "baoctl";
+/// The label that tells what one release's run made from another's in the same namespace.
+pub(super) const RELEASE: &str = "baoctl/release";
+
+/// The labels of what a run keeps for a release.
+pub(super) fn labels(release: &str) -> BTreeMap<String, String> {
+    [(MANAGED_BY, OURS), (RELEASE, release)]
+        .map(|(label, value)| (label.to_owned(), value.to_owned()))
+        .into()
+}
 /// Touched on a pod: its kubelet then looks at once whether a mounted Secret changed.
 const TOUCHED: &str = "baoctl/touched";
 
@@ -85,8 +94,7 @@ impl Secrets {
         let mut secret = Secret {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),
-                labels: (which != SecretName::Unseal)
-                    .then(|| BTreeMap::from([(MANAGED_BY.to_owned(), OURS.to_owned())])),
+                labels: (which != SecretName::Unseal).then(|| labels(&self.release)),
                 ..ObjectMeta::default()
             },
             type_: Some("Opaque".to_owned()),
@@ -287,7 +295,7 @@ mod tests {
     fn only_what_bears_the_label_is_of_this_tool() {
         let mut secret = Secret::default();
         assert!(ours("x", &secret).is_err());
-        secret.metadata.labels = Some(BTreeMap::from([(MANAGED_BY.to_owned(), OURS.to_owned())]));
+        secret.metadata.labels = Some(labels("openbao"));
         ours("x", &secret).unwrap();
     }
 }
