@@ -1,5 +1,5 @@
 # Two commands do all the set-up: `make rehearse` and `make test`.
-.PHONY: rehearse test lint deny bench outage generated bao e2e e2e-full cluster-up cluster-down clean
+.PHONY: rehearse test lint deny bench generated bao e2e e2e-full cluster-up cluster-down clean
 
 BAO_VERSION := 2.6.2
 BAO := .cache/bao/$(BAO_VERSION)/bao
@@ -46,13 +46,9 @@ lint: deny
 deny: $(DENY)
 	$(DENY) check bans licenses sources
 
-## Conversion, start-up and journal, each beside what a user would use instead; `BIG=1` adds 1,000,000 entries.
+## Conversion, start-up, journal and outage, each beside what a user would use instead; `BIG=1` adds larger trees.
 bench: $(BAO)
 	cargo bench --locked $(ARGS)
-
-## Both runbooks, with one share and with three of five, their outages side by side.
-outage: $(BAO)
-	cargo test --locked --test real_runbooks both_runbooks -- --nocapture
 
 ## Writes again what is generated from the program and committed.
 generated:

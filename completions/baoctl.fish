@@ -61,6 +61,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l keys-fd -
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l confirm-outage -d 'Agree to the outage and to all that is not repeated blindly, by the namespace\'s name' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l from -d 'First step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l until -d 'Last step to run' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l max-outage -d 'Go back to file storage when the outage gets longer than this, for example 60s; refuse to begin one that is expected to' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l dry-run -d 'Print each call and change nothing'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l ask-keys -d 'Ask each key holder in turn at the terminal, without showing what is typed'
@@ -108,6 +109,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l keys-fd -d 'Ope
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l confirm-outage -d 'Agree to the outage and to all that is not repeated blindly, by the namespace\'s name' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l from -d 'First step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l until -d 'Last step to run' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l max-outage -d 'Go back to file storage when the outage gets longer than this, for example 60s; refuse to begin one that is expected to' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l ask-keys -d 'Ask each key holder in turn at the terminal, without showing what is typed'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l from-cluster -d 'Take the run over from another machine, from the copy of its journal in the cluster'

@@ -68,13 +68,12 @@ fn record() -> impl Strategy<Value = Record> {
             why,
         }),
         (step(), ".*").prop_map(|(step, asked)| Record::Confirmed { step, asked }),
-        any::<bool>().prop_map(|start| Record::Mark {
-            mark: if start {
-                Mark::OutageStarted
-            } else {
-                Mark::OutageEnded
-            },
-        }),
+        prop::sample::select(vec![
+            Mark::OutageStarted,
+            Mark::OutageEnded,
+            Mark::RestoreTaken
+        ])
+        .prop_map(|mark| Record::Mark { mark }),
         step().prop_map(|to| Record::Rewound {
             from: "c".into(),
             steps: ["a", "b", "c"]
@@ -94,6 +93,7 @@ fn record() -> impl Strategy<Value = Record> {
                 sha256: String::new(),
                 text,
             }),
+            max_outage_ms: None,
         }),
         Just(Record::Finished),
     ]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::cluster::{active, bring_up, current_keys, instances};
-use super::{Action, Context, Evidence, Look, Observation, Outcome, Result};
+use super::{Action, Context, Evidence, Forecast, Look, Observation, Outcome, Result};
 use crate::armed::Armed;
 
 /// See [`super::ActionSpec::AwaitVoters`].
@@ -13,6 +13,9 @@ pub struct AwaitVoters {
     /// How many.
     pub voters: u32,
 }
+
+/// Seconds until new peers vote, as seen.
+const SETTLE: f64 = 4.0;
 
 impl AwaitVoters {
     async fn look(&self, ctx: &Context) -> Result<Look<Evidence>> {
@@ -80,6 +83,10 @@ impl Action for AwaitVoters {
             Err(error) if error.is_transient() => Observation::Pending,
             Err(error) => return Err(error),
         })
+    }
+
+    fn forecast(&self, forecast: &mut Forecast) {
+        forecast.add(SETTLE, 0.0);
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {

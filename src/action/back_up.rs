@@ -1,11 +1,15 @@
 //! Makes a checksummed archive of the live tree and proves that it can be read back.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::context::blocking;
-use super::{Action, Backup, Context, Error, Evidence, Observation, Outcome, Result};
+use super::{
+    Action, Backup, Context, Error, Evidence, Observation, Outcome, Result, Timings, tombstone,
+};
 use crate::armed::Armed;
 use crate::storage::{self, ConvertOptions, Phase, Source, TreeOptions};
 
@@ -47,15 +51,28 @@ impl Action for BackUp {
 
     async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
         let tar = ctx.file("backup.tar");
-        ctx.platform
-            .tree_copy(&ctx.first()?, &tar, ctx.meter.as_ref())
+        let (first, meter) = (ctx.first()?, ctx.meter.clone());
+        // What the outage will be made of, so that it can be told beforehand.
+        let mut timings = Timings::default();
+        let began = Instant::now();
+        ctx.platform.tree_entry(&first, tombstone::KEY).await?;
+        timings.look = began.elapsed().as_secs_f64();
+        let began = Instant::now();
+        let manifest = ctx
+            .platform
+            .tree_manifest(&first, Phase::Live, meter.as_ref())
             .await?;
-        let (path, scratch, meter) = (
-            tar.clone(),
-            ctx.platform.run_dir().to_owned(),
-            ctx.meter.clone(),
-        );
+        timings.manifest = began.elapsed().as_secs_f64();
+        ctx.platform.tree_copy(&first, &tar, meter.as_ref()).await?;
+        let (again, manifest, began) = (ctx.file("again.tar"), Arc::new(manifest), Instant::now());
+        ctx.platform
+            .tree_copy_since(&first, &tar, &manifest, &again, meter.as_ref())
+            .await?;
+        timings.copy = began.elapsed().as_secs_f64();
+        let _ = std::fs::remove_file(&again);
+        let (path, scratch) = (tar.clone(), ctx.platform.run_dir().to_owned());
         let backup = blocking(move || -> Result<Backup> {
+            let began = Instant::now();
             // Converting it is the strictest way to read it: each entry is decoded, and counted once.
             let converted = storage::convert(
                 Source::Tar(Box::new(open(&path)?)),
@@ -63,7 +80,9 @@ impl Action for BackUp {
                 &ConvertOptions::new(TreeOptions::new(Phase::Live), &scratch),
                 meter.as_ref(),
             )?;
+            timings.convert = began.elapsed().as_secs_f64();
             Ok(Backup {
+                timings,
                 sha256: storage::sha256_of(&path)?,
                 bytes: path.metadata().map_or(0, |meta| meta.len()),
                 tree: path,

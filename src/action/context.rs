@@ -44,6 +44,8 @@ pub struct Context {
     pub earlier_intents: u32,
     /// A restore was sent, or may have been, since the last rewind.
     pub restore_sent: bool,
+    /// A single voter has taken it, since then.
+    pub restore_taken: bool,
     /// The journal has the outage's beginning and not its end.
     pub outage_open: bool,
     /// Tells how far the running action is.

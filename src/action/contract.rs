@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Context, Result};
+use super::{Context, Forecast, Result};
 use crate::armed::Armed;
 
 /// One unit of work. The engine goes check, confirm, intent, apply, observe again, result; a resumed run
@@ -32,6 +32,14 @@ pub trait Action: Send + Sync {
     /// the process dies while it acts.
     async fn read_before(&self, _: &Context) -> Result<Evidence> {
         Ok(Evidence::default())
+    }
+
+    /// Adds what it takes to the forecast of an outage that it may be a part of.
+    fn forecast(&self, _: &mut Forecast) {}
+
+    /// Whether clients may be served from the new cluster once it has begun: nothing goes back by itself from there.
+    fn serves(&self) -> bool {
+        false
     }
 
     /// Acts. The token is consumed: what it armed cannot go on after the action ended.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Fact;
+use super::{Fact, Timings};
 use crate::bao::{AuditDevice, Mount};
 use crate::event::{Finding, ParityCounts};
 use crate::platform::{Before, Instance};
@@ -59,7 +59,7 @@ pub struct Tables {
 fact!(Tables, "tables", "seal-source");
 
 /// The archive of the live tree.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Backup {
     /// A tar of the tree.
     pub tree: PathBuf,
@@ -69,7 +69,11 @@ pub struct Backup {
     pub entries: u64,
     /// Its bytes.
     pub bytes: u64,
+    /// What looking, copying and converting took.
+    #[serde(default)]
+    pub timings: Timings,
 }
+fact!(Timings, "timings", "prove");
 fact!(Backup, "backup", "back-up");
 
 /// The keys, as a fingerprint.
@@ -91,6 +95,9 @@ pub struct Proof {
     pub decrypted: u64,
     /// SHA-256 by key of the entries that bind keys and data.
     pub seal_material: BTreeMap<String, String>,
+    /// A fingerprint of each data key by its term, keyed with the run; none where they could not be told.
+    #[serde(default)]
+    pub data_keys: BTreeMap<u32, String>,
     /// The scratch node's `core/raft/tls` for the graft, hex: ciphertext under the same keys as the data. It stands here
     /// because a colleague who takes the run over has no file of this machine.
     pub raft_tls: String,

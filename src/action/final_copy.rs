@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::back_up::open;
 use super::context::blocking;
+use super::data_keys::{data_keys, of_a_saved_keyring};
+use super::keys::Keys;
 use super::prove::{ToProve, prove};
 use super::tombstone::of_this_run;
 use super::{
-    Action, Context, Error, Evidence, FinalCopied, Frozen, Observation, Outcome, Proof, Result,
+    Action, Backup, Context, Error, Evidence, FinalCopied, Forecast, Frozen, Observation, Outcome,
+    Proof, Result, Timings,
 };
 use crate::armed::Armed;
 use crate::event::Level;
@@ -43,7 +47,8 @@ impl Action for FinalCopy {
                 "convert it to {}, file by file against the manifest",
                 ctx.file("final.snap").display()
             ),
-            "compare the entries that bind keys and data with the proven ones; prove the copy on a scratch node where they changed"
+            "compare the entries that bind keys and data with the proven ones; where only the keyring was saved anew, compare its \
+                 keys; prove the copy on a scratch node where anything else changed"
                 .to_owned(),
         ];
         if self.graft {
@@ -64,6 +69,11 @@ impl Action for FinalCopy {
         })
     }
 
+    fn forecast(&self, forecast: &mut Forecast) {
+        let timings = forecast.timings;
+        forecast.add(0.0, timings.manifest + timings.copy + timings.convert);
+    }
+
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         still_frozen(ctx).await?;
         let (copied, seal_material) = make(ctx, self.graft, None).await?;
@@ -72,7 +82,9 @@ impl Action for FinalCopy {
         if changed.is_empty() {
             return Ok(evidence(&copied).into());
         }
-        // A server that is written to saves its keyring every few minutes, with how often it was used.
+        if let Some(proof) = saved_anew(ctx, &proof, &changed, &seal_material).await? {
+            return Ok(evidence(&copied).with(&proof).into());
+        }
         ctx.note(
             Level::Info,
             format!(
@@ -145,6 +157,26 @@ pub async fn whole(ctx: &Context) -> Result<FinalCopied> {
     )))
 }
 
+/// The proof as it holds for a final copy whose keyring was only saved again since: the same shares open it, and the data
+/// keys that were proved are in it. A server that is written to does that every few minutes.
+async fn saved_anew(
+    ctx: &Context,
+    proof: &Proof,
+    changed: &[&str],
+    seal_material: &BTreeMap<String, String>,
+) -> Result<Option<Proof>> {
+    if proof.data_keys.is_empty() || !of_a_saved_keyring(changed) {
+        return Ok(None);
+    }
+    let old = Keys::old(ctx).await?;
+    let now = data_keys(ctx, &old, Files::of(ctx).snapshot).await?;
+    let same = |(term, key): (&u32, &String)| now.get(term) == Some(key);
+    Ok(proof.data_keys.iter().all(same).then(|| Proof {
+        seal_material: seal_material.clone(),
+        ..proof.clone()
+    }))
+}
+
 /// A proof of the final copy: its keyring of the raft is the one that was grafted, and as old as before.
 async fn prove_again(ctx: &Context, proof: &Proof, armed: &Armed) -> Result<Proof> {
     let copy = ToProve {
@@ -155,7 +187,8 @@ async fn prove_again(ctx: &Context, proof: &Proof, armed: &Armed) -> Result<Proo
         },
         raft_tls: Some(tls_of(proof)?),
     };
-    let again = prove(ctx, copy, armed).await.map_err(|error| {
+    let again = prove(ctx, copy, Timings::default(), armed).await;
+    let (again, _) = again.map_err(|error| {
         Error::refused(format!(
             "the keys could not be proved on the final copy: {error}. {WAY_OUT}"
         ))
@@ -190,6 +223,7 @@ async fn make(
         .platform
         .tree_manifest(&first, Phase::Sealed, ctx.meter.as_ref())
         .await?;
+    let manifest = Arc::new(manifest);
     let files = Files::of(ctx);
     if expected.is_some_and(|expected| manifest.sha256() != expected) {
         return Err(Error::refused(format!(
@@ -198,9 +232,18 @@ async fn make(
             files.tree.display()
         )));
     }
-    ctx.platform
-        .tree_copy(&first, &files.tree, ctx.meter.as_ref())
-        .await?;
+    let meter = ctx.meter.as_ref();
+    // Another machine than the one that made the backup does not have it.
+    let base = ctx.find::<Backup>().filter(|it| it.tree.is_file());
+    match base {
+        Some(base) => {
+            let (base, to) = (&base.tree, &files.tree);
+            ctx.platform
+                .tree_copy_since(&first, base, &manifest, to, meter)
+                .await?;
+        }
+        None => ctx.platform.tree_copy(&first, &files.tree, meter).await?,
+    }
 
     let raft_tls = if graft { Some(tls_of(&proof)?) } else { None };
     let work = Work {

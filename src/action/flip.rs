@@ -4,10 +4,15 @@ use async_trait::async_trait;
 
 use super::cluster::{clear, clear_calls};
 use super::park_key::stays_parked;
-use super::{Action, Context, Error, Evidence, FinalCopied, Observation, Outcome, Result, Source};
+use super::{
+    Action, Context, Error, Evidence, FinalCopied, Forecast, Observation, Outcome, Result, Source,
+};
 use crate::armed::Armed;
 use crate::event::Level;
 use crate::platform::{self, Aim, Before, StorageKind};
+
+/// Looks that a change of the release is as long as.
+const CALLS: f64 = 6.0;
 
 /// See [`super::ActionSpec::RehearseFlip`].
 pub struct RehearseFlip {
@@ -113,6 +118,11 @@ impl Action for Flip {
         } else {
             Observation::Pending
         })
+    }
+
+    fn forecast(&self, forecast: &mut Forecast) {
+        forecast.members = self.replicas;
+        forecast.add(0.0, CALLS * forecast.timings.look);
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {

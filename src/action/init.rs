@@ -8,7 +8,9 @@ use super::cluster::{clear, clear_calls, start};
 use super::final_copy::whole;
 use super::keys::Keys;
 use super::suspend_actors::nobody_acts;
-use super::{Action, Context, Error, Evidence, Look, Observation, Outcome, Proof, Result, Source};
+use super::{
+    Action, Context, Error, Evidence, Forecast, Look, Observation, Outcome, Proof, Result, Source,
+};
 use crate::armed::Armed;
 use crate::platform::SecretName;
 
@@ -78,6 +80,10 @@ impl Action for Init {
                 status.storage_type
             )),
         })
+    }
+
+    fn forecast(&self, forecast: &mut Forecast) {
+        forecast.add(forecast.timings.init, 0.0);
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {

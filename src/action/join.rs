@@ -6,11 +6,14 @@ use async_trait::async_trait;
 
 use super::cluster::{bring_up, current_keys, start};
 use super::park_key::stays_parked;
-use super::{Action, Context, Error, Evidence, Look, Observation, Outcome, Result};
+use super::{Action, Context, Error, Evidence, Forecast, Look, Observation, Outcome, Result};
 use crate::armed::Armed;
 
 /// See [`super::ActionSpec::Join`].
 pub struct Join;
+
+/// Seconds until the followers have found their leader, as seen.
+const FINDS: f64 = 2.0;
 
 /// A follower that knows of an initialised leader, holds its challenge and waits for the key, says so by
 /// `initialized` (source: `Core.InitializedLocally` and `isRaftUnseal` of the server).
@@ -82,6 +85,10 @@ impl Action for Join {
             Err(error) if error.is_transient() => Observation::Pending,
             Err(error) => return Err(error),
         })
+    }
+
+    fn forecast(&self, forecast: &mut Forecast) {
+        forecast.add(FINDS, 0.0);
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {

@@ -9,11 +9,13 @@ mod compare;
 mod compare_tables;
 mod context;
 mod contract;
+mod data_keys;
 mod destroy_throwaway;
 mod error;
 mod facts;
 mod final_copy;
 mod flip;
+mod forecast;
 mod init;
 mod join;
 mod keys;
@@ -39,6 +41,7 @@ pub use facts::{
     Backup, Checks, Compared, FinalCopied, Frozen, Held, KeysRead, Proof, Restored, SameTables,
     Source, Tables, Throwaway, Voters,
 };
+pub use forecast::{Forecast, Timings};
 pub use keys::{Keys, ROOT_TOKEN, UNSEAL_KEY};
 use park_key::ReturnKey;
 pub use part::PartOf;

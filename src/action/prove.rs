@@ -9,13 +9,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::{TryStreamExt, stream};
 use secrecy::SecretString;
+use tokio::time::Instant;
 
 use super::back_up::open;
 use super::cluster::unseal;
 use super::context::blocking;
+use super::data_keys::data_keys;
 use super::keys::Keys;
 use super::{
     Action, Backup, Context, Error, Evidence, Look, Observation, Outcome, Proof, Result, Source,
+    Timings,
 };
 use crate::armed::Armed;
 use crate::bao::{Health, Node};
@@ -65,7 +68,8 @@ impl Action for Prove {
             options: TreeOptions::new(Phase::Live),
             raft_tls: None,
         };
-        Ok(evidence(&prove(ctx, copy, &armed).await?).into())
+        let (proof, timings) = prove(ctx, copy, backup.timings, &armed).await?;
+        Ok(evidence(&proof).with(&timings).into())
     }
 
     fn describe_undo(&self, _: &Context) -> Result<Vec<String>> {
@@ -97,30 +101,49 @@ pub struct ToProve {
 }
 
 /// Proves a copy on a scratch node, which goes, whatever it showed; a crash leaves it to the next try.
-pub async fn prove(ctx: &Context, copy: ToProve, armed: &Armed) -> Result<Proof> {
-    let proved = on_scratch(ctx, copy, armed).await;
+///
+/// `timings` are those of the copy; the ones of the scratch node are added.
+pub async fn prove(
+    ctx: &Context,
+    copy: ToProve,
+    timings: Timings,
+    armed: &Armed,
+) -> Result<(Proof, Timings)> {
+    let proved = on_scratch(ctx, copy, timings, armed).await;
     let discarded = ctx.platform.scratch_discard(armed).await;
     let proof = proved?;
     discarded?;
     Ok(proof)
 }
 
-async fn on_scratch(ctx: &Context, copy: ToProve, armed: &Armed) -> Result<Proof> {
+async fn on_scratch(
+    ctx: &Context,
+    copy: ToProve,
+    mut timings: Timings,
+    armed: &Armed,
+) -> Result<(Proof, Timings)> {
     let source: Source = ctx.fact()?;
     let old = Keys::old(ctx).await?;
     let inert = ctx.file("proof-inert.snap");
     let (seal_material, keys) = convert_inert(ctx, copy, inert.clone()).await?;
 
+    let began = Instant::now();
     let node = ctx.platform.scratch_start(armed).await?;
+    timings.start = began.elapsed().as_secs_f64();
     let node = node.as_ref();
     ctx.meter.waiting("the scratch node to initialise");
+    let began = Instant::now();
     let throwaway = node.init(source.shares, source.threshold, armed).await?;
+    timings.init = began.elapsed().as_secs_f64();
     let throwaway = Keys {
         shares: throwaway.shares,
         token: throwaway.root_token,
     };
+    let began = Instant::now();
     unseal(ctx, node, &throwaway, armed).await?;
     await_leading(ctx, node).await?;
+    timings.lead = began.elapsed().as_secs_f64();
+    let began = Instant::now();
     node.snapshot_force(&throwaway.token, &inert, ctx.meter.as_ref(), armed)
         .await?;
     ctx.until(
@@ -136,8 +159,11 @@ async fn on_scratch(ctx: &Context, copy: ToProve, armed: &Armed) -> Result<Proof
         },
     )
     .await?;
+    timings.restore = began.elapsed().as_secs_f64();
+    let began = Instant::now();
     unseal(ctx, node, &old, armed).await?;
     await_leading(ctx, node).await?;
+    timings.reopen = began.elapsed().as_secs_f64();
 
     let cluster_id = node.seal_status().await?.cluster_id.unwrap_or_default();
     if cluster_id != source.cluster_id {
@@ -165,12 +191,14 @@ async fn on_scratch(ctx: &Context, copy: ToProve, armed: &Armed) -> Result<Proof
             "the scratch node made no core/raft/tls; three voters cannot be restored without one",
         ));
     };
-    Ok(Proof {
+    let proof = Proof {
         at: jiff::Timestamp::now(),
         decrypted,
         seal_material,
+        data_keys: data_keys(ctx, &old, inert).await?,
         raft_tls: hex::encode(tls),
-    })
+    };
+    Ok((proof, timings))
 }
 
 async fn convert_inert(

@@ -5,7 +5,9 @@ use async_trait::async_trait;
 use super::cluster::{clear, clear_calls};
 use super::final_copy::{WAY_OUT, still_frozen};
 use super::suspend_actors::nobody_acts;
-use super::{Action, Context, Error, Evidence, FinalCopied, Observation, Outcome, Result};
+use super::{
+    Action, Context, Error, Evidence, FinalCopied, Forecast, Observation, Outcome, Result,
+};
 use crate::armed::Armed;
 use crate::platform::StorageKind;
 use crate::storage::Phase;
@@ -46,6 +48,10 @@ impl Action for ReplaceSource {
             )),
             _ => Observation::Pending,
         })
+    }
+
+    fn forecast(&self, forecast: &mut Forecast) {
+        forecast.add(forecast.timings.start, forecast.timings.manifest);
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {

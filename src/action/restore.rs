@@ -9,18 +9,20 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use super::cluster::{active, instances};
+use super::cluster::{active, instances, start};
 use super::context::blocking;
 use super::final_copy::{Files, whole};
+use super::forecast::SLEEP;
 use super::keys::Keys;
 use super::suspend_actors::nobody_acts;
 use super::{
-    Action, Context, Error, Evidence, FinalCopied, Observation, Outcome, Restored, Result, Source,
-    Throwaway, Voters,
+    Action, Context, Error, Evidence, FinalCopied, Forecast, Look, Observation, Outcome, Restored,
+    Result, Source, Throwaway, Voters,
 };
 use crate::armed::Armed;
 use crate::bao::SealStatus;
 use crate::event::Level;
+use crate::journal::Mark;
 use crate::meter::SharedMeter;
 use crate::platform::SecretName;
 use crate::storage::{self, ArchiveReader};
@@ -51,6 +53,10 @@ const SHOWS: Duration = Duration::from_secs(30);
 /// Time for the voters to seal themselves after an accepted restore, beside what the data needs.
 const SEALING: Duration = Duration::from_mins(3);
 
+/// What a server logs when it has the whole snapshot. It then sleeps for five seconds before it seals itself.
+const RESTORED: &str = "restored user snapshot";
+const LOG: usize = 200;
+
 async fn scene(ctx: &Context) -> Result<Scene> {
     let before: Voters = ctx.fact()?;
     let (source, throwaway): (Source, Throwaway) = (ctx.fact()?, ctx.fact()?);
@@ -78,8 +84,11 @@ async fn scene(ctx: &Context) -> Result<Scene> {
                 );
                 return Ok(Scene::Foreign(why));
             }
+            // One that has the data whole may have been restarted: by this run, which does, or by anybody.
+            Ok(SealStatus { sealed: true, .. }) if found == instance || ctx.restore_taken => {
+                sealed.push(member.clone());
+            }
             _ if found != instance => absent.push(member.clone()),
-            Ok(SealStatus { sealed: true, .. }) => sealed.push(member.clone()),
             Ok(_) => unsealed.push(member.clone()),
             // The server answers late while it swaps its data in: that is no dead member.
             Err(error) if error.status().is_none() => return Ok(Scene::Sealing(error.to_string())),
@@ -176,6 +185,9 @@ impl Action for Restore {
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        if ctx.restore_taken && ctx.platform.instance(&ctx.first()?).await?.is_none() {
+            return Ok(Observation::Pending);
+        }
         let seen = if ctx.restore_sent {
             settled(ctx).await?
         } else {
@@ -208,7 +220,23 @@ impl Action for Restore {
         )))
     }
 
+    fn forecast(&self, forecast: &mut Forecast) {
+        let timings = forecast.timings;
+        let alone = forecast.members == 1;
+        let server = if alone {
+            (timings.restore - SLEEP).max(0.0) + timings.start
+        } else {
+            timings.restore
+        };
+        forecast.add(server, 0.0);
+    }
+
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
+        let first = ctx.first()?;
+        if ctx.restore_taken {
+            start(ctx, std::slice::from_ref(&first), &armed).await?;
+            return Ok(taken(ctx, &first).await?.into());
+        }
         if scene(ctx).await? != Scene::Throwaway
             && let Observation::Redo(why) = self.observe(ctx).await?
         {
@@ -221,8 +249,15 @@ impl Action for Restore {
         let copied = whole(ctx).await?;
         nobody_acts(ctx).await?;
         let (leader, token) = guard(ctx, &copied).await?;
+        // With others it is never cut short: one that dies before they have the data leaves them on the throwaway data.
+        let alone = ctx.running().await?.len() == 1;
         let node = ctx.node(&leader)?;
         let snapshot = Files::of(ctx).snapshot;
+        let said = if alone {
+            restores_told(ctx, &leader).await
+        } else {
+            0
+        };
         match node
             .snapshot_force(&token, &snapshot, ctx.meter.as_ref(), &armed)
             .await
@@ -235,7 +270,16 @@ impl Action for Restore {
             Err(error) => return Err(error.into()),
         }
         let started = Instant::now();
+        // Where it has been tried in vain, the server's own end is awaited.
+        let mut cuts = alone;
         loop {
+            if cuts && restores_told(ctx, &leader).await > said {
+                ctx.mark(Mark::RestoreTaken).await?;
+                cuts = false;
+                if ctx.platform.restart_at_once(&leader, &armed).await? {
+                    return Ok(taken(ctx, &leader).await?.into());
+                }
+            }
             match scene(ctx).await? {
                 Scene::Sealed(restored) if restored.sealed.contains(&leader) => {
                     return Ok(evidence(&restored).into());
@@ -254,7 +298,7 @@ impl Action for Restore {
             if started.elapsed() > SEALING {
                 return Err(stuck("see `baoctl status`".to_owned(), started));
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
@@ -292,6 +336,38 @@ impl Action for Restore {
         }
         Ok(None)
     }
+}
+
+/// How often the member's log says that a snapshot was restored; its last lines are looked at.
+async fn restores_told(ctx: &Context, member: &str) -> usize {
+    // A log that cannot be read tells nothing: the server's own end is awaited then.
+    let log = ctx.platform.log_tail(member, LOG).await;
+    log.unwrap_or_default()
+        .iter()
+        .filter(|line| line.contains(RESTORED))
+        .count()
+}
+
+/// The evidence of a single voter that was restarted with the data.
+async fn taken(ctx: &Context, member: &str) -> Result<Evidence> {
+    let node = ctx.node(member)?;
+    let what = format!("{member} to come back sealed with the data");
+    let look = async || {
+        let status = node.seal_status().await?;
+        Ok(if status.sealed && status.initialized {
+            Look::Ready(())
+        } else {
+            Look::NotYet("not yet".to_owned())
+        })
+    };
+    ctx.until(&what, SHOWS, Duration::from_millis(50), look)
+        .await?;
+    let restored = Restored {
+        sealed: vec![member.to_owned()],
+        absent: Vec::new(),
+    };
+    // One that is restarted from here on was not restarted by this run.
+    Ok(evidence(&restored).with(&instances(ctx).await?))
 }
 
 fn evidence(restored: &Restored) -> Evidence {

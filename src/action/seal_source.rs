@@ -12,8 +12,8 @@ use super::context::free_bytes;
 use super::keys::Keys;
 use super::suspend_actors::nobody_acts;
 use super::{
-    Action, Context, Error, Evidence, FinalCopied, Frozen, Look, Observation, Outcome, Proof,
-    Result, Source, token,
+    Action, Context, Error, Evidence, FinalCopied, Forecast, Frozen, Look, Observation, Outcome,
+    Proof, Result, Source, token,
 };
 use crate::armed::Armed;
 use crate::bao::Node;
@@ -30,6 +30,8 @@ pub const PROOF_VALID: Duration = Duration::from_hours(12);
 /// The final copy's tar, spool and archive, and some for the servers that share the volume.
 const COPIES: u64 = 4;
 /// Two equal manifests this far apart tell that nothing writes any more.
+/// Seconds that a seal takes as a rule, as seen: the server lets its requests end.
+const DRAIN: f64 = 0.2;
 const QUIET: Duration = Duration::from_secs(5);
 
 async fn evidence(ctx: &Context, first: &str) -> Result<Evidence> {
@@ -92,6 +94,11 @@ impl Action for SealSource {
             )),
             (false, _) => Observation::Pending,
         })
+    }
+
+    fn forecast(&self, forecast: &mut Forecast) {
+        forecast.begin();
+        forecast.add(DRAIN, 0.0);
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {

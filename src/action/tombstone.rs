@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::final_copy::still_frozen;
-use super::{Action, Context, Error, Evidence, Observation, Outcome, Result};
+use super::{Action, Context, Error, Evidence, Forecast, Observation, Outcome, Result};
 use crate::armed::Armed;
 use crate::storage::tree;
 
@@ -68,6 +68,10 @@ impl Action for WriteTombstone {
             Err(Error::Refused { why }) => Observation::Conflict(why),
             Err(error) => return Err(error),
         })
+    }
+
+    fn forecast(&self, forecast: &mut Forecast) {
+        forecast.add(0.0, 2.0 * forecast.timings.look);
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {

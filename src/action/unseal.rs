@@ -8,8 +8,8 @@ use super::cluster::{active, await_active, bring_up, current_keys, instances};
 use super::keys::Keys;
 use super::park_key::stays_parked;
 use super::{
-    Action, Context, Error, Evidence, Key, Look, Members, Observation, Outcome, Restored, Result,
-    Source, Throwaway,
+    Action, Context, Error, Evidence, Forecast, Key, Look, Members, Observation, Outcome, Restored,
+    Result, Source, Throwaway,
 };
 use crate::armed::Armed;
 use crate::event::Level;
@@ -26,6 +26,11 @@ pub struct Unseal {
 /// The server watches a new peer for 10 s before it votes. The throwaway cluster lives for seconds and is never served
 /// from, and its setting goes with its data: the restored cluster has the server's default.
 const STABILIZATION: Duration = Duration::from_secs(1);
+
+/// Seconds until followers are unsealed, as seen.
+const FOLLOW: f64 = 3.0;
+/// Seconds by which an election among several is longer than that of one alone, as seen.
+const AMONG_OTHERS: f64 = 1.5;
 
 impl Unseal {
     fn members(&self, ctx: &Context) -> Result<Vec<String>> {
@@ -143,6 +148,24 @@ impl Action for Unseal {
             return Ok(Observation::Pending);
         }
         Ok(Observation::Done(self.evidence(ctx).await?))
+    }
+
+    fn forecast(&self, forecast: &mut Forecast) {
+        let timings = forecast.timings;
+        let server = match (self.key, self.members) {
+            (Key::Throwaway, Members::Followers) => FOLLOW,
+            (Key::Throwaway, _) => timings.lead,
+            (Key::Old, _) if forecast.members > 1 => timings.reopen + AMONG_OTHERS,
+            (Key::Old, _) => timings.reopen,
+        };
+        forecast.add(server, 0.0);
+        if self.serves() {
+            forecast.end();
+        }
+    }
+
+    fn serves(&self) -> bool {
+        self.key == Key::Old
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {

@@ -1,5 +1,7 @@
 //! Flags that several commands share.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use crate::engine::Range;
@@ -27,6 +29,22 @@ pub struct ConsentArgs {
     /// Agree to the outage and to all that is not repeated blindly, by the namespace's name
     #[arg(long, value_name = "NAME")]
     pub confirm_outage: Option<String>,
+}
+
+/// How long an outage may be.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BudgetArgs {
+    /// Go back to file storage when the outage gets longer than this, for example 60s; refuse to begin one that is expected to
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub max_outage: Option<Duration>,
+}
+
+/// `90s`, `2m`, `1m 30s`.
+fn duration(given: &str) -> Result<Duration, String> {
+    let parsed = given.parse::<jiff::SignedDuration>();
+    let why = "write a time as 90s, 2m or 1m 30s";
+    let parsed = parsed.map_err(|_| why.to_owned())?;
+    Duration::try_from(parsed).map_err(|_| why.to_owned())
 }
 
 /// Which part of a runbook.

@@ -157,11 +157,15 @@ impl Running {
             .journal
             .as_ref()
             .map(|journal| journal.lock().unwrap_or_else(PoisonError::into_inner));
+        let expected = guard
+            .as_deref()
+            .and_then(|journal| engine::expected(&self.program, journal.state()))
+            .map(|expected| expected.seconds);
         let plan: Plan = engine::plan(
             &self.program,
             ctx,
             guard.as_deref().map(Journal::state),
-            None,
+            expected,
             if self.resumed {
                 Vec::new()
             } else {
@@ -240,13 +244,9 @@ fn marker(journal: SharedJournal, observer: Arc<dyn Observer>) -> Marker {
         journal
             .append(Record::Mark { mark })
             .map_err(|error| error.to_string())?;
-        observer.observe(&match mark {
-            Mark::OutageStarted => Event::OutageStarted,
-            Mark::OutageEnded => Event::OutageEnded {
-                seconds: journal.state().outage_seconds().unwrap_or_default(),
-            },
-            Mark::OutageAverted => Event::OutageEnded { seconds: 0.0 },
-        });
+        if let Some(event) = replay::event_of(mark, journal.state()) {
+            observer.observe(&event);
+        }
         Ok(())
     })
 }

@@ -92,6 +92,16 @@ pub(super) fn failure(
             _,
         ) => vec![format!("{resume} --yes --confirm-outage {name}")],
         (Error::Parted { .. } | Error::Lost { .. }, _) => vec![format!("{resume} --from-cluster")],
+        (Error::TooLong { .. }, _) => {
+            vec![format!("{resume} --max-outage TIME    with a longer one")]
+        }
+        (Error::Overrun { back: true, .. }, _) => vec![
+            place.command("report"),
+            format!(
+                "{} --max-outage TIME    with a longer one, or --runbook migrate-raft-fast",
+                place.command("migrate-raft")
+            ),
+        ],
         (Error::RollingBack, _) => vec![place.command("rollback")],
         (Error::Served { .. }, _) => vec![place.command("report")],
         (_, Exit::Preflight) => vec![place.command("check")],
@@ -147,7 +157,10 @@ pub(super) fn failure(
 pub(super) fn exit_of(error: &Error, touched: bool) -> Exit {
     match error {
         Error::NoSuchStep { .. } | Error::OutOfOrder { .. } => Exit::Usage,
-        Error::RollingBack | Error::Served { .. } | Error::NothingToTakeBack => Exit::Preflight,
+        Error::RollingBack
+        | Error::Served { .. }
+        | Error::NothingToTakeBack
+        | Error::TooLong { .. } => Exit::Preflight,
         Error::Declined { .. } | Error::Nobody { .. } => Exit::Declined,
         Error::Interrupted { signal, .. } => Exit::Signal(u8::try_from(*signal).unwrap_or(2)),
         Error::Lost { .. } | Error::Journal(journal::Error::Locked { .. }) => Exit::Locked,
@@ -158,7 +171,8 @@ pub(super) fn exit_of(error: &Error, touched: bool) -> Exit {
             source: action::Error::Node(node),
             ..
         } if bao::Error::outcome_unknown(node) => Exit::Unknown,
-        Error::Action { .. }
+        Error::Overrun { .. }
+        | Error::Action { .. }
         | Error::Conflict { .. }
         | Error::NotThere { .. }
         | Error::Parted { .. }

@@ -1,7 +1,7 @@
 //! `baoctl migrate-raft`.
 
 use super::Exit;
-use super::args::{ConsentArgs, OutputArgs, RangeArgs};
+use super::args::{BudgetArgs, ConsentArgs, OutputArgs, RangeArgs};
 use super::exit::fail;
 use super::keys::KeysArgs;
 use super::run::{self, Beginning, Settings};
@@ -38,6 +38,8 @@ pub struct Args {
     #[command(flatten)]
     range: RangeArgs,
     #[command(flatten)]
+    budget: BudgetArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -60,6 +62,7 @@ pub(super) async fn run(args: Args) -> Exit {
         output: args.output,
         consent: args.consent,
         range: args.range,
+        max_outage: args.budget.max_outage,
     };
     let mode = if args.dry_run {
         Mode::DryRun

@@ -166,6 +166,7 @@ pub(super) async fn run(args: Args) -> Exit {
             confirm_outage: None,
         },
         range: args.range,
+        max_outage: None,
     };
     run::begin(
         Here::of_local(Arc::new(platform), None),

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::left::left;
 use crate::action::{ActionSpec, Backup, Checks, Compared, Fact, FinalCopied, KeysRead, PartOf};
-use crate::engine::Program;
+use crate::engine::{Program, expected};
 use crate::event::{
     ActionStatus, Banner, Effect, Event, Level, Plan, PlannedStep, StepStatus, StepSummary, Summary,
 };
@@ -119,13 +119,11 @@ impl Replay<'_> {
                 }
                 self.tell(Event::Failed(failure));
             }
-            Record::Mark { mark } => self.tell(match mark {
-                Mark::OutageStarted => Event::OutageStarted,
-                Mark::OutageEnded => Event::OutageEnded {
-                    seconds: self.state.outage_seconds().unwrap_or_default(),
-                },
-                Mark::OutageAverted => Event::OutageEnded { seconds: 0.0 },
-            }),
+            Record::Mark { mark } => {
+                if let Some(event) = event_of(mark, &self.state) {
+                    self.tell(event);
+                }
+            }
             Record::Rewound { from, to, why, .. } => self.tell(Event::Rewound { from, to, why }),
             Record::RollingBack => self.note(Level::Warn, "rolling back".to_owned()),
             Record::Undoing {
@@ -286,6 +284,18 @@ impl Replay<'_> {
     }
 }
 
+/// What a mark tells whoever follows the run.
+pub(super) fn event_of(mark: Mark, state: &State) -> Option<Event> {
+    Some(match mark {
+        Mark::OutageStarted => Event::OutageStarted,
+        Mark::OutageEnded => Event::OutageEnded {
+            seconds: state.outage_seconds().unwrap_or_default(),
+        },
+        Mark::OutageAverted => Event::OutageEnded { seconds: 0.0 },
+        Mark::RestoreTaken => return None,
+    })
+}
+
 /// What the copies of the data and the keys can be told by.
 fn sums(state: &State) -> Vec<(String, String)> {
     let mut sums = Vec::new();
@@ -370,6 +380,7 @@ pub(super) fn summary(
             .unwrap_or_default(),
         outage_seconds: state.outage_seconds(),
         outage_parts: state.outage_parts(),
+        expected: expected(program, state),
         steps: program
             .steps
             .iter()
@@ -394,6 +405,7 @@ pub(super) fn summary(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::action::Timings;
     use crate::event::{CheckStatus, Failure, Finding, Mode};
     use crate::journal::{Journal, RunbookText};
     use crate::platform::Target;
@@ -415,6 +427,7 @@ mod tests {
             },
             server: "https://openbao.vault.svc:8200".to_owned(),
             inputs: BTreeMap::new(),
+            max_outage_ms: None,
         }
     }
 
@@ -520,6 +533,7 @@ mod tests {
         let mut backed_up = result("snapshot", 1, "back-up", ActionStatus::AlreadyDone);
         if let Record::Result { facts, .. } = &mut backed_up {
             let backup = Backup {
+                timings: Timings::default(),
                 tree: PathBuf::from("backup.tar"),
                 sha256: "5fc1".to_owned(),
                 entries: 203,

@@ -1,7 +1,7 @@
 //! `baoctl resume`.
 
 use super::Exit;
-use super::args::{ConsentArgs, OutputArgs, RangeArgs};
+use super::args::{BudgetArgs, ConsentArgs, OutputArgs, RangeArgs};
 use super::run::{self, GoingOn, Settings, Way};
 use super::target::TargetArgs;
 
@@ -23,6 +23,8 @@ pub struct Args {
     consent: ConsentArgs,
     #[command(flatten)]
     range: RangeArgs,
+    #[command(flatten)]
+    budget: BudgetArgs,
     /// Go on although the runbook was edited since the run began
     #[arg(long)]
     accept_changed_runbook: bool,
@@ -39,6 +41,7 @@ pub(super) async fn run(args: Args) -> Exit {
         output: args.output,
         consent: args.consent,
         range: args.range,
+        max_outage: args.budget.max_outage,
     };
     let way = Way::On {
         accept_changed: args.accept_changed_runbook,

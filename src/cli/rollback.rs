@@ -38,6 +38,7 @@ pub(super) async fn run(args: Args) -> Exit {
         output: args.output,
         consent: args.consent,
         range: RangeArgs::default(),
+        max_outage: None,
     };
     let way = Way::Back {
         dry_run: args.dry_run,

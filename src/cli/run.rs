@@ -3,6 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -28,6 +29,8 @@ pub(super) struct Settings {
     pub output: OutputArgs,
     pub consent: ConsentArgs,
     pub range: RangeArgs,
+    /// Another one than before, where one was given.
+    pub max_outage: Option<Duration>,
 }
 
 /// A run that has no journal yet.
@@ -49,6 +52,10 @@ pub(super) fn looking(
     let mut ctx = context(platform, observer, Uuid::nil(), 3, keys_file);
     ctx.keys_given = keys_given;
     ctx
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A wrong word is told before anything is done, not when it is asked for.
@@ -117,6 +124,7 @@ pub(super) fn context(
         keys_given: None,
         earlier_intents: 0,
         restore_sent: false,
+        restore_taken: false,
         outage_open: false,
         meter: Arc::new(Silent),
         observer,
@@ -186,6 +194,7 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
         target: here.platform.target(),
         server: here.platform.address(),
         inputs,
+        max_outage_ms: settings.max_outage.map(millis),
     };
     run.claimed = match claim::claim(here, run.run, Earlier::Replace).await {
         Ok(claimed) => claimed,
@@ -406,6 +415,7 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
         baoctl: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         runbook: changed.then(|| RunbookText::from(&loaded)),
+        max_outage_ms: settings.max_outage.map(millis),
     };
     // A rollback records itself, once nothing speaks against it.
     if matches!(way, Way::On { .. })

@@ -1,5 +1,7 @@
 //! How a run can end badly.
 
+use std::time::Duration;
+
 use crate::action;
 use crate::event::Tier;
 
@@ -85,6 +87,29 @@ pub enum Error {
         /// What a look found.
         found: String,
     },
+    /// The outage is longer than was agreed to.
+    #[error("the outage is longer than the {}s that were agreed to{}", budget.as_secs_f64(), if *back {
+        ": the source serves from file storage again"
+    } else {
+        ""
+    })]
+    Overrun {
+        /// What was agreed to.
+        budget: Duration,
+        /// The run went back.
+        back: bool,
+    },
+    /// The outage is expected to be longer than was agreed to; it has not begun.
+    #[error(
+        "the outage is expected to take {expected:.1}s, longer than the {}s that were agreed to; it was not begun",
+        budget.as_secs_f64()
+    )]
+    TooLong {
+        /// Seconds, from what its parts took beforehand.
+        expected: f64,
+        /// What was agreed to.
+        budget: Duration,
+    },
     /// A run that rolls back does not go forward again.
     #[error("this run is being rolled back; it does not go forward again")]
     RollingBack,
@@ -153,6 +178,8 @@ impl Error {
             Self::NoSuchStep { .. }
             | Self::OutOfOrder { .. }
             | Self::Interrupted { .. }
+            | Self::Overrun { .. }
+            | Self::TooLong { .. }
             | Self::RollingBack
             | Self::Served { .. }
             | Self::NothingToTakeBack

@@ -1,5 +1,6 @@
 //! Order, gates, confirmations, retries, resume and dry run, for any actions on any place.
 
+mod budget;
 mod error;
 mod interrupt;
 mod meter;
@@ -9,6 +10,7 @@ mod program;
 mod rollback;
 mod run;
 
+pub use budget::expected;
 pub use error::{Error, Result};
 pub use interrupt::Interrupt;
 pub use meter::ActionMeter;

@@ -1,9 +1,13 @@
 //! What an engine runs: the steps of a runbook with the actions behind them.
 
 use super::{Error, Result};
-use crate::action::{Action, ActionSpec, Context};
+use crate::action::{Action, ActionSpec, Context, Forecast, Timings};
 use crate::event::Effect;
 use crate::runbook::Runbook;
+
+/// Seconds and looks that pass with each action beside its own, as seen: it is looked at and recorded.
+const BETWEEN: f64 = 0.02;
+const LOOKS: f64 = 1.5;
 
 /// The steps in order.
 pub struct Program {
@@ -77,6 +81,19 @@ impl Program {
             given: id.to_owned(),
             steps: self.steps.iter().map(|step| step.id.clone()).collect(),
         })
+    }
+
+    /// How long the outage will be, by what its parts took beforehand; `None` where the runbook has none.
+    pub fn forecast(&self, timings: Timings) -> Option<Forecast> {
+        let mut forecast = Forecast::new(timings);
+        for unit in self.steps.iter().flat_map(|step| &step.units) {
+            if forecast.is_whole() {
+                break;
+            }
+            unit.action.forecast(&mut forecast);
+            forecast.add(0.0, BETWEEN + LOOKS * timings.look);
+        }
+        forecast.is_whole().then_some(forecast)
     }
 
     /// A step's place, from 0.

@@ -16,12 +16,13 @@ impl Engine {
     /// after that it would lose what they wrote. Without a journal, or in a dry run of it, only the calls are told.
     pub async fn roll_back(&mut self, dry_run: bool) -> Result<End> {
         if dry_run {
-            return self.go_back(true).await;
+            return self.go_back(true, None).await;
         }
-        self.followed(self.go_back(false)).await
+        self.followed(self.go_back(false, None)).await
     }
 
-    async fn go_back(&self, dry_run: bool) -> Result<End> {
+    /// `agreed` is what the operator agreed to it by beforehand.
+    pub(super) async fn go_back(&self, dry_run: bool, agreed: Option<String>) -> Result<End> {
         let acted = self.acted();
         // Whatever this journal knows of: a cluster that serves is never taken away.
         for step in &self.program.steps {
@@ -68,21 +69,29 @@ impl Engine {
         } else {
             Tier::YesNo
         };
-        self.ask(Question {
-            step: ahead[0].0.id.clone(),
-            effect,
-            ask: format!(
-                "take back what the run did, {} actions, the last first",
-                ahead.len()
-            ),
-            consequences: vec![
-                "the source serves from file storage again, with its data as it was sealed, or newer if it served since"
-                    .to_owned(),
-                "raft files are moved aside on each volume, not removed".to_owned(),
-            ],
-            tier,
-        })
-        .await?;
+        match agreed {
+            Some(asked) => self.record(Record::Confirmed {
+                step: ahead[0].0.id.clone(),
+                asked,
+            })?,
+            None => {
+                self.ask(Question {
+                    step: ahead[0].0.id.clone(),
+                    effect,
+                    ask: format!(
+                        "take back what the run did, {} actions, the last first",
+                        ahead.len()
+                    ),
+                    consequences: vec![
+                        "the source serves from file storage again, with its data as it was sealed, or newer if it served since"
+                            .to_owned(),
+                        "raft files are moved aside on each volume, not removed".to_owned(),
+                    ],
+                    tier,
+                })
+                .await?;
+            }
+        }
         self.record(Record::RollingBack)?;
         for (step, index, unit) in ahead {
             self.stop_if_asked()?;

@@ -70,10 +70,10 @@ enum Went {
 impl Engine {
     /// Runs the range, from wherever the journal says that it stands.
     pub async fn run(&mut self) -> Result<End> {
-        self.followed(self.go_on()).await
+        self.followed(self.within_budget()).await
     }
 
-    async fn go_on(&self) -> Result<End> {
+    pub(super) async fn go_on(&self) -> Result<End> {
         let range = self.range.resolve(&self.program)?;
         self.in_order(*range.start())?;
         if self.rolling_back() {
@@ -152,6 +152,7 @@ impl Engine {
                 continue;
             }
             self.stop_if_asked()?;
+            self.keep_to_budget(step, unit).await?;
             let ctx = self.context(step, index, unit);
             self.observer.observe(&Event::ActionStarted {
                 step: step.id.clone(),
@@ -192,6 +193,7 @@ impl Engine {
             ctx.restore_sent = state.actions().values().any(|action| {
                 action.kind == RESTORE && (action.open_intent || action.done.is_some())
             });
+            ctx.restore_taken = state.restore_taken();
             ctx.outage_open = state.outage_started().is_some() && state.outage_ended().is_none();
             *ctx.facts.lock().unwrap_or_else(PoisonError::into_inner) = state
                 .facts()
@@ -223,6 +225,7 @@ impl Engine {
         }) else {
             return Ok(());
         };
+        self.fits(effect)?;
         let tier = match effect {
             Effect::Read => return Ok(()),
             Effect::Change => Tier::YesNo,
@@ -240,7 +243,14 @@ impl Engine {
                 Effect::Outage if self.outage_is_over() => {
                     "the cluster goes on serving the old data meanwhile".to_owned()
                 }
-                Effect::Outage => "clients are not served until the restore is done".to_owned(),
+                Effect::Outage => match self.ahead() {
+                    None => "clients are not served until the restore is done".to_owned(),
+                    Some(expected) => format!(
+                        "clients are not served until the restore is done: about {:.0}s by what its parts took in the proof, \
+                         and as long as you take to answer",
+                        expected.seconds
+                    ),
+                },
                 Effect::NoBlindRepeat => {
                     "it is not repeated without a look at what came of it".to_owned()
                 }
@@ -413,6 +423,7 @@ impl Engine {
                 signal = self.interrupt.wait(if unit.effect == Effect::Read { 1 } else { 2 }) => {
                     return Err(Error::Interrupted { signal, midway: unit.effect > Effect::Read });
                 }
+                error = self.out_of_time() => return Err(error),
             };
             match applied {
                 Ok(Outcome::Done(evidence)) => {

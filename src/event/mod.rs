@@ -4,7 +4,7 @@ mod model;
 mod observer;
 
 pub use model::{
-    ActionStatus, Banner, CheckStatus, Effect, Event, Failure, Finding, Level, Mode, ParityCounts,
-    Plan, PlannedAction, PlannedStep, StepStatus, StepSummary, Summary,
+    ActionStatus, Banner, CheckStatus, Effect, Event, Expected, Failure, Finding, Level, Mode,
+    ParityCounts, Plan, PlannedAction, PlannedStep, StepStatus, StepSummary, Summary,
 };
 pub use observer::{Agreed, Answer, Fanout, Observer, Operator, Question, Tier};

@@ -205,6 +205,15 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
+/// An outage as its parts let expect it: what they took in the proof, beforehand.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Expected {
+    /// All of it, in seconds.
+    pub seconds: f64,
+    /// The server's own part: starts, init, restore, elections.
+    pub server: f64,
+}
+
 /// One step of a plan.
 #[derive(Debug, Clone, Serialize)]
 pub struct PlannedStep {
@@ -375,6 +384,9 @@ pub struct Summary {
     pub outage_seconds: Option<f64>,
     /// The outage by action, seconds each, in order of time.
     pub outage_parts: Vec<(String, f64)>,
+    /// What the outage was expected to be, where that was known beforehand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
     /// Each step.
     pub steps: Vec<StepSummary>,
     /// What is left of the run and what is left to do, a sentence each.

@@ -33,6 +33,9 @@ pub struct Header {
     pub server: String,
     /// Flags of the run, without secrets.
     pub inputs: BTreeMap<String, String>,
+    /// The longest outage that was agreed to, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_outage_ms: Option<u64>,
 }
 
 /// A runbook, whole.
@@ -58,6 +61,8 @@ pub enum Mark {
     OutageEnded,
     /// The source refused to be sealed: it serves as before.
     OutageAverted,
+    /// A single voter has taken the restore; what is left is its own waiting.
+    RestoreTaken,
 }
 
 /// What one line of a journal says.
@@ -74,6 +79,9 @@ pub enum Record {
         pid: u32,
         /// The runbook that holds from here on, when a changed one was accepted.
         runbook: Option<RunbookText>,
+        /// The longest outage that is agreed to from here on, in milliseconds, when another one was given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_outage_ms: Option<u64>,
     },
     /// The operator agreed to a step.
     Confirmed {

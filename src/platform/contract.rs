@@ -285,6 +285,11 @@ pub trait Platform: Send + Sync {
     async fn stop(&self, member: &str, armed: &Armed) -> Result<()>;
     /// Stops the member's server if it runs and starts it with the release's configuration; returns when its API answers.
     async fn replace(&self, member: &str, armed: &Armed) -> Result<()>;
+    /// Ends the member's server at once, whatever it is at, and brings it back with what is on its volume. `false`, with
+    /// nothing done, where that is no faster than the end that the server makes itself.
+    async fn restart_at_once(&self, _member: &str, _: &Armed) -> Result<bool> {
+        Ok(false)
+    }
     /// Stops the members' servers so that they stay away until they are replaced, then moves their raft files aside.
     /// Other members may have to stop with them.
     async fn put_away(&self, members: &[String], label: &str, armed: &Armed) -> Result<()> {
@@ -323,6 +328,18 @@ pub trait Platform: Send + Sync {
     ) -> Result<DigestList>;
     /// Copies the file tree as one tar file to `to` (0600, synced, replaced whole), stopping at a cut stream.
     async fn tree_copy(&self, member: &str, to: &Path, meter: &dyn Meter) -> Result<()>;
+    /// The same for a tree with this manifest, of which `base` is an earlier copy. Where reading the tree is slow, only what
+    /// differs from that is read.
+    async fn tree_copy_since(
+        &self,
+        member: &str,
+        _base: &Path,
+        _manifest: &Arc<DigestList>,
+        to: &Path,
+        meter: &dyn Meter,
+    ) -> Result<()> {
+        self.tree_copy(member, to, meter).await
+    }
     /// The file of one entry as it stands in the tree, `None` when absent.
     async fn tree_entry(&self, member: &str, key: &str) -> Result<Option<Vec<u8>>>;
     /// Writes one entry's file into the tree (temporary file, sync, rename); the same again is the same.

@@ -3,6 +3,7 @@
 //! - [`tree`]: the file backend's tree, from a directory or a tar stream of it
 //! - [`digests`] and [`manifest`]: lists of key, length and SHA-256, in memory or streamed
 //! - [`archive`]: the raft snapshot archive, read with full verification, written, inspected, compared
+//! - [`barrier`]: the data keys, to tell whether they are the same
 //! - [`convert`]: tree to archive
 //! - [`parity`]: the reference of a conversion against a native snapshot of the new cluster
 //!
@@ -10,6 +11,7 @@
 //! [`std::io::Read`] return an error.
 
 pub mod archive;
+pub mod barrier;
 pub mod bounded;
 pub mod convert;
 pub mod digests;

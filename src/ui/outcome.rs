@@ -94,6 +94,9 @@ pub(super) fn summary(summary: &Summary, look: Look, width: usize) -> String {
         Some(seconds) => {
             out.push_str(&rows.whole("outage", &look.paint(Role::Strong, &text::seconds(seconds))));
             out.push_str(&parts(summary, seconds, look, width));
+            if let Some(expected) = summary.expected {
+                out.push_str(&rows.whole("expected", &text::expected(expected, seconds)));
+            }
         }
     }
     let steps = summary

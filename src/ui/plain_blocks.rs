@@ -133,6 +133,10 @@ pub(super) fn summary(summary: &Summary) -> Vec<Line> {
         let time = text::seconds(*seconds);
         lines.push(format!("summary: outage in {part}: {time}").into());
     }
+    if let (Some(expected), Some(seconds)) = (summary.expected, summary.outage_seconds) {
+        let expected = text::expected(expected, seconds);
+        lines.push(format!("summary: outage expected: {expected}").into());
+    }
     for step in &summary.steps {
         let status = look::step_status(step.status);
         let time = if step.status == StepStatus::Done {

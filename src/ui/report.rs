@@ -163,6 +163,12 @@ fn summary_part(out: &mut String, summary: &Summary) {
                 row(out, &[&escape(part), &text::seconds(*seconds)]);
             }
             row(out, &["**all**", &format!("**{}**", text::seconds(total))]);
+            if let Some(expected) = summary.expected {
+                line(
+                    out,
+                    &format!("\nExpected: {}.", text::expected(expected, total)),
+                );
+            }
         }
     }
     left_part(out, &summary.left);

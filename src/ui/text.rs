@@ -2,6 +2,7 @@
 
 use console::measure_text_width;
 
+use crate::event::Expected;
 use crate::meter::Unit;
 
 /// A length of time, with as much precision as is of use.
@@ -20,6 +21,16 @@ pub(super) fn seconds(seconds: f64) -> String {
     } else {
         format!("{} h {:02} min", whole / 3600, whole / 60 % 60)
     }
+}
+
+/// What an outage was expected to be, and how it compares.
+pub(super) fn expected(expected: Expected, was: f64) -> String {
+    let off = (expected.seconds - was) / was * 100.0;
+    let server = seconds(expected.server);
+    format!(
+        "{} ({off:+.0} %), of it {server} the server's own: starts, init, restore, elections",
+        seconds(expected.seconds)
+    )
 }
 
 /// A length of time in at most seven columns, for a column of times.

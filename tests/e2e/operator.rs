@@ -63,6 +63,8 @@ impl Said {
             "      {:<22} {outage:>5.1} s, seal to first active node",
             "in all"
         );
+        let expected = summary["expected"]["seconds"].as_f64().unwrap();
+        println!("      {:<22} {expected:>5.1} s", "expected");
         outage
     }
 }

@@ -30,6 +30,7 @@ pub fn header() -> Header {
         },
         server: String::new(),
         inputs: BTreeMap::from([("archive-to".into(), "local".into())]),
+        max_outage_ms: None,
     }
 }
 
@@ -96,6 +97,7 @@ pub fn all_kinds() -> Vec<Record> {
             baoctl: "0.1.0".into(),
             pid: 7,
             runbook: None,
+            max_outage_ms: None,
         },
         intent("restore", "restore"),
         result("restore", 0, "restore", ActionStatus::Done),

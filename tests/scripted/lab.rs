@@ -167,6 +167,7 @@ impl Lab {
                     baoctl: "0.1.0".to_owned(),
                     pid: 1,
                     runbook: None,
+                    max_outage_ms: None,
                 })?;
                 (journal, run)
             }
@@ -181,6 +182,7 @@ impl Lab {
                     target: platform.target(),
                     server: String::new(),
                     inputs: BTreeMap::new(),
+                    max_outage_ms: None,
                 };
                 (Journal::create(&self.journal_path(), header)?, run)
             }
@@ -242,6 +244,7 @@ impl Lab {
                 keys_given: None,
                 earlier_intents: 0,
                 restore_sent: false,
+                restore_taken: false,
                 outage_open: false,
                 meter: Arc::new(Silent),
                 observer: observer.clone(),

@@ -123,8 +123,15 @@ impl Platform for ScriptedPlatform {
         .await
     }
 
-    async fn log_tail(&self, _: &str, _: usize) -> Result<Vec<String>> {
-        Ok(Vec::new())
+    async fn log_tail(&self, member: &str, _: usize) -> Result<Vec<String>> {
+        self.look(|world| {
+            let restored = world.server(member).is_some_and(|server| server.restored);
+            restored
+                .then(|| "storage.raft: restored user snapshot".to_owned())
+                .into_iter()
+                .collect()
+        })
+        .await
     }
 
     async fn stop(&self, member: &str, _: &Armed) -> Result<()> {
@@ -138,6 +145,18 @@ impl Platform for ScriptedPlatform {
     async fn replace(&self, member: &str, armed: &Armed) -> Result<()> {
         self.stop(member, armed).await?;
         self.start(member).await
+    }
+
+    async fn restart_at_once(&self, member: &str, armed: &Armed) -> Result<bool> {
+        self.look(|world| {
+            let running = MEMBERS.iter().filter(|name| world.server(name).is_some());
+            if running.count() > 1 {
+                world.violation("a voter among others was restarted before it had sealed itself");
+            }
+        })
+        .await?;
+        self.replace(member, armed).await?;
+        Ok(true)
     }
 
     async fn volume(&self, member: &str) -> Result<Volume> {

@@ -308,6 +308,7 @@ impl World {
                 let member = self.member_mut(&name);
                 member.raft.as_mut().unwrap().entries = swap.entries.clone();
                 if let Some(server) = &mut member.server {
+                    server.restored = true;
                     server.seals = Some(swap.at + SEALS + LAGS * after);
                 }
             }

@@ -43,6 +43,8 @@ pub struct Server {
     pub generated: Option<String>,
     /// It answered its challenge with another key and does so for ever.
     pub poisoned: bool,
+    /// It has a whole snapshot, and its log says so.
+    pub restored: bool,
     /// When it seals itself after a restore.
     pub seals: Option<Instant>,
     /// When it goes away for good, having missed a restore.
@@ -63,6 +65,7 @@ impl Server {
             challenge: None,
             generated: None,
             poisoned: false,
+            restored: false,
             seals: None,
             dies: None,
             drained: None,

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baoctl::event::{
-    ActionStatus, Answer, Banner, CheckStatus, Effect, Event, Failure, Finding, Level, Mode,
-    Observer, Operator, ParityCounts, Plan, PlannedStep, Question, StepStatus, StepSummary,
+    ActionStatus, Answer, Banner, CheckStatus, Effect, Event, Expected, Failure, Finding, Level,
+    Mode, Observer, Operator, ParityCounts, Plan, PlannedStep, Question, StepStatus, StepSummary,
     Summary, Tier,
 };
 use baoctl::meter::Unit;
@@ -351,6 +351,10 @@ pub fn summary() -> Event {
             ("start raft".to_owned(), 18.0),
             ("restore".to_owned(), 11.91),
         ],
+        expected: Some(Expected {
+            seconds: 40.0,
+            server: 31.5,
+        }),
         steps: vec![
             step("snapshot", StepStatus::Done, 31.0),
             step("record-keys", StepStatus::Done, 12.3),

@@ -28,6 +28,7 @@ fn header() -> Header {
         },
         server: String::new(),
         inputs: BTreeMap::new(),
+        max_outage_ms: None,
     }
 }
 

@@ -151,13 +151,17 @@ impl State {
             Record::Started(header) => {
                 self.runbook = Some(header.runbook.clone());
                 self.header = Some(header.clone());
+                self.max_outage_ms = header.max_outage_ms;
                 self.started_at = Some(time);
             }
-            Record::Resumed { runbook, .. } => {
+            Record::Resumed {
+                runbook,
+                max_outage_ms,
+                ..
+            } => {
                 self.finished = None;
-                if let Some(runbook) = runbook {
-                    self.runbook = Some(runbook.clone());
-                }
+                self.max_outage_ms = max_outage_ms.or(self.max_outage_ms);
+                self.runbook = runbook.clone().or_else(|| self.runbook.take());
             }
             Record::Confirmed { step, .. } => {
                 self.confirmed.insert(step.clone(), time);
@@ -258,6 +262,7 @@ impl State {
                     self.outage_started = None;
                 }
             }
+            Mark::RestoreTaken => self.restore_taken = true,
         }
     }
 
@@ -373,6 +378,7 @@ impl State {
         self.facts.retain(|_, found| !found.is_empty());
         self.confirmed.retain(|step, _| !steps.contains(step));
         self.outage_ended = None;
+        self.restore_taken = false;
         self.rewinds = self.rewinds.saturating_add(1);
     }
 }

@@ -1,6 +1,7 @@
 //! What the records add up to.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -25,6 +26,8 @@ pub struct State {
     pub(super) outage_started: Option<Timestamp>,
     pub(super) outage_ended: Option<Timestamp>,
     pub(super) spans: Vec<Span>,
+    pub(super) restore_taken: bool,
+    pub(super) max_outage_ms: Option<u64>,
     pub(super) rewinds: u32,
     pub(super) finished: Option<Timestamp>,
     pub(super) rolling_back: bool,
@@ -180,6 +183,16 @@ impl State {
     /// When the first outage mark was made. A rewind keeps it.
     pub const fn outage_started(&self) -> Option<Timestamp> {
         self.outage_started
+    }
+
+    /// Whether a single voter has taken the restore, since the last rewind.
+    pub const fn restore_taken(&self) -> bool {
+        self.restore_taken
+    }
+
+    /// The longest outage that was agreed to, where one was.
+    pub fn max_outage(&self) -> Option<Duration> {
+        self.max_outage_ms.map(Duration::from_millis)
     }
 
     /// When the outage ended; a rewind clears it.

@@ -26,6 +26,7 @@ fn started() -> Record {
         },
         server: String::new(),
         inputs: BTreeMap::new(),
+        max_outage_ms: None,
     })
 }
 
@@ -91,6 +92,7 @@ fn resumed(runbook: Option<RunbookText>) -> Record {
         baoctl: "0.1.0".into(),
         pid: 1,
         runbook,
+        max_outage_ms: None,
     }
 }
 

@@ -102,6 +102,10 @@ impl Platform for KubernetesPlatform {
         self.replace_pod(member).await
     }
 
+    async fn restart_at_once(&self, member: &str, _armed: &Armed) -> Result<bool> {
+        self.restart_container(member).await
+    }
+
     async fn put_away(&self, members: &[String], label: &str, _armed: &Armed) -> Result<()> {
         self.put_pods_away(members, label).await
     }
@@ -135,6 +139,18 @@ impl Platform for KubernetesPlatform {
     async fn tree_copy(&self, member: &str, to: &Path, meter: &dyn Meter) -> Result<()> {
         self.layout.ordinal(member)?;
         volume::copy(&self.site, member, to, meter).await
+    }
+
+    async fn tree_copy_since(
+        &self,
+        member: &str,
+        base: &Path,
+        manifest: &Arc<DigestList>,
+        to: &Path,
+        meter: &dyn Meter,
+    ) -> Result<()> {
+        self.layout.ordinal(member)?;
+        volume::copy_since(&self.site, member, base, manifest, to, meter).await
     }
 
     async fn tree_entry(&self, member: &str, key: &str) -> Result<Option<Vec<u8>>> {

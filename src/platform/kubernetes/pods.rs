@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::apply::MANAGER;
 use super::client::{absent_ok, call};
+use super::exec::Shell;
 use super::platform::KubernetesPlatform;
 use super::reasons;
 use crate::bao::Node;
@@ -26,10 +27,14 @@ const GONE: Duration = Duration::from_mins(3);
 const ANSWERS: Duration = Duration::from_mins(5);
 /// The longest that the controller may take to see a changed StatefulSet.
 const OBSERVED: Duration = Duration::from_mins(1);
-const PAUSE: Duration = Duration::from_millis(250);
-/// A sealed server writes nothing: this is for its log alone.
+/// The longest that a container takes to end, as the API server sees it; the server's own end takes as long.
+const ENDS: Duration = Duration::from_secs(4);
+const END_SERVER: &str = include_str!("scripts/end_server.sh");
+const PAUSE: Duration = Duration::from_millis(100);
+/// For one that stays away and may serve: its `preStop` hook, and giving up the lead.
 const GRACE: u32 = 15;
-/// With none at all the API forgets a pod whose server may still run.
+/// What is replaced is sealed or of no more use, and clients wait: its `preStop` hook has nobody to wait for. With none at
+/// all the API forgets a pod whose server may still run.
 const AT_ONCE: u32 = 1;
 
 impl KubernetesPlatform {
@@ -125,11 +130,31 @@ impl KubernetesPlatform {
             if pod.metadata.deletion_timestamp.is_some() {
                 self.until_gone(member, uid).await?;
             } else if !(new && self.is_current(&pod).await?) {
-                self.delete_pod(member, uid, GRACE).await?;
+                self.delete_pod(member, uid, AT_ONCE).await?;
                 self.until_gone(member, uid).await?;
             }
         }
         self.until_answers(member, None).await
+    }
+
+    /// Ends the server from within its container, which the kubelet starts again at once, in the same pod. Not a second time:
+    /// the kubelet would wait.
+    pub(super) async fn restart_container(&self, member: &str) -> Result<bool> {
+        let Some(before) = self.running(member).await?.filter(|it| it.restarts == 0) else {
+            return Ok(false);
+        };
+        let shell = Shell::new(&self.cluster, member, &self.layout.container);
+        // The shell ends with the container: only what becomes of that tells.
+        let _ = shell.run(END_SERVER, &[]).await;
+        let end = Instant::now() + ENDS;
+        while self.running(member).await?.as_ref() == Some(&before) {
+            if Instant::now() >= end {
+                return Ok(false);
+            }
+            sleep(PAUSE).await;
+        }
+        self.until_answers(member, None).await?;
+        Ok(true)
     }
 
     /// Whether a pod was made from the template as it is now.

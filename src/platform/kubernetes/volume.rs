@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::fs::File;
 use tokio::io::{AsyncWriteExt, BufWriter};
@@ -13,7 +14,7 @@ use super::tar_watch::TarWatch;
 use crate::meter::{Meter, Unit};
 use crate::platform::{Error, Result, Volume};
 use crate::storage::key::path_of_key;
-use crate::storage::{DigestList, Phase};
+use crate::storage::{DigestList, Phase, tree};
 
 const LOOK: &str = include_str!("scripts/look.sh");
 const MANIFEST: &str = concat!(
@@ -24,6 +25,7 @@ const COPY: &str = concat!(
     include_str!("scripts/tops.sh"),
     include_str!("scripts/copy.sh")
 );
+const COPY_OF: &str = include_str!("scripts/copy_of.sh");
 const READ_ENTRY: &str = include_str!("scripts/read_entry.sh");
 const WRITE_ENTRY: &str = concat!(
     include_str!("scripts/synced.sh"),
@@ -40,6 +42,10 @@ const SET_ASIDE: &str = concat!(
 
 /// What `read_entry.sh` ends with when there is no such file.
 const ABSENT: i32 = 44;
+/// The mark of a migration, which no manifest lists.
+const MIGRATION: &str = "core/migration";
+/// Bytes of changed files up to which they are read apart.
+const WORTH_IT: u64 = 32 << 20;
 /// How often a tree that changes meanwhile is read.
 const TRIES: u32 = 4;
 
@@ -164,6 +170,79 @@ pub async fn copy(site: &Site, member: &str, to: &Path, meter: &dyn Meter) -> Re
     opened.sync_all().await.map_err(at("syncing", folder))
 }
 
+/// The same from an earlier copy and the files that differ from it, where those are few.
+pub async fn copy_since(
+    site: &Site,
+    member: &str,
+    base: &Path,
+    manifest: &Arc<DigestList>,
+    to: &Path,
+    meter: &dyn Meter,
+) -> Result<()> {
+    let news = with_suffix(to, ".news");
+    let copied = changes(site, member, base, manifest, &news).await;
+    let merged = match copied {
+        Ok(true) => {
+            let (base, wanted, to) = (base.to_owned(), manifest.clone(), to.to_owned());
+            let from = news.clone();
+            let merge = move || tree::merge(&base, &from, &wanted, &to);
+            tokio::task::spawn_blocking(merge)
+                .await
+                .is_ok_and(|it| it.is_ok())
+        }
+        // Whatever the reason: the whole tree is still there to be copied.
+        Ok(false) | Err(_) => false,
+    };
+    let _ = tokio::fs::remove_file(&news).await;
+    if merged {
+        return Ok(());
+    }
+    copy(site, member, to, meter).await
+}
+
+/// Writes what the manifest has otherwise than `base` to `news`; `false` where that is too much to be worth it.
+async fn changes(
+    site: &Site,
+    member: &str,
+    base: &Path,
+    manifest: &Arc<DigestList>,
+    news: &Path,
+) -> Result<bool> {
+    let (from, wanted) = (base.to_owned(), manifest.clone());
+    let found = tokio::task::spawn_blocking(move || tree::stale(&from, &wanted)).await;
+    let Ok(Ok((mut paths, bytes))) = found else {
+        return Ok(false);
+    };
+    let plain = paths.iter().all(|path| !path.contains('\n'));
+    if !plain || bytes > WORTH_IT || paths.len() > manifest.len() / 2 {
+        return Ok(false);
+    }
+    paths.push(path_of_key(MIGRATION)?);
+    let place = needed(site, member).await?;
+    let names = paths.join("\n") + "\n";
+    let length = names.len().to_string();
+    let tar = place
+        .shell
+        .feed(COPY_OF, &[&place.data, &length], names.as_bytes())
+        .await?;
+    let mut file = private(news).await?;
+    file.write_all(&tar).await.map_err(at("writing", news))?;
+    file.flush().await.map_err(at("writing", news))?;
+    Ok(true)
+}
+
+/// A new file for the owner alone; a leftover may have another mode.
+async fn private(path: &Path) -> Result<File> {
+    let _ = tokio::fs::remove_file(path).await;
+    File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .await
+        .map_err(at("creating", path))
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Copied {
     Whole,
@@ -172,16 +251,7 @@ enum Copied {
 }
 
 async fn copy_once(place: &Place, partial: &Path, meter: &dyn Meter) -> Result<Copied> {
-    // A leftover may have another mode.
-    let _ = tokio::fs::remove_file(partial).await;
-    let file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(partial)
-        .await
-        .map_err(at("creating", partial))?;
-    let mut file = BufWriter::with_capacity(1 << 20, file);
+    let mut file = BufWriter::with_capacity(1 << 20, private(partial).await?);
     let mut watch = TarWatch::default();
     let mut on_bytes = |piece: &[u8]| {
         meter.advance(Unit::Bytes, piece.len() as u64);

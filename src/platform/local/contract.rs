@@ -83,6 +83,12 @@ impl Platform for LocalPlatform {
         self.start(member).await
     }
 
+    async fn restart_at_once(&self, member: &str, _armed: &Armed) -> Result<bool> {
+        self.kill_now(member).await?;
+        self.start(member).await?;
+        Ok(true)
+    }
+
     async fn volume(&self, member: &str) -> Result<Volume> {
         self.known(member)?;
         volume::look(&self.files(member).data())

@@ -3,6 +3,7 @@
 mod chunk;
 mod entry;
 mod read;
+mod since;
 mod tarball;
 #[cfg(test)]
 mod tests;
@@ -12,4 +13,5 @@ mod walk;
 pub use entry::encode;
 pub(crate) use read::child_namespace;
 pub use read::{entries, read};
+pub use since::{merge, stale};
 pub use types::{Entry, Phase, SkipReason, Skipped, Source, TreeOptions, TreeSummary};
