@@ -55,6 +55,9 @@ _baoctl() {
             baoctl,status)
                 cmd="baoctl__subcmd__status"
                 ;;
+            baoctl,watch)
+                cmd="baoctl__subcmd__watch"
+                ;;
             baoctl__subcmd__help,check)
                 cmd="baoctl__subcmd__help__subcmd__check"
                 ;;
@@ -93,6 +96,9 @@ _baoctl() {
                 ;;
             baoctl__subcmd__help,status)
                 cmd="baoctl__subcmd__help__subcmd__status"
+                ;;
+            baoctl__subcmd__help,watch)
+                cmd="baoctl__subcmd__help__subcmd__watch"
                 ;;
             baoctl__subcmd__help__subcmd__lock,break)
                 cmd="baoctl__subcmd__help__subcmd__lock__subcmd__break"
@@ -209,7 +215,7 @@ _baoctl() {
 
     case "${cmd}" in
         baoctl)
-            opts="-h -V --help --version migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help"
+            opts="-h -V --help --version migrate-raft rehearse resume rollback status check watch report snapshot runbook lock completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -315,7 +321,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__help)
-            opts="migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help"
+            opts="migrate-raft rehearse resume rollback status check watch report snapshot runbook lock completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -637,6 +643,20 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        baoctl__subcmd__help__subcmd__watch)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1636,6 +1656,84 @@ _baoctl() {
                     return 0
                     ;;
                 --journal)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        baoctl__subcmd__watch)
+            opts="-n -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --every --max-outage --runbook --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --platform)
+                    COMPREPLY=($(compgen -W "kubernetes local" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --release)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --driver)
+                    COMPREPLY=($(compgen -W "helm manifests manual" -- "${cur}"))
+                    return 0
+                    ;;
+                --chart)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --values)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unseal-secret)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --helper-image)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --work-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --journal)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --every)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-outage)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --runbook)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -32,6 +32,7 @@ complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "resume" -d 'Go on wit
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "rollback" -d 'Take back what a run did: the source serves from file storage again'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "status" -d 'Tell where a migration stands and what each server says; changes nothing and needs no journal'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "check" -d 'Make the checks that a migration begins with, alone; changes nothing'
+complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "watch" -d 'Watch the live data before the cutover: what changes, what a copy takes, how long the outage would be; changes nothing'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "report" -d 'Print the report of a run as Markdown: what was done, when, and what was compared'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "snapshot" -d 'Inspect, verify, make and compare raft snapshots'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "runbook" -d 'List, show and check runbooks'
@@ -189,6 +190,27 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l json -d 'Print o
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s q -l quiet -d 'Print failures and the summary only'
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s v -l verbose -d 'Print details; twice for each call'
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
+local\t'Real `bao` processes on this machine'"
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l context -d 'Context of the kubeconfig' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -s n -l namespace -d 'Namespace of the release' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l release -d 'Release: as `helm list` names it, else its objects\' label app.kubernetes.io/instance or the StatefulSet\'s name [default: openbao]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l kubeconfig -d 'Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
+manifests\t''
+manual\t''"
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l every -d 'Look again after this time, for example 10m; with --max-outage until the outage would be within it' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l max-outage -d 'Go back to file storage when the outage gets longer than this, for example 60s; refuse to begin one that is expected to' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l runbook -d 'Runbook whose outage is told, where no run has begun: a built-in name or a file' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l json -d 'Print one JSON object a look'
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l context -d 'Context of the kubeconfig' -r
@@ -284,19 +306,20 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subc
 complete -c baoctl -n "__fish_baoctl_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand man" -l out -d 'Write the pages into this folder' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand man" -s h -l help -d 'Print help'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "migrate-raft" -d 'Take a server from one replica on file storage to a three-voter Raft cluster'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "rehearse" -d 'Perform the whole migration for real, on servers of its own on this machine'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "resume" -d 'Go on with a run that failed, was killed or was stopped'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "rollback" -d 'Take back what a run did: the source serves from file storage again'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "status" -d 'Tell where a migration stands and what each server says; changes nothing and needs no journal'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "check" -d 'Make the checks that a migration begins with, alone; changes nothing'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "report" -d 'Print the report of a run as Markdown: what was done, when, and what was compared'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "snapshot" -d 'Inspect, verify, make and compare raft snapshots'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "runbook" -d 'List, show and check runbooks'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "lock" -d 'Show or break the lock of a run'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "completions" -d 'Print the completion script of a shell'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "man" -d 'Print the manual page, or write one for each command'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check report snapshot runbook lock completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check watch report snapshot runbook lock completions man help" -f -a "migrate-raft" -d 'Take a server from one replica on file storage to a three-voter Raft cluster'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check watch report snapshot runbook lock completions man help" -f -a "rehearse" -d 'Perform the whole migration for real, on servers of its own on this machine'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check watch report snapshot runbook lock completions man help" -f -a "resume" -d 'Go on with a run that failed, was killed or was stopped'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check watch report snapshot runbook lock completions man help" -f -a "rollback" -d 'Take back what a run did: the source serves from file storage again'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check watch report snapshot runbook lock completions man help" -f -a "status" -d 'Tell where a migration stands and what each server says; changes nothing and needs no journal'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check watch report snapshot runbook lock completions man help" -f -a "check" -d 'Make the checks that a migration begins with, alone; changes nothing'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check watch report snapshot runbook lock completions man help" -f -a "watch" -d 'Watch the live data before the cutover: what changes, what a copy takes, how long the outage would be; changes nothing'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check watch report snapshot runbook lock completions man help" -f -a "report" -d 'Print the report of a run as Markdown: what was done, when, and what was compared'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check watch report snapshot runbook lock completions man help" -f -a "snapshot" -d 'Inspect, verify, make and compare raft snapshots'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check watch report snapshot runbook lock completions man help" -f -a "runbook" -d 'List, show and check runbooks'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check watch report snapshot runbook lock completions man help" -f -a "lock" -d 'Show or break the lock of a run'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check watch report snapshot runbook lock completions man help" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check watch report snapshot runbook lock completions man help" -f -a "man" -d 'Print the manual page, or write one for each command'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback status check watch report snapshot runbook lock completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from snapshot" -f -a "inspect" -d 'Tell what is in a snapshot, after all of it is verified'
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from snapshot" -f -a "verify" -d 'Check sums, sizes, order and end of a snapshot'
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from snapshot" -f -a "convert" -d 'Turn the file tree of a stopped or sealed server into a snapshot'

@@ -50,46 +50,7 @@ impl Action for BackUp {
     }
 
     async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
-        let tar = ctx.file("backup.tar");
-        let (first, meter) = (ctx.first()?, ctx.meter.clone());
-        // What the outage will be made of, so that it can be told beforehand.
-        let mut timings = Timings::default();
-        let began = Instant::now();
-        ctx.platform.tree_entry(&first, tombstone::KEY).await?;
-        timings.look = began.elapsed().as_secs_f64();
-        let began = Instant::now();
-        let manifest = ctx
-            .platform
-            .tree_manifest(&first, Phase::Live, meter.as_ref())
-            .await?;
-        timings.manifest = began.elapsed().as_secs_f64();
-        ctx.platform.tree_copy(&first, &tar, meter.as_ref()).await?;
-        let (again, manifest, began) = (ctx.file("again.tar"), Arc::new(manifest), Instant::now());
-        ctx.platform
-            .tree_copy_since(&first, &tar, &manifest, &again, meter.as_ref())
-            .await?;
-        timings.copy = began.elapsed().as_secs_f64();
-        let _ = std::fs::remove_file(&again);
-        let (path, scratch) = (tar.clone(), ctx.platform.run_dir().to_owned());
-        let backup = blocking(move || -> Result<Backup> {
-            let began = Instant::now();
-            // Converting it is the strictest way to read it: each entry is decoded, and counted once.
-            let converted = storage::convert(
-                Source::Tar(Box::new(open(&path)?)),
-                &path.with_extension("snap"),
-                &ConvertOptions::new(TreeOptions::new(Phase::Live), &scratch),
-                meter.as_ref(),
-            )?;
-            timings.convert = began.elapsed().as_secs_f64();
-            Ok(Backup {
-                timings,
-                sha256: storage::sha256_of(&path)?,
-                bytes: path.metadata().map_or(0, |meta| meta.len()),
-                tree: path,
-                entries: converted.entries,
-            })
-        })
-        .await?;
+        let backup = copy_live(ctx, "backup").await?;
         if backup.entries == 0 {
             return Err(Error::refused(
                 "the backup holds no entry; it proves nothing",
@@ -97,6 +58,57 @@ impl Action for BackUp {
         }
         Ok(evidence(&backup).into())
     }
+}
+
+/// Copies the live tree to `NAME.tar`, converts that to `NAME.snap` with the digests of its values, and tells what each
+/// took: the outage will be made of the same.
+pub async fn copy_live(ctx: &Context, name: &str) -> Result<Backup> {
+    let (first, meter) = (ctx.first()?, ctx.meter.clone());
+    let (tar, again) = (
+        ctx.file(&format!("{name}.tar")),
+        ctx.file(&format!("{name}-again.tar")),
+    );
+    let mut timings = Timings::default();
+    let began = Instant::now();
+    ctx.platform.tree_entry(&first, tombstone::KEY).await?;
+    timings.look = began.elapsed().as_secs_f64();
+    let began = Instant::now();
+    let manifest = ctx
+        .platform
+        .tree_manifest(&first, Phase::Live, meter.as_ref())
+        .await?;
+    timings.manifest = began.elapsed().as_secs_f64();
+    ctx.platform.tree_copy(&first, &tar, meter.as_ref()).await?;
+    let (manifest, began) = (Arc::new(manifest), Instant::now());
+    ctx.platform
+        .tree_copy_since(&first, &tar, &manifest, &again, meter.as_ref())
+        .await?;
+    timings.copy = began.elapsed().as_secs_f64();
+    let _ = std::fs::remove_file(&again);
+    let (path, scratch) = (tar, ctx.platform.run_dir().to_owned());
+    blocking(move || -> Result<Backup> {
+        let began = Instant::now();
+        let options = ConvertOptions {
+            write_values: true,
+            ..ConvertOptions::new(TreeOptions::new(Phase::Live), &scratch)
+        };
+        // Converting it is the strictest way to read it: each entry is decoded, and counted once.
+        let converted = storage::convert(
+            Source::Tar(Box::new(open(&path)?)),
+            &path.with_extension("snap"),
+            &options,
+            meter.as_ref(),
+        )?;
+        timings.convert = began.elapsed().as_secs_f64();
+        Ok(Backup {
+            timings,
+            sha256: storage::sha256_of(&path)?,
+            bytes: path.metadata().map_or(0, |meta| meta.len()),
+            tree: path,
+            entries: converted.entries,
+        })
+    })
+    .await
 }
 
 fn evidence(backup: &Backup) -> Evidence {

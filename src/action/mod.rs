@@ -33,6 +33,7 @@ pub mod token;
 pub mod tombstone;
 mod unseal;
 
+pub use back_up::copy_live;
 pub use compare_tables::tables;
 pub use context::{Context, Look, Marker, Settler, blocking, free_bytes};
 pub use contract::{Action, Evidence, Fact, Observation, Outcome};

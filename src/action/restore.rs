@@ -269,37 +269,18 @@ impl Action for Restore {
             // An answer with an error left the node unharmed: the guards hold for another try.
             Err(error) => return Err(error.into()),
         }
-        let started = Instant::now();
-        // Where it has been tried in vain, the server's own end is awaited.
-        let mut cuts = alone;
-        loop {
-            if cuts && restores_told(ctx, &leader).await > said {
-                ctx.mark(Mark::RestoreTaken).await?;
-                cuts = false;
-                if ctx.platform.restart_at_once(&leader, &armed).await? {
-                    return Ok(taken(ctx, &leader).await?.into());
-                }
+        // The server answers nothing until it has slept, and its log tells more.
+        if alone {
+            tokio::select! {
+                restored = until_sealed(ctx, &leader) => return Ok(evidence(&restored?).into()),
+                () = until_told(ctx, &leader, said) => {}
             }
-            match scene(ctx).await? {
-                Scene::Sealed(restored) if restored.sealed.contains(&leader) => {
-                    return Ok(evidence(&restored).into());
-                }
-                Scene::Sealed(Restored { absent, .. }) => {
-                    return Err(stuck(format!("{} went away", words(&absent)), started));
-                }
-                Scene::Broken(seen) | Scene::Foreign(seen) => return Err(stuck(seen, started)),
-                Scene::Throwaway => ctx
-                    .meter
-                    .waiting("every voter to seal itself: none has yet"),
-                Scene::Sealing(seen) => ctx
-                    .meter
-                    .waiting(&format!("every voter to seal itself: {seen}")),
+            ctx.mark(Mark::RestoreTaken).await?;
+            if ctx.platform.restart_at_once(&leader, &armed).await? {
+                return Ok(taken(ctx, &leader).await?.into());
             }
-            if started.elapsed() > SEALING {
-                return Err(stuck("see `baoctl status`".to_owned(), started));
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        Ok(evidence(&until_sealed(ctx, &leader).await?).into())
     }
 
     async fn irrevocable(&self, ctx: &Context) -> Result<Option<String>> {
@@ -335,6 +316,39 @@ impl Action for Restore {
             }
         }
         Ok(None)
+    }
+}
+
+/// Waits until every voter has taken the data and sealed itself.
+async fn until_sealed(ctx: &Context, leader: &str) -> Result<Restored> {
+    let started = Instant::now();
+    loop {
+        match scene(ctx).await? {
+            Scene::Sealed(restored) if restored.sealed.iter().any(|it| it == leader) => {
+                return Ok(restored);
+            }
+            Scene::Sealed(Restored { absent, .. }) => {
+                return Err(stuck(format!("{} went away", words(&absent)), started));
+            }
+            Scene::Broken(seen) | Scene::Foreign(seen) => return Err(stuck(seen, started)),
+            Scene::Throwaway => ctx
+                .meter
+                .waiting("every voter to seal itself: none has yet"),
+            Scene::Sealing(seen) => ctx
+                .meter
+                .waiting(&format!("every voter to seal itself: {seen}")),
+        }
+        if started.elapsed() > SEALING {
+            return Err(stuck("see `baoctl status`".to_owned(), started));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Waits until the member's log tells of one more restore than it did.
+async fn until_told(ctx: &Context, member: &str, said: usize) {
+    while restores_told(ctx, member).await <= said {
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

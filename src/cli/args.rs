@@ -40,7 +40,7 @@ pub struct BudgetArgs {
 }
 
 /// `90s`, `2m`, `1m 30s`.
-fn duration(given: &str) -> Result<Duration, String> {
+pub(super) fn duration(given: &str) -> Result<Duration, String> {
     let parsed = given.parse::<jiff::SignedDuration>();
     let why = "write a time as 90s, 2m or 1m 30s";
     let parsed = parsed.map_err(|_| why.to_owned())?;

@@ -7,7 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use super::exit::fail;
 use super::{
     Exit, check, completions, lock, man, migrate_raft, rehearse, report, resume, rollback, runbook,
-    signals, snapshot, status,
+    signals, snapshot, status, watch,
 };
 
 const EXIT_CODES: &str = "\
@@ -45,6 +45,7 @@ enum Command {
     Rollback(rollback::Args),
     Status(status::Args),
     Check(check::Args),
+    Watch(watch::Args),
     Report(report::Args),
     Snapshot(snapshot::Args),
     Runbook(runbook::Args),
@@ -80,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Rollback(args) => wait_for(rollback::run(args)),
         Command::Status(args) => wait_for(status::run(args)),
         Command::Check(args) => wait_for(check::run(args)),
+        Command::Watch(args) => wait_for(watch::run(args)),
     };
     exit.into()
 }

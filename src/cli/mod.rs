@@ -24,6 +24,7 @@ mod signals;
 mod snapshot;
 mod status;
 mod target;
+mod watch;
 
 pub use command::{Cli, main};
 pub use exit::Exit;
