@@ -247,8 +247,15 @@ impl Action for Restore {
             });
         }
         let copied = whole(ctx).await?;
-        nobody_acts(ctx).await?;
-        let (leader, token) = guard(ctx, &copied).await?;
+        // Nothing was sent yet: a look that got lost is made again.
+        let guarded = async || {
+            nobody_acts(ctx).await?;
+            Ok(Look::Ready(guard(ctx, &copied).await?))
+        };
+        let what = "the throwaway cluster to be as it must be for a restore";
+        let (leader, token) = ctx
+            .until(what, SHOWS, Duration::from_millis(200), guarded)
+            .await?;
         // With others it is never cut short: one that dies before they have the data leaves them on the throwaway data.
         let alone = ctx.running().await?.len() == 1;
         let node = ctx.node(&leader)?;
@@ -276,9 +283,17 @@ impl Action for Restore {
                 () = until_told(ctx, &leader, said) => {}
             }
             ctx.mark(Mark::RestoreTaken).await?;
-            if ctx.platform.restart_at_once(&leader, &armed).await? {
-                return Ok(taken(ctx, &leader).await?.into());
+            let ctx = &Context {
+                restore_taken: true,
+                ..ctx.clone()
+            };
+            match ctx.platform.restart_at_once(&leader, &armed).await {
+                Ok(true) => return Ok(taken(ctx, &leader).await?.into()),
+                Err(error) if !error.is_transient() => return Err(error.into()),
+                // It seals itself all the same.
+                Ok(false) | Err(_) => {}
             }
+            return Ok(evidence(&until_sealed(ctx, &leader).await?).into());
         }
         Ok(evidence(&until_sealed(ctx, &leader).await?).into())
     }
@@ -323,7 +338,12 @@ impl Action for Restore {
 async fn until_sealed(ctx: &Context, leader: &str) -> Result<Restored> {
     let started = Instant::now();
     loop {
-        match scene(ctx).await? {
+        let seen = match scene(ctx).await {
+            // It was sent: only a later look tells what came of it.
+            Err(error) if error.is_transient() => Scene::Sealing(error.to_string()),
+            seen => seen?,
+        };
+        match seen {
             Scene::Sealed(restored) if restored.sealed.iter().any(|it| it == leader) => {
                 return Ok(restored);
             }
@@ -381,7 +401,11 @@ async fn taken(ctx: &Context, member: &str) -> Result<Evidence> {
         absent: Vec::new(),
     };
     // One that is restarted from here on was not restarted by this run.
-    Ok(evidence(&restored).with(&instances(ctx).await?))
+    let runs = async || Ok(Look::Ready(instances(ctx).await?));
+    let instances = ctx
+        .until(&what, SHOWS, Duration::from_millis(50), runs)
+        .await?;
+    Ok(evidence(&restored).with(&instances))
 }
 
 fn evidence(restored: &Restored) -> Evidence {
