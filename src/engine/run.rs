@@ -143,7 +143,7 @@ impl Engine {
             index: place + 1,
             of: self.program.steps.len(),
         });
-        self.confirm(step, place).await?;
+        self.in_time(self.confirm(step, place)).await?;
         for (index, unit) in step.units.iter().enumerate() {
             if self
                 .journal()
@@ -398,7 +398,9 @@ impl Engine {
                         why,
                     });
                 }
-                Observation::Redo(why) => self.confirm_redo(step, unit, why).await?,
+                Observation::Redo(why) => {
+                    self.in_time(self.confirm_redo(step, unit, why)).await?;
+                }
                 Observation::Pending => {}
             }
             let calls = unit
