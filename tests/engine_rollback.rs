@@ -139,7 +139,10 @@ fn a_cluster_that_may_have_served_behind_the_run_is_not_taken_away() {
             }
             lab.back = true;
             let said = go(&lab).await.words();
-            assert!(said.contains("was restarted since the restore"), "{said}");
+            assert!(
+                said.contains("was restarted since it got the data"),
+                "{said}"
+            );
             lab.back = false;
             let ended = go(&lab).await;
             assert!(ended.finished(), "{}", ended.words());

@@ -22,6 +22,7 @@ mod lease;
 mod listing;
 mod manifests;
 mod manual;
+mod migrator;
 mod mirror;
 mod mounts;
 mod platform;
