@@ -165,6 +165,11 @@ pub(super) const FOLLOWED: &[Followed] = &[
         why: "the key would never come back",
     },
     Followed {
+        subject: Kind("park-key"),
+        by: Kind("destroy-throwaway"),
+        why: "the parked copy of the key would be left behind",
+    },
+    Followed {
         subject: Kind("suspend-actors"),
         by: Kind("resume-actors"),
         why: "jobs of the release would stay suspended",

@@ -246,3 +246,96 @@ fn state_of<'pod>(pod: &'pod Pod, container: &str) -> Option<&'pod ContainerStat
         .state
         .as_ref()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+
+    fn run(script: &str, args: &[&str]) -> bool {
+        let status = Command::new("sh")
+            .args(["-c", script, "sh"])
+            .args(args)
+            .status();
+        status.unwrap().success()
+    }
+
+    fn put(data: &Path, file: &str) {
+        let file = data.join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "x").unwrap();
+    }
+
+    #[test]
+    fn the_scripts_show_the_tree_without_its_tombstone_and_put_the_store_in_place() {
+        let work = tempfile::tempdir().unwrap();
+        let data = work.path().join("data");
+        for file in [
+            "core/_keyring",
+            "core/_migration",
+            "core/wal/_one",
+            "core/.dotted/_x",
+            "logical/a b/_x",
+            "_top",
+            "raft-aside-x/vault.db",
+            ".baoctl-migrate/earlier/store/vault.db",
+        ] {
+            put(&data, file);
+        }
+        let folder = ".baoctl-migrate/run";
+        let text = "path = \"x\"\n";
+        let path = data.to_str().unwrap();
+        assert!(run(LINK_TREE, &[path, folder, text]));
+        let made = data.join(folder);
+        let source = made.join("source");
+        for there in [
+            "core/_keyring",
+            "core/wal/_one",
+            "core/.dotted/_x",
+            "logical/a b/_x",
+            "_top",
+        ] {
+            assert!(source.join(there).exists(), "{there}");
+        }
+        for gone in ["core/_migration", "raft-aside-x", ".baoctl-migrate"] {
+            assert!(!source.join(gone).exists(), "{gone}");
+        }
+        assert_eq!(fs::read_to_string(made.join("config.hcl")).unwrap(), text);
+        assert!(!data.join(".baoctl-migrate/earlier").exists());
+        put(&source, "core/_lock");
+        assert!(!data.join("core/_lock").exists());
+
+        // Without a store nothing is moved into its place.
+        assert!(!run(PUT_IN_PLACE, &[path, "run", folder]));
+        assert!(!data.join("vault.db").exists());
+        // What an earlier try put there is kept.
+        put(&data, "vault.db");
+        put(&data, "raft/earlier");
+        put(&made, "store/vault.db");
+        put(&made, "store/raft/raft.db");
+        assert!(run(PUT_IN_PLACE, &[path, "run", folder]));
+        assert!(data.join("vault.db").exists() && data.join("raft/raft.db").exists());
+        assert!(data.join("raft-aside-run/raft/earlier").exists());
+        assert!(!data.join(".baoctl-migrate").exists());
+        assert!(data.join("core/_migration").exists());
+    }
+
+    #[test]
+    fn bao_is_told_source_store_and_peer() {
+        let text = "storage \"raft\" {\n  path = \"/d\"\n  max_entry_size = \"4194304\"\n}\n";
+        let config = ServerConfig::parse(text).unwrap();
+        let told = migration(&config, "bao-0", "https://bao-0.bao-internal:8201", "/d/.x");
+        for line in [
+            "path = \"/d/.x/source\"",
+            "path = \"/d/.x/store\"",
+            "node_id = \"bao-0\"",
+            "max_entry_size = \"4194304\"",
+            "cluster_addr = \"https://bao-0.bao-internal:8201\"",
+        ] {
+            assert!(told.contains(line), "{told}");
+        }
+    }
+}
