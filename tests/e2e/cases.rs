@@ -356,7 +356,11 @@ fn killed_in_each_step() -> Figures {
 
 /// The offline route, and each voter comes back by the hook afterwards.
 fn operator_migrate_path_probe() -> Figures {
-    let release = Release::install("offline", PLAIN);
+    let kind = Kind {
+        entries: 1000,
+        ..PLAIN
+    };
+    let release = Release::install("offline", kind);
     let client = Client::start(&release);
     let said = release.run(&release.agreed(&OFFLINE)).expect(0);
     let client = client.end();
