@@ -50,9 +50,9 @@ deny: $(DENY)
 bench: $(BAO)
 	cargo bench --locked $(ARGS)
 
-## Both runbooks, with one share and with three of five, their outages side by side.
+## Each runbook, with one share and with three of five, their outages side by side.
 outage: $(BAO)
-	cargo test --locked --test real_runbooks both_runbooks -- --nocapture
+	cargo test --locked --test real_runbooks each_runbook -- --nocapture
 
 ## Writes again what is generated from the program and committed.
 generated:

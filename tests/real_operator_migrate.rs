@@ -78,14 +78,17 @@ fn each_voter_restarts_as_the_same_cluster() {
         token,
         &json!({}),
     );
-    let first = &peers.1["data"]["config"]["servers"][0];
+    let servers = peers.1["data"]["config"]["servers"].as_array().unwrap();
+    let first = servers
+        .iter()
+        .find(|it| it["node_id"] == "openbao-0")
+        .unwrap();
     let config = fs::read_to_string(place.work().join("nodes/openbao-0/config.hcl")).unwrap();
     let address = first["address"].as_str().unwrap();
     assert!(
         config.contains(&format!("cluster_addr = \"https://{address}\"")),
         "{first}"
     );
-    assert_eq!(first["node_id"], "openbao-0");
 
     let mut servers = Vec::new();
     for member in place.platform().members() {
@@ -224,7 +227,12 @@ fn assert_protected(data: &Path) {
     );
     fs::write(&config, text).unwrap();
     let config = format!("-config={}", config.display());
-    let ended = bao(&["server", &config]).status().unwrap();
-    assert_eq!(ended.code(), Some(1));
+    let mut stale = Running(bao(&["server", &config]).spawn().unwrap());
+    let mut ended = None;
+    soon("its end", || {
+        ended = stale.0.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert_eq!(ended.unwrap().code(), Some(1));
     assert!(data.join("core/_keyring").exists());
 }

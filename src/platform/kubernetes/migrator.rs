@@ -3,8 +3,13 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join;
 use futures_util::{AsyncBufReadExt, TryStreamExt};
-use k8s_openapi::api::core::v1::{Container, ContainerState, Pod, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{
+    Affinity, Container, ContainerState, NodeAffinity, NodeSelector, NodeSelectorRequirement,
+    NodeSelectorTerm, Pod, PodTemplateSpec, ResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::{DeleteParams, LogParams, PostParams};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -52,12 +57,15 @@ impl KubernetesPlatform {
         self.helper_done(member).await?;
         self.discard_migrator().await?;
         let pod = self.migrator(member, label).await?;
-        meter.waiting(&format!("{member} to stop"));
-        self.scale_away(&[member.to_owned()]).await?;
-        let pods = self.cluster.api::<Pod>();
-        let doing = format!("creating pod {NAME}");
-        call(doing, pods.create(&PostParams::default(), &pod)).await?;
-        self.until_migrated(meter).await?;
+        let away = [member.to_owned()];
+        let migrated = async {
+            let pods = self.cluster.api::<Pod>();
+            let doing = format!("creating pod {NAME}");
+            call(doing, pods.create(&PostParams::default(), &pod)).await?;
+            self.until_migrated(meter).await
+        };
+        // A sealed server writes nothing: it need not be gone before its tree is read.
+        try_join(self.scale_away(&away), migrated).await?;
         self.discard_migrator().await
     }
 
@@ -171,6 +179,8 @@ impl KubernetesPlatform {
         let claim = self.site.claim(member);
         let build = |image| helper_pod::build(&template, NAME, template_claim, &claim, None, image);
         let mut pod = build(self.options.helper_image.as_deref())?;
+        let server = self.pod(member).await?;
+        let node = server.and_then(|server| server.spec?.node_name);
         pod.metadata.labels = Some(labels(&self.options.release));
 
         let address = self.cluster_address(&template, &config, member);
@@ -188,12 +198,13 @@ impl KubernetesPlatform {
         let bao = Container {
             name: MIGRATE.to_owned(),
             command: command(&["bao", "operator", "migrate", &file]),
-            resources: server_of(&template).and_then(|server| server.resources.clone()),
+            resources: limits_of(&template),
             ..first_container(&build(None)?)
         };
         if let Some(spec) = &mut pod.spec {
             spec.init_containers = Some(vec![script(PREPARE, LINK_TREE, [&folder, &text]), bao]);
             spec.containers = vec![script(FINISH, PUT_IN_PLACE, [label, &folder])];
+            spec.affinity = node.as_deref().map(on_node);
         }
         Ok(pod)
     }
@@ -220,6 +231,37 @@ fn first_container(pod: &Pod) -> Container {
     let spec = pod.spec.as_ref();
     let first = spec.and_then(|spec| spec.containers.first());
     first.cloned().unwrap_or_default()
+}
+
+/// Where the server's pod is, the volume is as well. The scheduler has the say, so that there is room for it there.
+fn on_node(name: &str) -> Affinity {
+    let here = NodeSelectorRequirement {
+        key: "metadata.name".to_owned(),
+        operator: "In".to_owned(),
+        values: Some(vec![name.to_owned()]),
+    };
+    let term = NodeSelectorTerm {
+        match_fields: Some(vec![here]),
+        ..NodeSelectorTerm::default()
+    };
+    Affinity {
+        node_affinity: Some(NodeAffinity {
+            required_during_scheduling_ignored_during_execution: Some(NodeSelector {
+                node_selector_terms: vec![term],
+            }),
+            ..NodeAffinity::default()
+        }),
+        ..Affinity::default()
+    }
+}
+
+/// The server's limits, and little asked for: its own pod may still be there.
+fn limits_of(template: &PodTemplateSpec) -> Option<ResourceRequirements> {
+    let mut resources = server_of(template)?.resources.clone()?;
+    let little = [("cpu", "10m"), ("memory", "32Mi")];
+    let little = little.map(|(of, much)| (of.to_owned(), Quantity(much.to_owned())));
+    resources.requests = Some(little.into());
+    Some(resources)
 }
 
 /// What `bao operator migrate` is told.
