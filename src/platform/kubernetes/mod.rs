@@ -23,6 +23,7 @@ mod listing;
 mod manifests;
 mod manual;
 mod migrator;
+mod migrator_pod;
 mod mirror;
 mod mounts;
 mod platform;
