@@ -598,7 +598,7 @@ fn a_migration_that_was_cut_off_is_begun_anew() {
     for (point, times) in [
         ("after begin to migrate", 2),
         ("after put the migrated store in place", 2),
-        ("finished: operator-migrate: Done", 1),
+        ("started: replace-source", 1),
     ] {
         let (lab, said) = behind_its_back(scene, point, |lab| {
             let world = lab.world();

@@ -125,7 +125,6 @@ fn the_meaning_of_the_offline_route() {
             "- init: {}\n      - operator-migrate: {}",
         )],
         &[("      - destroy-throwaway: {}\n", "")],
-        &[("      - unseal: {members: first, key: old}\n", "")],
         &[("      - compare: {}\n", "")],
     ];
     let found: Vec<String> = cases

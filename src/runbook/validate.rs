@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::model::Runbook;
-use super::order::{AFTER, AT_MOST_ONCE, BEFORE, FOLLOWED, ONCE};
+use super::order::{AFTER, AT_MOST_ONCE, BEFORE, FOLLOWED, ONCE, Subject};
 use super::places::{Place, Places};
 use crate::action::ActionSpec;
 
@@ -116,7 +116,11 @@ fn order(actions: &[Placed], findings: &mut Vec<(Place, String)>) {
                     .iter()
                     .any(|it| rule.by.is(it.action, it.earlier_flips));
             if left_open {
-                let (name, by, why) = (rule.subject.name(), rule.by.name(), rule.why);
+                let name = match rule.subject {
+                    Subject::Data => placed.action.kind(),
+                    subject => subject.name(),
+                };
+                let (by, why) = (rule.by.name(), rule.why);
                 findings.push((placed.at, format!("`{name}` without a later `{by}`: {why}")));
             }
         }
