@@ -139,6 +139,7 @@ fn in_the_middle(place: &Place) -> real::Running {
         event["event"] == "progress"
             && event["action"] == "operator-migrate"
             && event["unit"] == "entries"
+            && event["total"].is_u64()
             && event["done"].as_u64() > Some(0)
     };
     run.until(half).expect("the migration tells how far it is");
