@@ -16,7 +16,7 @@ use baoctl::journal::{self, Mirror, MirrorError, Record};
 use baoctl::runbook::Loaded;
 use scripted::{Doom, Ended, Fate, Lab, Shares, everywhere, in_virtual_time};
 
-const RUNBOOKS: [&str; 2] = ["migrate-raft", "migrate-raft-fast"];
+const RUNBOOKS: [&str; 3] = ["migrate-raft", "migrate-raft-fast", "operator-migrate"];
 const ONE: Shares = (1, 1);
 
 /// What the cluster holds for all of them.
@@ -369,7 +369,7 @@ impl Dice {
 /// Machines that are lost one after another, with a mirror that hears of only a part of what happens.
 fn machines_lost_at_random(seed: usize) -> Result<(), String> {
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ ((seed as u64 + 1) << 32));
-    let mut scene = Scene::new(RUNBOOKS[dice.below(2)]);
+    let mut scene = Scene::new(RUNBOOKS[dice.below(RUNBOOKS.len())]);
     in_virtual_time(async {
         for reach in [300, 60, 30] {
             let salt = dice.below(1 << 20);

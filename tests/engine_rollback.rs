@@ -8,7 +8,7 @@ use std::sync::Arc;
 use baoctl::engine::{End, Error};
 use scripted::{Doom, Ended, Fate, Lab, Shares, everywhere, in_virtual_time};
 
-const RUNBOOKS: [&str; 2] = ["migrate-raft", "migrate-raft-fast"];
+const RUNBOOKS: [&str; 3] = ["migrate-raft", "migrate-raft-fast", "operator-migrate"];
 const ONE: Shares = (1, 1);
 
 async fn go(lab: &Lab) -> Ended {
@@ -35,6 +35,7 @@ fn a_crash_anywhere_on_the_way_back_is_gone_on_from() {
         ("migrate-raft", "apply"),
         ("migrate-raft", "unseal"),
         ("migrate-raft-fast", "init"),
+        ("operator-migrate", "apply"),
     ];
     for (runbook, step) in scenes {
         let fate = Arc::new(Fate::kind());
@@ -123,9 +124,10 @@ fn a_cluster_that_may_have_served_behind_the_run_is_not_taken_away() {
             let fate = Arc::new(Fate::kind());
             assert!(Lab::new(runbook, ONE).process(&fate).await.finished());
             let points = fate.points();
+            let brings = ["started: restore", "started: operator-migrate"];
             let sent = points
                 .iter()
-                .position(|it| it.ends_with("started: restore"));
+                .position(|it| brings.iter().any(|what| it.ends_with(what)));
             let rest = points.iter().enumerate().skip(sent.unwrap());
             let at = rest.clone().find(|(_, it)| it.ends_with("started: unseal"));
             let mut lab = Lab::new(runbook, ONE);
@@ -139,7 +141,10 @@ fn a_cluster_that_may_have_served_behind_the_run_is_not_taken_away() {
             }
             lab.back = true;
             let said = go(&lab).await.words();
-            assert!(said.contains("was restarted since the restore"), "{said}");
+            assert!(
+                said.contains("was restarted since it got the data"),
+                "{said}"
+            );
             lab.back = false;
             let ended = go(&lab).await;
             assert!(ended.finished(), "{}", ended.words());

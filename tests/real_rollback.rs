@@ -69,6 +69,42 @@ fn from_each_step_before_the_restore_and_forward_again() {
     }
 }
 
+/// The offline route, with a step that ends before this action.
+fn cut_before(action: &str, folder: &std::path::Path) -> String {
+    let action = format!("      - {action}");
+    let cut = "  - id: go-on\n    title: Go on\n    rollback: as before\n    actions:\n";
+    let text = include_str!("../runbooks/operator-migrate.yaml");
+    assert!(text.contains(&action));
+    let file = folder.join("cut.yaml");
+    std::fs::write(&file, text.replacen(&action, &format!("{cut}{action}"), 1)).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn from_a_migration_until_it_is_opened_and_forward_again() {
+    for action in ["replace-source: {}", "unseal: {members: first, key: old}"] {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::until(
+            "migrate",
+            &["--runbook", &cut_before(action, folder.path())],
+        );
+        let data = place.work().join("nodes/openbao-0/data");
+        assert!(data.join("vault.db").exists());
+        place.run(&ROLLBACK).expect_code(0);
+        assert_back(&place);
+        let mut names = std::fs::read_dir(&data).unwrap().flatten();
+        let aside = names.find(|it| it.file_name().to_string_lossy().starts_with("raft-aside-"));
+        assert!(aside.unwrap().path().join("vault.db").exists());
+        if action.starts_with("unseal") {
+            let offline = ["--runbook", "operator-migrate", "--json"];
+            let said = place.run(&[&MIGRATE[..], &offline].concat());
+            said.expect_code(0);
+            assert_eq!(said.summary()["parity"]["missing"], 0);
+            assert_eq!(said.summary()["parity"]["unexplained"], 0);
+        }
+    }
+}
+
 #[test]
 fn killed_on_the_way_back_it_goes_on() {
     for delay in [10, 150, 400, 900] {

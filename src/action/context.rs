@@ -42,7 +42,8 @@ pub struct Context {
     /// Times the running action's intent was recorded before, in this run; 0 again after a rewind, which lets go of
     /// whatever came of them.
     pub earlier_intents: u32,
-    /// A restore was sent, or may have been, since the last rewind.
+    /// A restore was sent, or the data migrated in its place, or either may have been, since the last rewind: only the old
+    /// key opens the cluster.
     pub restore_sent: bool,
     /// A single voter has taken it, since then.
     pub restore_taken: bool,

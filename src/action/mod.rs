@@ -19,6 +19,7 @@ mod forecast;
 mod init;
 mod join;
 mod keys;
+mod operator_migrate;
 mod park_key;
 mod part;
 mod preflight;

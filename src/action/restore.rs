@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use super::cluster::{active, instances, start};
+use super::cluster::{active, instances, may_have_served, start};
 use super::context::blocking;
 use super::final_copy::{Files, whole};
 use super::forecast::SLEEP;
@@ -299,38 +299,7 @@ impl Action for Restore {
     }
 
     async fn irrevocable(&self, ctx: &Context) -> Result<Option<String>> {
-        let Some(source) = ctx.find::<Source>() else {
-            return Ok(None);
-        };
-        for member in ctx.running().await? {
-            // One that does not answer serves nobody.
-            let Ok(status) = ctx.node(&member)?.seal_status().await else {
-                continue;
-            };
-            if status.storage_type == "raft"
-                && status.cluster_id.as_ref() == Some(&source.cluster_id)
-            {
-                return Ok(Some(format!("{member} serves the old data from raft")));
-            }
-            // Its raft files are the only ones with what clients wrote, if anybody opened it by hand.
-            let before = ctx.find::<Voters>();
-            let taken = before.and_then(|mut before| before.instances.remove(&member));
-            if ctx.restore_sent
-                && let Some(taken) = taken
-                && status.initialized
-                && ctx
-                    .platform
-                    .instance(&member)
-                    .await?
-                    .is_some_and(|now| now != taken)
-            {
-                return Ok(Some(format!(
-                    "{member} was restarted since the restore was sent, and may have been unsealed with the old key and \
-                     have served before that: `baoctl resume` goes on; docs/rollback.md says how to go back by hand"
-                )));
-            }
-        }
-        Ok(None)
+        may_have_served(ctx).await
     }
 }
 

@@ -78,7 +78,8 @@ pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<Data> 
         let hint = if ctx.platform.release().await?.storage == StorageKind::Raft {
             "after a finished migration it keeps a file server from starting on the old tree: leave it"
         } else {
-            "another migration is under way or was cut off: `baoctl resume` if it was one of ours, else finish or clear it"
+            "another migration is under way or was cut off: `baoctl resume` if it was one of ours. A `bao operator migrate` that \
+             does not run any more left its lock there: `bao operator migrate -reset -config=FILE` removes it"
         };
         group.fail(
             "data-migration",

@@ -19,8 +19,8 @@ use crate::journal::{Journal, Record};
 /// The journal, shared with the actions' marks.
 pub type SharedJournal = Arc<Mutex<Journal>>;
 
-/// The kind of action after which the throwaway key is dead.
-const RESTORE: &str = "restore";
+/// The kinds of action that bring the source's data: from then on nothing but the old key opens the cluster.
+const BRING_DATA: [&str; 2] = ["restore", "operator-migrate"];
 /// Tries of an action that only looks.
 pub(super) const TRIES: u32 = 3;
 /// An effect that a second try did not bring about will not come by a fourth.
@@ -191,7 +191,8 @@ impl Engine {
                 .filter(|action| action.open_intent)
                 .map_or(0, |action| action.open_intents);
             ctx.restore_sent = state.actions().values().any(|action| {
-                action.kind == RESTORE && (action.open_intent || action.done.is_some())
+                BRING_DATA.contains(&action.kind.as_str())
+                    && (action.open_intent || action.done.is_some())
             });
             ctx.restore_taken = state.restore_taken();
             ctx.outage_open = state.outage_started().is_some() && state.outage_ended().is_none();
@@ -244,10 +245,10 @@ impl Engine {
                     "the cluster goes on serving the old data meanwhile".to_owned()
                 }
                 Effect::Outage => match self.ahead() {
-                    None => "clients are not served until the restore is done".to_owned(),
+                    None => "clients are not served until the data is in its new place".to_owned(),
                     Some(expected) => format!(
-                        "clients are not served until the restore is done: about {:.0}s by what its parts took in the proof, \
-                         and as long as you take to answer",
+                        "clients are not served until the data is in its new place: about {:.0}s by what its parts took in \
+                         the proof, and as long as you take to answer",
                         expected.seconds
                     ),
                 },

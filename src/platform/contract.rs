@@ -355,6 +355,19 @@ pub trait Platform: Send + Sync {
     /// Moves `vault.db` and `raft/`, nothing else, into a folder `raft-aside-<label>` on the same volume. The server must be stopped.
     async fn set_raft_aside(&self, member: &str, label: &str, armed: &Armed) -> Result<()>;
 
+    /// Stops the member's server so that it stays away until it is replaced, and has `bao operator migrate` write its file
+    /// tree into the store that its raft configuration names. The tree is only read, a tombstone in it notwithstanding, and no
+    /// server sees the store before it is whole. The same again begins anew, with what is there moved aside under `label`.
+    async fn operator_migrate(
+        &self,
+        member: &str,
+        label: &str,
+        meter: &dyn Meter,
+        armed: &Armed,
+    ) -> Result<()>;
+    /// Ends a migration that is under way and removes what it has half written; absent is fine.
+    async fn discard_migration(&self, member: &str, armed: &Armed) -> Result<()>;
+
     /// What is worth knowing of the place before a run, beyond what every platform is asked.
     async fn inspect(&self) -> Result<Vec<Remark>> {
         Ok(Vec::new())

@@ -26,6 +26,7 @@ pub const CORE: &[Case] = &[
         card_order_exec_probe_hook_unseals_after,
     ),
     ("fast_path_probe_helm_agrees", fast_path_probe_helm_agrees),
+    ("operator_migrate_path_probe", operator_migrate_path_probe),
     ("killed_in_each_step", killed_in_each_step),
     ("taken_over_in_mid_outage", taken_over_in_mid_outage),
 ];
@@ -127,6 +128,17 @@ pub const FULL: &[Case] = &[
     }),
     ("full_token_not_root", full_token_not_root),
     ("full_actors_suspended", full_actors_suspended),
+    ("full_operator_migrate_minimal_image", || {
+        let kind = Kind {
+            overlays: &["minimal"],
+            ..PLAIN
+        };
+        plain("offline-minimal", kind, &OFFLINE)
+    }),
+    (
+        "full_operator_migrate_killed_and_rolled_back",
+        full_operator_migrate_killed_and_rolled_back,
+    ),
     ("full_driver_manifests", drivers::manifests),
     ("full_driver_manual", drivers::manual),
     ("full_rolled_back", full_rolled_back),
@@ -150,6 +162,7 @@ pub const FULL: &[Case] = &[
 pub const MIGRATE: [&str; 1] = ["migrate-raft"];
 pub const RESUME: [&str; 1] = ["resume"];
 pub const FAST: [&str; 3] = ["migrate-raft", "--runbook", "migrate-raft-fast"];
+pub const OFFLINE: [&str; 3] = ["migrate-raft", "--runbook", "operator-migrate"];
 const STEPS: [&str; 9] = [
     "snapshot",
     "record-keys",
@@ -337,6 +350,39 @@ fn killed_in_each_step() -> Figures {
         println!("    killed {after:.1?} into {step}");
         command = &RESUME;
     }
+    let said = release.run(&release.agreed(&RESUME)).expect(0);
+    finished(&release, &said)
+}
+
+/// The offline route, and each voter comes back by the hook afterwards.
+fn operator_migrate_path_probe() -> Figures {
+    let kind = Kind {
+        entries: 1000,
+        ..PLAIN
+    };
+    let release = Release::install("offline", kind);
+    let client = Client::start(&release);
+    let said = release.run(&release.agreed(&OFFLINE)).expect(0);
+    let client = client.end();
+    let figures = finished(&release, &said);
+    release.hook_unseals();
+    release.verify();
+    Figures {
+        client: Some(client),
+        ..figures
+    }
+}
+
+/// Killed in the middle of the migration, back to file storage, and forward again.
+fn full_operator_migrate_killed_and_rolled_back() -> Figures {
+    let release = Release::install("offline-killed", PLAIN);
+    let in_it = || in_action("operator-migrate", Duration::from_secs(8));
+    let killed = release.killed(&release.agreed(&OFFLINE), in_it());
+    assert_eq!(killed.code, -1, "{}", killed.text);
+    release.run(&release.agreed(&["rollback"])).expect(0);
+    is_back(&release);
+    let again = release.killed(&release.agreed(&OFFLINE), in_it());
+    assert_eq!(again.code, -1, "{}", again.text);
     let said = release.run(&release.agreed(&RESUME)).expect(0);
     finished(&release, &said)
 }

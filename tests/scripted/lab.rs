@@ -289,6 +289,7 @@ impl Lab {
         assert_eq!(world.secrets.len(), 1, "a Secret of the run is left");
         assert_eq!(world.job.suspended, None, "a job is left suspended");
         assert!(!world.members.contains_key(SCRATCH), "scratch is left");
+        assert!(!world.migrating, "half of a migration is left");
         assert!(tree::file_of(&world.data, tree::MIGRATION).exists());
 
         let state = self.state();
@@ -317,6 +318,7 @@ impl Lab {
         }
         assert_eq!(world.job.suspended, None, "a job is left suspended");
         assert!(!world.members.contains_key(SCRATCH), "scratch is left");
+        assert!(!world.migrating, "half of a migration is left");
         assert!(!tree::file_of(&world.data, tree::MIGRATION).exists());
         let unseal = &world.secrets[&SecretName::Unseal]["unseal-key"];
         assert_eq!(

@@ -17,6 +17,7 @@ use baoctl::storage::{DigestList, Phase};
 use secrecy::ExposeSecret;
 
 use super::node::{Grip, ScriptedNode};
+use super::raft::RaftFiles;
 use super::tree;
 use super::world::{MEMBERS, Member, SCRATCH, World};
 
@@ -227,6 +228,45 @@ impl Platform for ScriptedPlatform {
             if let Some(files) = member.raft.take() {
                 member.aside.push((label.to_owned(), files));
             }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn operator_migrate(
+        &self,
+        member: &str,
+        label: &str,
+        _: &dyn Meter,
+        armed: &Armed,
+    ) -> Result<()> {
+        self.stop(member, armed).await?;
+        self.act("begin to migrate", |world| {
+            world.migrating = true;
+            Ok(())
+        })
+        .await?;
+        self.act("put the migrated store in place", |world| {
+            if world.server(member).is_some() || !world.migrating {
+                world.violation(format!(
+                    "a store put in place under {member}, or half of one"
+                ));
+            }
+            world.migrating = false;
+            let entries = Arc::new(world.tree_entries());
+            let group = Some(world.found(member));
+            let member = world.member_mut(member);
+            if let Some(files) = member.raft.replace(RaftFiles { group, entries }) {
+                member.aside.push((label.to_owned(), files));
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn discard_migration(&self, _: &str, _: &Armed) -> Result<()> {
+        self.act("discard the migration", |world| {
+            world.migrating = false;
             Ok(())
         })
         .await

@@ -183,6 +183,20 @@ impl Platform for KubernetesPlatform {
         self.raft_aside(member, label).await
     }
 
+    async fn operator_migrate(
+        &self,
+        member: &str,
+        label: &str,
+        meter: &dyn Meter,
+        _armed: &Armed,
+    ) -> Result<()> {
+        self.migrate(member, label, meter).await
+    }
+
+    async fn discard_migration(&self, _member: &str, _armed: &Armed) -> Result<()> {
+        self.discard_migrator().await
+    }
+
     async fn inspect(&self) -> Result<Vec<Remark>> {
         inspect::all(self).await
     }

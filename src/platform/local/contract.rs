@@ -142,6 +142,22 @@ impl Platform for LocalPlatform {
         volume::set_aside(&self.files(member).data(), label)
     }
 
+    async fn operator_migrate(
+        &self,
+        member: &str,
+        label: &str,
+        meter: &dyn Meter,
+        armed: &Armed,
+    ) -> Result<()> {
+        self.stop(member, armed).await?;
+        self.migrate(member, label, meter).await
+    }
+
+    async fn discard_migration(&self, member: &str, _armed: &Armed) -> Result<()> {
+        self.known(member)?;
+        files::remove_folder(&self.files(member).migration())
+    }
+
     async fn release(&self) -> Result<Release> {
         let version = self.version().await?.to_owned();
         let topology = self.topology();
