@@ -62,6 +62,7 @@ fn cut_at_every_byte() {
             baoctl: "0.1.0".into(),
             pid: 1,
             runbook: None,
+            cleanup: false,
         };
         assert_eq!(journal.append(resumed.clone()).unwrap(), whole as u64 + 1);
         drop(journal);

@@ -94,6 +94,7 @@ fn record() -> impl Strategy<Value = Record> {
                 sha256: String::new(),
                 text,
             }),
+            cleanup: false,
         }),
         Just(Record::Finished),
     ]

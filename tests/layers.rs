@@ -69,7 +69,7 @@ const EXCEPTIONS: [Exception; 12] = [
     Exception {
         from: "journal",
         to: "event",
-        items: &["ActionStatus", "Failure", "Mode"],
+        items: &["ActionStatus", "Failure", "Mode", "ParityCounts"],
         why: "the words that records and events share",
     },
     Exception {

@@ -17,6 +17,7 @@ mod flip;
 mod init;
 mod join;
 mod keys;
+pub mod newer;
 mod park_key;
 mod part;
 mod preflight;

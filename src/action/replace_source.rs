@@ -77,10 +77,13 @@ impl Action for ReplaceSource {
 
     async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
         let first = ctx.first()?;
-        // One that still serves from its files is the source itself: it was never replaced.
+        // After a restore every member was cleared with the init. One that still serves from its files is the source itself: it was never replaced.
         let status = ctx.node(&first)?.seal_status().await;
         let on_file = status.is_ok_and(|status| status.storage_type == "file");
-        if ctx.platform.release().await?.storage == StorageKind::Raft && !on_file {
+        if ctx.platform.release().await?.storage == StorageKind::Raft
+            && !on_file
+            && !ctx.restore_sent
+        {
             clear(ctx, std::slice::from_ref(&first), &armed).await?;
         }
         Ok(format!("{first} does not run on raft"))

@@ -86,9 +86,9 @@ impl Running {
             interrupt: signals::counted(observer.clone()),
             outage_word: target.namespace,
         };
-        let end = match self.way {
+        let end = match &self.way {
             Way::On { .. } => engine.run().await,
-            Way::Back { dry_run } => engine.roll_back(dry_run).await,
+            Way::Back(back) => engine.roll_back(back).await,
         };
         let exit = match end {
             Ok(End::Finished) => {
@@ -114,8 +114,7 @@ impl Running {
             }
             Ok(end) => tell_end(&end, self.journal.as_ref(), &place, observer.as_ref()),
             Err(error) => {
-                let only_looks = self.way == (Way::Back { dry_run: true });
-                tell_failure(&error, &engine, &place, only_looks).await
+                tell_failure(&error, &engine, &place, &self.way).await
             }
         };
         if let Some(journal) = &self.journal {
@@ -138,7 +137,7 @@ impl Running {
         observer.observe(&Event::Banner(Banner {
             baoctl: env!("CARGO_PKG_VERSION").to_owned(),
             run: self.run.to_string(),
-            mode: if self.way == (Way::Back { dry_run: true }) {
+            mode: if self.way.only_looks() {
                 Mode::DryRun
             } else {
                 self.mode
@@ -150,7 +149,7 @@ impl Running {
             resumed: self.resumed,
         }));
         // The way back says for itself what it takes back.
-        if matches!(self.way, Way::Back { .. }) {
+        if matches!(self.way, Way::Back(_)) {
             return;
         }
         let guard = self
@@ -182,16 +181,16 @@ fn notes(runbook: &str) -> Vec<String> {
 }
 
 /// A bad end, which stays in the journal unless the command only looks.
-async fn tell_failure(error: &Error, engine: &Engine, place: &Place, only_looks: bool) -> Exit {
+async fn tell_failure(error: &Error, engine: &Engine, place: &Place, way: &Way) -> Exit {
     let (told, exit) = {
         let journal = engine.journal.as_ref().map(held);
         let state = journal.as_deref().map(Journal::state);
         let touched = state.is_some_and(|state| touched(&engine.program, state));
-        let told = failure(error, &engine.program, state, place);
+        let told = failure(error, &engine.program, state, place, way);
         (told, exit_of(error, touched))
     };
     engine.observer.observe(&Event::Failed(told.clone()));
-    if !only_looks {
+    if !way.only_looks() {
         engine.keep_end(error, &told).await;
     }
     exit

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::left::left;
 use crate::action::{ActionSpec, Backup, Checks, Compared, Fact, FinalCopied, KeysRead, PartOf};
-use crate::engine::Program;
+use crate::engine::{self, Program};
 use crate::event::{
     ActionStatus, Banner, Effect, Event, Level, Plan, PlannedStep, StepStatus, StepSummary, Summary,
 };
@@ -127,7 +127,13 @@ impl Replay<'_> {
                 Mark::OutageAverted => Event::OutageEnded { seconds: 0.0 },
             }),
             Record::Rewound { from, to, why, .. } => self.tell(Event::Rewound { from, to, why }),
-            Record::RollingBack => self.note(Level::Warn, "rolling back".to_owned()),
+            Record::RollingBack { loss } => {
+                let mut told = "rolling back".to_owned();
+                if let Some(loss) = loss {
+                    told = format!("{told}; {}", engine::lost(&loss).join("; "));
+                }
+                self.note(Level::Warn, told);
+            }
             Record::Undoing {
                 step, kind, calls, ..
             } => {
@@ -503,7 +509,7 @@ mod tests {
             vec![
                 began,
                 Record::Stopped(full()),
-                Record::RollingBack,
+                Record::RollingBack { loss: None },
                 Record::RolledBack,
             ],
         );

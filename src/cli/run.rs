@@ -15,7 +15,7 @@ use super::failure::unfinished;
 use super::keys::KeysArgs;
 use super::target::{Here, Place, driver_of};
 use crate::action::{Context, Keys};
-use crate::engine::{Program, Range};
+use crate::engine::{Back, Program, Range};
 use crate::event::{Mode, Observer};
 use crate::journal::{self, Header, Journal, Record, RunbookText, State};
 use crate::meter::Silent;
@@ -90,10 +90,10 @@ fn another_target(here: &Here, header: &Header) -> Option<Exit> {
 }
 
 /// Only the driver that a run was begun with knows how far the release is changed.
-fn another_driver(here: &Here, state: &State) -> Option<Exit> {
+fn another_driver(here: &Here, state: &State, way: &Way) -> Option<Exit> {
     let (began, now) = (driver_of(&state.header()?.inputs), driver_of(&here.inputs));
-    let goes_on = here.kubernetes.is_some() && state.finished().is_none();
-    (goes_on && began != now).then(|| {
+    let goes_on = state.finished().is_none() || matches!(way, Way::Back(_));
+    (here.kubernetes.is_some() && goes_on && began != now).then(|| {
         fail(
             format!("the run was begun with --driver {began}: --driver {now} is for another run"),
             &["the same command without --driver"],
@@ -316,12 +316,19 @@ pub(super) fn refused_by_journal(error: &journal::Error, place: &Place) -> Exit 
 }
 
 /// Where a run that has a journal goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Way {
     /// To its end; also by a runbook that was edited since, when that is accepted.
     On { accept_changed: bool },
-    /// Back to file storage, or only the calls of it.
-    Back { dry_run: bool },
+    /// Back to file storage.
+    Back(Back),
+}
+
+impl Way {
+    /// Whether it changes nothing.
+    pub(super) const fn only_looks(&self) -> bool {
+        matches!(self, Self::Back(Back { dry_run: true, .. }))
+    }
 }
 
 /// What a command that goes on with a run is told beside its target.
@@ -367,7 +374,7 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
         return fail("the journal has no first record", &[], Exit::Failed);
     };
     if let Some(exit) =
-        another_target(&here, &header).or_else(|| another_driver(&here, journal.state()))
+        another_target(&here, &header).or_else(|| another_driver(&here, journal.state(), &way))
     {
         return exit;
     }
@@ -381,12 +388,12 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
         let why = "this run was rolled back: the source serves from file storage";
         return fail(why, &[&next], Exit::Preflight);
     }
-    let found = match way {
+    let found = match &way {
         Way::On { accept_changed } => {
-            the_runbook(&recorded, journal.state(), accept_changed, &here.place)
+            the_runbook(&recorded, journal.state(), *accept_changed, &here.place)
         }
         // What was done is taken back as it was done, whatever became of the file.
-        Way::Back { .. } => recorded_runbook(&recorded).map(|loaded| (loaded, false)),
+        Way::Back(_) => recorded_runbook(&recorded).map(|loaded| (loaded, false)),
     };
     let (loaded, changed) = match found {
         Ok(found) => found,
@@ -396,17 +403,13 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
     if let Some(exit) = unknown_step(&program, &loaded, &settings.range) {
         return exit;
     }
-    if claimed.is_none() && way != (Way::Back { dry_run: true }) {
+    if claimed.is_none() && !way.only_looks() {
         claimed = match claim::claim(&here, header.run, Earlier::Keep).await {
             Ok(claimed) => claimed,
             Err(exit) => return exit,
         };
     }
-    let resumed = Record::Resumed {
-        baoctl: env!("CARGO_PKG_VERSION").to_owned(),
-        pid: std::process::id(),
-        runbook: changed.then(|| RunbookText::from(&loaded)),
-    };
+    let resumed = Record::resumed(changed.then(|| RunbookText::from(&loaded)), false);
     // A rollback records itself, once nothing speaks against it.
     if matches!(way, Way::On { .. })
         && let Err(error) = journal.append(resumed)

@@ -15,4 +15,5 @@ pub use meter::ActionMeter;
 pub use mirrored::Mirrored;
 pub use plan::plan;
 pub use program::{Program, Range, Step, Unit};
+pub use rollback::{Back, lost};
 pub use run::{End, Engine, SharedJournal};

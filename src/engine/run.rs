@@ -14,7 +14,7 @@ use crate::action::{self, Context, Evidence, Observation, Outcome};
 use crate::event::{
     ActionStatus, Answer, Effect, Event, Observer, Operator, Question, StepStatus, Tier,
 };
-use crate::journal::{Journal, Record};
+use crate::journal::{Journal, Record, State};
 
 /// The journal, shared with the actions' marks.
 pub type SharedJournal = Arc<Mutex<Journal>>;
@@ -192,7 +192,7 @@ impl Engine {
             ctx.restore_sent = state.actions().values().any(|action| {
                 action.kind == RESTORE && (action.open_intent || action.done.is_some())
             });
-            ctx.outage_open = state.outage_started().is_some() && state.outage_ended().is_none();
+            ctx.outage_open = state.in_outage();
             *ctx.facts.lock().unwrap_or_else(PoisonError::into_inner) = state
                 .facts()
                 .map(|(name, fact)| (name.to_owned(), fact.value.clone()))
@@ -263,37 +263,45 @@ impl Engine {
         .await
     }
 
-    pub(super) fn outage_is_over(&self) -> bool {
+    /// Of the journal's state; of that before the first record where there is none.
+    pub(super) fn state<T: Default>(&self, of: impl FnOnce(&State) -> T) -> T {
         self.journal()
-            .is_some_and(|journal| journal.state().outage_ended().is_some())
+            .map_or_else(T::default, |journal| of(journal.state()))
+    }
+
+    pub(super) fn outage_is_over(&self) -> bool {
+        self.state(|state| state.outage_ended().is_some())
     }
 
     pub(super) fn rolling_back(&self) -> bool {
-        self.journal()
-            .is_some_and(|journal| journal.state().rolling_back())
+        self.state(State::rolling_back)
     }
 
     fn in_outage(&self) -> bool {
-        self.journal()
-            .is_some_and(|journal| journal.state().in_outage())
+        self.state(State::in_outage)
     }
 
-    pub(super) async fn ask(&self, question: Question) -> Result<()> {
+    async fn ask(&self, question: Question) -> Result<()> {
+        self.agreed(&question).await?;
+        self.record(Record::Confirmed {
+            step: question.step,
+            asked: question.ask,
+        })
+    }
+
+    /// Asks and records nothing.
+    pub(super) async fn agreed(&self, question: &Question) -> Result<()> {
         let answer = tokio::select! {
-            answer = self.operator.ask(&question) => answer,
+            answer = self.operator.ask(question) => answer,
             signal = self.interrupt.wait(1) => return Err(Error::Interrupted { signal, midway: false }),
         };
+        let step = question.step.clone();
         match answer {
-            Answer::Yes => self.record(Record::Confirmed {
-                step: question.step,
-                asked: question.ask,
-            }),
-            Answer::No => Err(Error::Declined {
-                step: question.step,
-            }),
+            Answer::Yes => Ok(()),
+            Answer::No => Err(Error::Declined { step }),
             Answer::Nobody => Err(Error::Nobody {
-                step: question.step,
-                tier: question.tier,
+                step,
+                tier: question.tier.clone(),
             }),
         }
     }

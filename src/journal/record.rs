@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::event::{ActionStatus, Failure, Mode};
+use crate::event::{ActionStatus, Failure, Mode, ParityCounts};
 use crate::platform::Target;
 
 /// The version of the format that this tool writes, and the newest that it reads.
@@ -60,6 +60,18 @@ pub enum Mark {
     OutageAverted,
 }
 
+/// What clients may have written to the new cluster, and lose on the way back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// What tells that clients may have written.
+    pub why: String,
+    /// How the new cluster's entries compare with the source's; `None` where they could not be counted.
+    pub entries: Option<ParityCounts>,
+    /// Where a snapshot of the new cluster is saved before it is taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<PathBuf>,
+}
+
 /// What one line of a journal says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "kebab-case")]
@@ -74,6 +86,9 @@ pub enum Record {
         pid: u32,
         /// The runbook that holds from here on, when a changed one was accepted.
         runbook: Option<RunbookText>,
+        /// From here on the run only removes what is left of it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cleanup: bool,
     },
     /// The operator agreed to a step.
     Confirmed {
@@ -156,7 +171,11 @@ pub enum Record {
     /// The last step ended well.
     Finished,
     /// From here on the run only takes back what it did.
-    RollingBack,
+    RollingBack {
+        /// What is lost with that, where the new cluster may have served; agreed to by the operator.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        loss: Option<Loss>,
+    },
     /// An action's effect is about to be taken back. On disk before anything happens.
     Undoing {
         /// The step's id.
@@ -184,6 +203,16 @@ pub enum Record {
 }
 
 impl Record {
+    /// This process goes on with the run.
+    pub fn resumed(runbook: Option<RunbookText>, cleanup: bool) -> Self {
+        Self::Resumed {
+            baoctl: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            runbook,
+            cleanup,
+        }
+    }
+
     /// Every kind by the name it has in the file.
     pub const KINDS: [&str; 15] = [
         "started",

@@ -96,6 +96,7 @@ pub fn all_kinds() -> Vec<Record> {
             baoctl: "0.1.0".into(),
             pid: 7,
             runbook: None,
+            cleanup: false,
         },
         intent("restore", "restore"),
         result("restore", 0, "restore", ActionStatus::Done),

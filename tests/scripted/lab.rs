@@ -167,6 +167,7 @@ impl Lab {
                     baoctl: "0.1.0".to_owned(),
                     pid: 1,
                     runbook: None,
+                    cleanup: false,
                 })?;
                 (journal, run)
             }

@@ -135,7 +135,7 @@ impl State {
             Record::RolledBack => self.stays_on_course(true),
             Record::Mark {
                 mark: Mark::OutageEnded,
-            } if self.outage_started.is_none() => Err(FoldError::NoOutage),
+            } if self.outages.is_empty() => Err(FoldError::NoOutage),
             Record::Rewound { to, steps, .. } if !steps.contains(to) => {
                 Err(FoldError::Rewind { to: to.clone() })
             }
@@ -153,8 +153,11 @@ impl State {
                 self.header = Some(header.clone());
                 self.started_at = Some(time);
             }
-            Record::Resumed { runbook, .. } => {
+            Record::Resumed {
+                runbook, cleanup, ..
+            } => {
                 self.finished = None;
+                self.cleaning |= cleanup;
                 if let Some(runbook) = runbook {
                     self.runbook = Some(runbook.clone());
                 }
@@ -232,7 +235,10 @@ impl State {
             Record::Mark { mark } => self.mark(*mark, time),
             Record::Rewound { steps, .. } => self.rewind(steps),
             Record::Finished | Record::RolledBack => self.finished = Some(time),
-            Record::RollingBack => self.rolling_back = true,
+            Record::RollingBack { loss } => {
+                self.rolling_back = true;
+                self.loss.clone_from(loss);
+            }
             Record::Undoing { .. } | Record::Stopped(_) => {}
             Record::Undone {
                 step, action, kind, ..
@@ -248,15 +254,18 @@ impl State {
     fn mark(&mut self, mark: Mark, time: Timestamp) {
         match mark {
             Mark::OutageStarted => {
-                self.outage_started.get_or_insert(time);
+                let served = self.rolling_back && !self.in_outage();
+                if self.outages.is_empty() || served {
+                    self.outages.push((time, None));
+                }
             }
             Mark::OutageEnded => {
-                self.outage_ended.get_or_insert(time);
+                if let Some((_, ended)) = self.outages.last_mut() {
+                    ended.get_or_insert(time);
+                }
             }
             Mark::OutageAverted => {
-                if self.outage_ended.is_none() {
-                    self.outage_started = None;
-                }
+                self.outages.pop_if(|(_, ended)| ended.is_none());
             }
         }
     }
@@ -294,9 +303,9 @@ impl State {
         self.spans.push(span);
     }
 
-    /// A run goes forward until it rolls back, and then only back.
+    /// A run goes forward until it rolls back, and then only back, until what is left of it is removed.
     const fn stays_on_course(&self, back: bool) -> Result<(), FoldError> {
-        if self.rolling_back == back {
+        if (self.rolling_back && !self.cleaning) == back {
             Ok(())
         } else {
             Err(FoldError::Course)
@@ -372,7 +381,9 @@ impl State {
         }
         self.facts.retain(|_, found| !found.is_empty());
         self.confirmed.retain(|step, _| !steps.contains(step));
-        self.outage_ended = None;
+        if let Some((_, ended)) = self.outages.last_mut() {
+            *ended = None;
+        }
         self.rewinds = self.rewinds.saturating_add(1);
     }
 }

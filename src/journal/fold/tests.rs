@@ -91,6 +91,7 @@ fn resumed(runbook: Option<RunbookText>) -> Record {
         baoctl: "0.1.0".into(),
         pid: 1,
         runbook,
+        cleanup: false,
     }
 }
 
@@ -219,7 +220,7 @@ fn a_rollback_goes_back_only() {
     };
     let forward = [intent("a", "k"), done("a", "k", 1)];
     assert!(fold(&[&forward[..], &[undone("a")]].concat()).is_err());
-    let back = [&forward[..], &[Record::RollingBack, undone("a")]].concat();
+    let back = [&forward[..], &[Record::RollingBack { loss: None }, undone("a")]].concat();
     let state = fold(&back).unwrap();
     assert!(state.rolling_back() && state.action("a", 0).unwrap().undone);
     assert!(state.done("a", 0).is_none());
