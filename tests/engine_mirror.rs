@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use baoctl::engine::{End, Error};
+use baoctl::engine::{Back, End, Error};
 use baoctl::event::Effect;
 use baoctl::journal::{self, Mirror, MirrorError, Record};
 use baoctl::runbook::Loaded;
@@ -439,7 +439,7 @@ fn the_way_back_is_mirrored_as_well() {
             scene.lab = scene.lab.ranged(None, Some("init"));
             let (ended, ..) = scene.process(Fate::kind(), |_| None).await;
             assert!(matches!(ended, Ended::Itself(Ok(End::Reached(_)))));
-            scene.lab.back = true;
+            scene.lab.back = Some(Back::default());
             let plan = move |call| {
                 down_from
                     .is_some_and(|from| call >= from)
