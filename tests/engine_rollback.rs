@@ -246,9 +246,14 @@ fn what_clients_wrote_is_counted_and_saved_first() {
         assert_eq!(agreed.entries.unwrap().written, 1);
         let at = |wanted: fn(&Record) -> bool| records.iter().rposition(wanted).unwrap();
         let back = at(|it| matches!(it, Record::RollingBack { .. }));
-        let mark = records[back..]
-            .iter()
-            .position(|it| matches!(it, Record::Mark { mark: Mark::OutageStarted }));
+        let mark = records[back..].iter().position(|it| {
+            matches!(
+                it,
+                Record::Mark {
+                    mark: Mark::OutageStarted
+                }
+            )
+        });
         let first = records[back..]
             .iter()
             .position(|it| matches!(it, Record::Undoing { .. }));

@@ -15,7 +15,7 @@ pub struct AwaitVoters {
 }
 
 impl AwaitVoters {
-    async fn look(&self, ctx: &Context) -> Result<Look<Evidence>> {
+    pub(super) async fn look(&self, ctx: &Context) -> Result<Look<Evidence>> {
         let Some(leader) = active(ctx).await? else {
             return Ok(Look::NotYet("no member leads".to_owned()));
         };

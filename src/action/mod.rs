@@ -4,6 +4,7 @@ mod await_storage;
 mod await_voters;
 mod back_up;
 mod build;
+pub mod cleanup;
 mod cluster;
 mod compare;
 mod compare_tables;

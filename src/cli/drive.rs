@@ -89,7 +89,9 @@ impl Running {
         let end = match &self.way {
             Way::On { .. } => engine.run().await,
             Way::Back(back) => engine.roll_back(back).await,
+            Way::CleanUp { dry_run, .. } => engine.clean_up(*dry_run).await,
         };
+        let cleaned_up = matches!(end, Ok(End::CleanedUp));
         let exit = match end {
             Ok(End::Finished) => {
                 let facts = match local.filter(|_| rehearsal) {
@@ -113,9 +115,7 @@ impl Running {
                 }
             }
             Ok(end) => tell_end(&end, self.journal.as_ref(), &place, observer.as_ref()),
-            Err(error) => {
-                tell_failure(&error, &engine, &place, &self.way).await
-            }
+            Err(error) => tell_failure(&error, &engine, &place, &self.way).await,
         };
         if let Some(journal) = &self.journal {
             // The journal is what counts; the report can be made from it at any time.
@@ -123,7 +123,11 @@ impl Running {
         }
         if let Some(claimed) = self.claimed {
             drop(engine);
-            claimed.give_back().await;
+            if cleaned_up {
+                claimed.remove().await;
+            } else {
+                claimed.give_back().await;
+            }
         }
         output.finish();
         exit
@@ -148,8 +152,8 @@ impl Running {
             journal: path,
             resumed: self.resumed,
         }));
-        // The way back says for itself what it takes back.
-        if matches!(self.way, Way::Back(_)) {
+        // The others say for themselves what they take back or remove.
+        if !matches!(self.way, Way::On { .. }) {
             return;
         }
         let guard = self
@@ -211,6 +215,10 @@ fn tell_end(
             let left = left.unwrap_or_default();
             observer.observe(&Event::RolledBack { left });
             return Exit::Done;
+        }
+        End::CleanedUp => {
+            "what was left of the run is removed; there is no way back to the file tree any more"
+                .to_owned()
         }
         End::Planned => "dry run: nothing was changed".to_owned(),
         End::Reached(step) => format!(

@@ -77,6 +77,7 @@ fn on(way: &Way) -> String {
             lose_writes: true, ..
         }) => "rollback --lose-writes".to_owned(),
         Way::Back(_) => "rollback".to_owned(),
+        Way::CleanUp { .. } => "cleanup".to_owned(),
     }
 }
 
@@ -180,9 +181,7 @@ pub(super) fn exit_of(error: &Error, touched: bool) -> Exit {
         Error::Declined { .. } | Error::Nobody { .. } => Exit::Declined,
         Error::Interrupted { signal, .. } => Exit::Signal(u8::try_from(*signal).unwrap_or(2)),
         Error::Lost { .. } | Error::Journal(journal::Error::Locked { .. }) => Exit::Locked,
-        Error::Action { source, .. } | Error::NoWayBack { source }
-            if denied(source.status()) =>
-        {
+        Error::Action { source, .. } | Error::NoWayBack { source } if denied(source.status()) => {
             Exit::NotAuthorised
         }
         Error::NoWayBack { .. } => Exit::Preflight,

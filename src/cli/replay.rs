@@ -163,6 +163,10 @@ impl Replay<'_> {
             Record::RolledBack => self.tell(Event::RolledBack {
                 left: left(&self.state, self.path),
             }),
+            Record::Finished if self.state.cleaning() => {
+                let removed = "what was left of the run is removed; there is no way back any more";
+                self.note(Level::Info, removed.to_owned());
+            }
             Record::Finished => {
                 if let Some(book) = &self.runbook {
                     let facts = BTreeMap::new();

@@ -190,11 +190,7 @@ impl TargetArgs {
         self.opened(look_only, |_| true).await
     }
 
-    async fn opened(
-        &self,
-        look_only: bool,
-        goes_on: fn(&State) -> bool,
-    ) -> Result<Here, Exit> {
+    async fn opened(&self, look_only: bool, goes_on: fn(&State) -> bool) -> Result<Here, Exit> {
         match self.kind() {
             PlatformKind::Local => {
                 let platform = Arc::new(self.open_local()?);

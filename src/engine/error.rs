@@ -107,7 +107,9 @@ pub enum Error {
         source: action::Error,
     },
     /// What was left of the run was removed.
-    #[error("what was left of this run was removed, and its file tree with it: there is no way back any more")]
+    #[error(
+        "what was left of this run was removed, and its file tree with it: there is no way back any more"
+    )]
     CleanedUp,
     /// The run had no effect, or all of it is taken back.
     #[error("there is nothing to take back")]

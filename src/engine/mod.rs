@@ -1,5 +1,6 @@
 //! Order, gates, confirmations, retries, resume and dry run, for any actions on any place.
 
+mod cleanup;
 mod error;
 mod interrupt;
 mod meter;

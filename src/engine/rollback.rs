@@ -144,18 +144,15 @@ impl Engine {
         let loss = Loss {
             why,
             entries,
-            export: back
-                .export
-                .clone()
-                .or(before)
-                .filter(|_| !back.lose_writes),
+            export: back.export.clone().or(before).filter(|_| !back.lose_writes),
         };
         if back.dry_run {
             for line in lost(&loss) {
                 self.note(Level::Warn, line);
             }
             if !leave {
-                let message = "for real it wants leave to lose that: --export FILE or --lose-writes";
+                let message =
+                    "for real it wants leave to lose that: --export FILE or --lose-writes";
                 self.note(Level::Warn, message.to_owned());
             }
         }
@@ -195,8 +192,7 @@ impl Engine {
                 told
             }
         };
-        consequences
-            .push("raft files are moved aside on each volume, not removed".to_owned());
+        consequences.push("raft files are moved aside on each volume, not removed".to_owned());
         Question {
             step: step.id.clone(),
             effect,
@@ -305,7 +301,10 @@ pub fn lost(loss: &Loss) -> Vec<String> {
         |counts| differing(counts),
     ));
     lines.push(match &loss.export {
-        Some(file) => format!("a snapshot of the new cluster is saved first: {}", file.display()),
+        Some(file) => format!(
+            "a snapshot of the new cluster is saved first: {}",
+            file.display()
+        ),
         None => "nothing of it is saved but the raft files aside".to_owned(),
     });
     lines

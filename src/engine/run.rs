@@ -59,10 +59,12 @@ pub enum End {
     Planned,
     /// Every effect is taken back.
     RolledBack,
+    /// What was left of the run is removed.
+    CleanedUp,
 }
 
 /// How an action went.
-enum Went {
+pub(super) enum Went {
     On,
     Back(String),
 }
@@ -354,7 +356,13 @@ impl Engine {
     }
 
     /// For real: look, arm, apply, look again.
-    async fn act(&self, step: &Step, index: usize, unit: &Unit, ctx: &Context) -> Result<Went> {
+    pub(super) async fn act(
+        &self,
+        step: &Step,
+        index: usize,
+        unit: &Unit,
+        ctx: &Context,
+    ) -> Result<Went> {
         let started = Instant::now();
         let mut ctx = ctx.clone();
         for redo in 1..=REDOS {
@@ -489,7 +497,7 @@ impl Engine {
     }
 
     /// A look, repeated while it fails for a transient reason, that so many signals stop.
-    async fn looked(
+    pub(super) async fn looked(
         &self,
         step: &Step,
         unit: &Unit,

@@ -13,6 +13,9 @@ use crate::platform::Target;
 /// The version of the format that this tool writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
 
+/// The step that removes what is left of a run: of no runbook.
+pub const CLEANUP: &str = "cleanup";
+
 /// The first record: what the run is, and against what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::outage::seconds;
 use super::state::{ActionKey, ActionState, Done, Fact, Span, State};
 use crate::event::ActionStatus;
-use crate::journal::record::{Mark, Record};
+use crate::journal::record::{CLEANUP, Mark, Record};
 
 /// Why a record does not follow from those before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -157,7 +157,11 @@ impl State {
                 runbook, cleanup, ..
             } => {
                 self.finished = None;
-                self.cleaning |= cleanup;
+                if *cleanup {
+                    self.cleaning = true;
+                    // What was there to remove may be there again.
+                    self.actions.retain(|(step, _), _| step != CLEANUP);
+                }
                 if let Some(runbook) = runbook {
                     self.runbook = Some(runbook.clone());
                 }

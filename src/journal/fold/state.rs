@@ -201,7 +201,9 @@ impl State {
 
     /// Whether clients are not served now, as far as the journal tells.
     pub fn in_outage(&self) -> bool {
-        self.outages.last().is_some_and(|(_, ended)| ended.is_none())
+        self.outages
+            .last()
+            .is_some_and(|(_, ended)| ended.is_none())
     }
 
     /// Every carrying out of an action that came to an end, in order.

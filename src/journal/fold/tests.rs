@@ -220,7 +220,11 @@ fn a_rollback_goes_back_only() {
     };
     let forward = [intent("a", "k"), done("a", "k", 1)];
     assert!(fold(&[&forward[..], &[undone("a")]].concat()).is_err());
-    let back = [&forward[..], &[Record::RollingBack { loss: None }, undone("a")]].concat();
+    let back = [
+        &forward[..],
+        &[Record::RollingBack { loss: None }, undone("a")],
+    ]
+    .concat();
     let state = fold(&back).unwrap();
     assert!(state.rolling_back() && state.action("a", 0).unwrap().undone);
     assert!(state.done("a", 0).is_none());

@@ -128,7 +128,12 @@ impl KubernetesPlatform {
     }
 
     pub(super) async fn remove_left_behind(&self) -> Result<()> {
-        if self.left_behind().await?.iter().any(|it| it.ends_with(NAME)) {
+        if self
+            .left_behind()
+            .await?
+            .iter()
+            .any(|it| it.ends_with(NAME))
+        {
             self.discard_scratch().await?;
         }
         for member in self.members() {
@@ -139,7 +144,9 @@ impl KubernetesPlatform {
 
     /// A helper's name tells its release, the scratch node's label does.
     fn is_own(&self, object: &impl ResourceExt, name: &str) -> bool {
-        let is = |label: &str, value: &str| object.labels().get(label).map(String::as_str) == Some(value);
+        let is = |label: &str, value: &str| {
+            object.labels().get(label).map(String::as_str) == Some(value)
+        };
         is(MANAGED_BY, OURS) && (name != NAME || is(RELEASE, &self.options.release))
     }
 }

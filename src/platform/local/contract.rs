@@ -166,7 +166,10 @@ impl Platform for LocalPlatform {
     async fn leftovers(&self) -> Result<Vec<String>> {
         let folder = self.files(SCRATCH).folder().to_owned();
         let left = folder.exists();
-        Ok(left.then(|| folder.display().to_string()).into_iter().collect())
+        Ok(left
+            .then(|| folder.display().to_string())
+            .into_iter()
+            .collect())
     }
 
     async fn remove_leftovers(&self, armed: &Armed) -> Result<()> {

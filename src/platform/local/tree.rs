@@ -11,7 +11,9 @@ use super::volume;
 use crate::meter::{Meter, Unit};
 use crate::platform::{Error, Result};
 use crate::storage::key::{folders_of, path_of_key};
-use crate::storage::{self, Digest, DigestList, Phase, Source, StorageError, TreeOptions, TreeProblem};
+use crate::storage::{
+    self, Digest, DigestList, Phase, Source, StorageError, TreeOptions, TreeProblem,
+};
 
 /// The key that keeps a server on file storage from starting.
 const MIGRATION: &str = "core/migration";
@@ -99,7 +101,9 @@ pub(super) fn files(data: &Path, relay: &Relay) -> Result<BTreeMap<String, Diges
         }
         for child in children(data, &folder)?.unwrap_or_default() {
             if relay.cancelled() {
-                return Err(Error::Refused("the look at the files was given up".to_owned()));
+                return Err(Error::Refused(
+                    "the look at the files was given up".to_owned(),
+                ));
             }
             if child.is_folder {
                 folders.push(child.path);
@@ -108,7 +112,10 @@ pub(super) fn files(data: &Path, relay: &Relay) -> Result<BTreeMap<String, Diges
             let full = data.join(&child.path);
             let bytes = fs::read(&full).map_err(files::io("reading", &full))?;
             relay.advance(Unit::Entries, 1);
-            found.insert(child.path.to_string_lossy().into_owned(), Digest::of(&bytes));
+            found.insert(
+                child.path.to_string_lossy().into_owned(),
+                Digest::of(&bytes),
+            );
         }
     }
     Ok(found)
