@@ -68,6 +68,8 @@ pub struct Lab {
     pub mirror: Option<Arc<dyn Mirror>>,
     /// The way back instead of the way on.
     pub back: Option<Back>,
+    /// Removes what is left of the run.
+    pub cleanup: bool,
     /// The operator's file with the keys.
     pub keys_file: Option<PathBuf>,
     /// Every event of every process, as kind and action.
@@ -90,6 +92,7 @@ impl Lab {
             consent: Consent::Always,
             mirror: None,
             back: None,
+            cleanup: false,
             keys_file: None,
             heard: Arc::default(),
         }
@@ -167,6 +170,7 @@ impl Lab {
                 let run = state.header().unwrap().run;
                 let ended = state.finished().is_some();
                 match &self.back {
+                    _ if self.cleanup => {}
                     Some(_) if ended && state.rolling_back() => return Ok(End::RolledBack),
                     // It records itself, once nothing speaks against it.
                     Some(_) => {}
@@ -207,6 +211,10 @@ impl Lab {
         });
         engine.journal = Some(journal);
         let end = match &self.back {
+            _ if self.cleanup => {
+                engine.program = Program::cleanup(self.state().rolling_back());
+                engine.clean_up(false).await?
+            }
             Some(back) => engine.roll_back(back).await?,
             None => engine.run().await?,
         };
@@ -328,6 +336,23 @@ impl Lab {
         let state = self.state();
         assert!(state.rolling_back() && state.finished().is_some());
         assert!(!state.in_outage());
+    }
+
+    /// Panics unless all that is left of the run is removed, and nothing else.
+    pub fn check_clean(&self) {
+        let mut world = self.world();
+        world.tick();
+        assert_eq!(world.violations, [""; 0]);
+        assert_eq!(tree::digests(&world.data).len(), 0);
+        for name in MEMBERS {
+            assert_eq!(world.server(name).unwrap().open.as_deref(), Some("old"));
+            assert_eq!(world.member(name).aside.len(), 0, "{name}");
+        }
+        let state = self.state();
+        assert!(state.cleaning() && state.finished().is_some());
+        for name in ["backup.tar", "final.tar", "final.snap", "final.manifest"] {
+            assert!(!self.path("run").join(name).exists(), "{name}");
+        }
     }
 
     /// Panics unless the source is whole and nothing dangerous was done.
