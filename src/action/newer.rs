@@ -21,7 +21,9 @@ async fn leader(ctx: &Context) -> Result<String> {
             return Ok(leader);
         }
     }
-    Err(Error::refused("no member leads the new cluster"))
+    Err(Error::refused(
+        "no member leads the new cluster (unseal its members)",
+    ))
 }
 
 /// How the entries of the new cluster compare with those of the source. Looks only.
@@ -38,15 +40,20 @@ pub async fn count(ctx: &Context) -> Result<ParityCounts> {
     Ok(counts(&found?))
 }
 
-/// Saves the new cluster as a native snapshot, reads it back whole and returns its entries. One that is there already is
-/// replaced, and a file of another kind never.
-pub async fn save(ctx: &Context, to: &Path) -> Result<u64> {
+/// Refuses a file that is there and is no snapshot: it would be written over.
+pub async fn replaceable(ctx: &Context, to: &Path) -> Result<()> {
     if to.exists() && verify(ctx, to).await.is_err() {
         return Err(Error::refused(format!(
             "{} is there already and is no snapshot; name another file",
             to.display()
         )));
     }
+    Ok(())
+}
+
+/// Saves the new cluster as a native snapshot, reads it back whole and returns its entries. A snapshot that is there already is
+/// replaced.
+pub async fn save(ctx: &Context, to: &Path) -> Result<u64> {
     let leader = leader(ctx).await?;
     let token = Keys::old(ctx).await?.token;
     ctx.node(&leader)?

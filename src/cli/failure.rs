@@ -116,7 +116,7 @@ pub(super) fn failure(
             place.command("report"),
         ],
         (Error::Unsaved { .. }, _) => vec![
-            format!("unseal the members of the new cluster, then: {resume}"),
+            place.command("rollback --export FILE"),
             place.command("rollback --lose-writes"),
         ],
         (Error::NoWayBack { .. } | Error::CleanedUp, _) => vec![place.command("report")],

@@ -128,6 +128,10 @@ impl Engine {
                 .await
                 .map_err(|source| Error::NoWayBack { source })?;
         }
+        if let Some(export) = &back.export {
+            let replaceable = newer::replaceable(&ctx, export).await;
+            replaceable.map_err(|source| Error::Unsaved { source })?;
+        }
         let again = known.is_some();
         let (entries, before) = known.map_or((None, None), |loss| (loss.entries, loss.export));
         let entries = match newer::count(&ctx).await {
