@@ -63,7 +63,7 @@ const EXCEPTIONS: [Exception; 12] = [
     Exception {
         from: "runbook",
         to: "journal",
-        items: &["RunbookText", "State"],
+        items: &["CLEANUP", "RunbookText", "State"],
         why: "a changed runbook is found by the text that the journal keeps",
     },
     Exception {
