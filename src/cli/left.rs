@@ -25,7 +25,10 @@ pub(super) fn left(state: &State, journal: &Path) -> Vec<String> {
     let mut left = if state.cleaning() {
         Vec::new()
     } else if state.rolling_back() {
-        vec!["raft files that stood on a volume lie aside there".to_owned()]
+        vec![
+            "raft files that stood on a volume lie aside there, until `baoctl cleanup` removes them"
+                .to_owned(),
+        ]
     } else {
         of_the_way_on(state)
     };
@@ -37,11 +40,10 @@ pub(super) fn left(state: &State, journal: &Path) -> Vec<String> {
         ));
     }
     if header.target.platform == "kubernetes" && !state.cleaning() {
-        left.push(format!(
-            "Lease and copy of the journal in the namespace, until you are content: `kubectl delete secret,lease --context {} -n \
-             {} -l app.kubernetes.io/managed-by=baoctl,baoctl/release={}`",
-            header.target.context, header.target.namespace, header.target.release
-        ));
+        left.push(
+            "Lease and copy of the journal in the namespace, until `baoctl cleanup` removes them"
+                .to_owned(),
+        );
     }
     left
 }
@@ -63,8 +65,8 @@ fn of_the_way_on(state: &State) -> Vec<String> {
     left.extend(held.into_iter().flat_map(|held| held.actors));
     if done().any(|(action, _)| action.kind == "write-tombstone") {
         left.push(
-            "the old file tree on the volume of the first member, your way back until you remove it (docs/rollback.md); its entry \
-             core/migration keeps servers from starting on it"
+            "the old file tree on the volume of the first member, your way back until `baoctl cleanup` removes it (docs/rollback.md); \
+             its entry core/migration keeps servers from starting on it"
                 .to_owned(),
         );
     }

@@ -14,7 +14,7 @@ use crate::engine::{self, Program};
 use crate::event::{
     ActionStatus, Banner, Effect, Event, Level, Plan, PlannedStep, StepStatus, StepSummary, Summary,
 };
-use crate::journal::{self, Header, Mark, Record, State};
+use crate::journal::{self, CLEANUP, Header, Mark, Record, State};
 use crate::runbook::{Loaded, Runbook, Step};
 use crate::ui::{self, Timed};
 
@@ -160,21 +160,27 @@ impl Replay<'_> {
                 seconds: 0.0,
                 summary,
             }),
-            Record::RolledBack => self.tell(Event::RolledBack {
-                left: left(&self.state, self.path),
-            }),
-            Record::Finished if self.state.cleaning() => {
-                let removed = "what was left of the run is removed; there is no way back any more";
-                self.note(Level::Info, removed.to_owned());
-            }
+            Record::RolledBack => self.back(),
             Record::Finished => {
-                if let Some(book) = &self.runbook {
+                if self.state.cleaning() {
+                    let removed =
+                        "what was left of the run is removed; there is no way back any more";
+                    self.note(Level::Info, removed.to_owned());
+                }
+                if self.state.rolling_back() {
+                    self.back();
+                } else if let Some(book) = &self.runbook {
                     let facts = BTreeMap::new();
                     let summary = summary(&Program::new(book), &self.state, self.path, facts);
                     self.tell(Event::Summary(summary));
                 }
             }
         }
+    }
+
+    fn back(&mut self) {
+        let left = left(&self.state, self.path);
+        self.tell(Event::RolledBack { left });
     }
 
     fn started(&mut self, header: Header) {
@@ -237,6 +243,15 @@ impl Replay<'_> {
         self.step = Some(step.to_owned());
         let Some(book) = &self.runbook else { return };
         let Some(index) = book.position(step) else {
+            if step == CLEANUP {
+                self.tell(Event::StepStarted {
+                    step: step.to_owned(),
+                    title: Program::cleanup(false).steps[0].title.clone(),
+                    effect: Effect::NoBlindRepeat,
+                    index: 1,
+                    of: 1,
+                });
+            }
             return;
         };
         let event = Event::StepStarted {
@@ -563,7 +578,7 @@ mod tests {
             "**Done.**",
             "SHA-256 5fc1, 203 entries, 9 bytes",
             "the old file tree",
-            "kubectl delete secret,lease",
+            "Lease and copy of the journal",
         ] {
             assert!(outcome.contains(words), "{words}: {outcome}");
         }
