@@ -5,7 +5,7 @@ use super::run::failed;
 use super::{End, Engine, Error, Result};
 use crate::action::cleanup::{RemoveAside, RemoveCopies, RemoveLeftovers, RemoveTree, StillServes};
 use crate::action::{Action, ActionSpec, Observation};
-use crate::event::{Effect, Event, Question, Tier};
+use crate::event::{Effect, Event, Level, Question, Tier};
 use crate::journal::{CLEANUP, Record};
 
 impl Program {
@@ -59,19 +59,15 @@ impl Engine {
     async fn clear(&self, dry_run: bool) -> Result<End> {
         let step = &self.program.steps[0];
         let mut ahead = Vec::new();
-        let mut told = Vec::new();
         for (index, unit) in step.units.iter().enumerate() {
             let ctx = self.context(step, index, unit);
             match self.looked(step, unit, &ctx, 1).await? {
                 Observation::Pending | Observation::Redo(_) => {
                     let calls = unit.action.describe(&ctx).await;
                     let calls = calls.map_err(|source| failed(step, unit, source))?;
-                    self.observer.observe(&Event::Calls {
-                        step: step.id.clone(),
-                        action: unit.kind.to_owned(),
-                        calls: calls.clone(),
-                    });
-                    told.extend(calls);
+                    for call in calls {
+                        self.note(Level::Info, call);
+                    }
                     ahead.push((index, unit));
                 }
                 Observation::Conflict(why) => {
@@ -101,7 +97,9 @@ impl Engine {
             step: step.id.clone(),
             effect: Effect::NoBlindRepeat,
             ask: "remove what is left of the run: there is no way back after that".to_owned(),
-            consequences: told,
+            consequences: vec![
+                "exactly what is listed above goes, and nothing brings it back".to_owned(),
+            ],
             tier: Tier::TypeName(self.outage_word.clone()),
         };
         self.agreed(&question).await?;

@@ -221,10 +221,6 @@ impl Engine {
         self.context(step, 0, &step.units[0])
     }
 
-    fn note(&self, level: Level, message: String) {
-        self.observer.observe(&Event::Note { level, message });
-    }
-
     /// The actions that may have an effect, the last first.
     fn acted(&self) -> Vec<(&Step, usize, &Unit)> {
         let mut acted: Vec<(&Step, usize, &Unit)> = Vec::new();

@@ -12,7 +12,7 @@ use super::program::{Program, Range, Step, Unit};
 use super::{Error, Interrupt, Result};
 use crate::action::{self, Context, Evidence, Observation, Outcome};
 use crate::event::{
-    ActionStatus, Answer, Effect, Event, Observer, Operator, Question, StepStatus, Tier,
+    ActionStatus, Answer, Effect, Event, Level, Observer, Operator, Question, StepStatus, Tier,
 };
 use crate::journal::{Journal, Record, State};
 
@@ -269,6 +269,10 @@ impl Engine {
     pub(super) fn state<T: Default>(&self, of: impl FnOnce(&State) -> T) -> T {
         self.journal()
             .map_or_else(T::default, |journal| of(journal.state()))
+    }
+
+    pub(super) fn note(&self, level: Level, message: String) {
+        self.observer.observe(&Event::Note { level, message });
     }
 
     pub(super) fn outage_is_over(&self) -> bool {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use baoctl::meter::Silent;
 use baoctl::storage::key::path_of_key;
 use baoctl::storage::{
-    self, ArchiveReader, ConvertOptions, DigestList, Phase, Source, TreeOptions, tree,
+    self, ArchiveReader, ConvertOptions, Digest, DigestList, Phase, Source, TreeOptions, tree,
 };
 
 /// Storage entries by key.
