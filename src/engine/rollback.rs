@@ -11,7 +11,7 @@ use super::run::{TRIES, failed};
 use super::{End, Engine, Error, Result};
 use crate::action::{Context, newer};
 use crate::event::{ActionStatus, Effect, Event, Level, ParityCounts, Question, Tier};
-use crate::journal::{Loss, Mark, Record};
+use crate::journal::{Loss, Mark, Record, State};
 
 /// How to go back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -93,7 +93,8 @@ impl Engine {
         })?;
         let loses = loss.is_some();
         self.record(Record::RollingBack { loss })?;
-        if loses && !ctx.outage_open {
+        let goes_away = |state: &State| !state.in_outage() && !state.serves_again();
+        if loses && self.state(goes_away) {
             let (step, _, unit) = ahead[0];
             ctx.mark(Mark::OutageStarted)
                 .await

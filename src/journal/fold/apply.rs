@@ -258,7 +258,7 @@ impl State {
     fn mark(&mut self, mark: Mark, time: Timestamp) {
         match mark {
             Mark::OutageStarted => {
-                let served = self.rolling_back && !self.in_outage();
+                let served = self.rolling_back && !self.in_outage() && !self.serves_again;
                 if self.outages.is_empty() || served {
                     self.outages.push((time, None));
                 }
@@ -267,6 +267,7 @@ impl State {
                 if let Some((_, ended)) = self.outages.last_mut() {
                     ended.get_or_insert(time);
                 }
+                self.serves_again |= self.rolling_back;
             }
             Mark::OutageAverted => {
                 self.outages.pop_if(|(_, ended)| ended.is_none());

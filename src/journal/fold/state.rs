@@ -29,6 +29,7 @@ pub struct State {
     pub(super) finished: Option<Timestamp>,
     pub(super) rolling_back: bool,
     pub(super) loss: Option<Loss>,
+    pub(super) serves_again: bool,
     pub(super) cleaning: bool,
 }
 
@@ -131,6 +132,11 @@ impl State {
     /// What the way back loses, once the operator has agreed to that.
     pub const fn loss(&self) -> Option<&Loss> {
         self.loss.as_ref()
+    }
+
+    /// Whether the outage ended on the way back: the source serves.
+    pub const fn serves_again(&self) -> bool {
+        self.serves_again
     }
 
     /// Whether what is left of the run is being removed; with [`State::finished`] it is.

@@ -261,9 +261,10 @@ fn a_way_back_that_loses_something_has_an_outage_of_its_own() {
     assert!(state.in_outage() && state.outage_started() > first);
     let averted = [&records[..], &[mark(Mark::OutageAverted)]].concat();
     assert_eq!(fold(&averted).unwrap().outage_started(), first);
-    records.extend([mark(Mark::OutageEnded), Record::RolledBack]);
+    records.extend([mark(Mark::OutageEnded), mark(Mark::OutageStarted)]);
+    records.push(Record::RolledBack);
     let state = fold(&records).unwrap();
-    assert!(!state.in_outage());
+    assert!(!state.in_outage() && state.serves_again());
     assert_eq!(state.outage_seconds(), Some(2.0));
 }
 
