@@ -173,6 +173,10 @@ async fn sealed(ctx: &Context) -> Result<BTreeMap<String, Digest>> {
         Some(list) => list,
         None => {
             let first = ctx.first()?;
+            if !ctx.platform.volume(&first).await?.file_tree {
+                // An earlier cleanup removed both.
+                return Ok(BTreeMap::new());
+            }
             let list = ctx
                 .platform
                 .tree_manifest(&first, Phase::Sealed, &Silent)
