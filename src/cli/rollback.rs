@@ -27,10 +27,10 @@ pub struct Args {
     /// Print each call and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Lose what clients wrote to the new cluster, after a raft snapshot of it is saved here
+    /// Save the new cluster as a raft snapshot here, then lose what clients wrote to it
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
-    /// Lose what clients wrote to the new cluster
+    /// Lose what clients wrote to the new cluster, and save nothing of it
     #[arg(long, conflicts_with = "export")]
     lose_writes: bool,
     #[command(flatten)]
