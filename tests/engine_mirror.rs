@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use baoctl::engine::{End, Error};
+use baoctl::engine::{Back, End, Error};
 use baoctl::event::Effect;
 use baoctl::journal::{self, Mirror, MirrorError, Record};
 use baoctl::runbook::Loaded;
@@ -134,7 +134,7 @@ impl Mirror for Fake {
 
 /// Whether the run stopped since the mirror was away, before anything that must be in it.
 fn stopped_in_time(ended: &Ended) -> bool {
-    let refused = "nothing was sealed";
+    let refused = "clients are served as before";
     matches!(ended, Ended::Itself(Err(Error::Uncovered { .. })))
         || matches!(ended, Ended::Itself(Err(Error::Action { .. })))
             && ended.words().contains(refused)
@@ -439,7 +439,7 @@ fn the_way_back_is_mirrored_as_well() {
             scene.lab = scene.lab.ranged(None, Some("init"));
             let (ended, ..) = scene.process(Fate::kind(), |_| None).await;
             assert!(matches!(ended, Ended::Itself(Ok(End::Reached(_)))));
-            scene.lab.back = true;
+            scene.lab.back = Some(Back::default());
             let plan = move |call| {
                 down_from
                     .is_some_and(|from| call >= from)

@@ -49,6 +49,7 @@ fn the_shape() {
         ),
         ("id: land", "id: verify"),
         ("id: land", "id: Land"),
+        ("id: land", "id: cleanup"),
     ];
     let found: Vec<String> = cases
         .iter()

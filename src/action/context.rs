@@ -143,7 +143,7 @@ impl Context {
             (self.marker)(Mark::OutageAverted).map_err(Error::Journal)?;
             return Err(Error::refused(format!(
                 "the beginning of the outage could not be recorded in the cluster, where it must be before it begins ({why}); \
-                 nothing was sealed"
+                 clients are served as before"
             )));
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::program::{Step, Unit};
-use super::{End, Engine, Error, Result};
+use super::{Back, End, Engine, Error, Result};
 use crate::action::{Fact, Timings};
 use crate::event::{Effect, Event, Expected, Level, Question, Tier};
 use crate::journal::State;
@@ -63,8 +63,11 @@ impl Engine {
             level: Level::Warn,
             message: format!("{why}: going back to file storage, as agreed by --max-outage"),
         });
-        let agreed = "going back, by --max-outage".to_owned();
-        self.go_back(false, Some(agreed)).await?;
+        let back = Back {
+            agreed_by: Some("--max-outage"),
+            ..Back::default()
+        };
+        self.go_back(&back).await?;
         Err(match why {
             Error::Overrun { budget, .. } => Error::Overrun { budget, back: true },
             why => why,

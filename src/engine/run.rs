@@ -12,9 +12,9 @@ use super::program::{Program, Range, Step, Unit};
 use super::{Error, Interrupt, Result};
 use crate::action::{self, Context, Evidence, Observation, Outcome};
 use crate::event::{
-    ActionStatus, Answer, Effect, Event, Observer, Operator, Question, StepStatus, Tier,
+    ActionStatus, Answer, Effect, Event, Level, Observer, Operator, Question, StepStatus, Tier,
 };
-use crate::journal::{Journal, Record};
+use crate::journal::{Journal, Record, State};
 
 /// The journal, shared with the actions' marks.
 pub type SharedJournal = Arc<Mutex<Journal>>;
@@ -59,10 +59,12 @@ pub enum End {
     Planned,
     /// Every effect is taken back.
     RolledBack,
+    /// What was left of the run is removed.
+    CleanedUp,
 }
 
 /// How an action went.
-enum Went {
+pub(super) enum Went {
     On,
     Back(String),
 }
@@ -195,7 +197,7 @@ impl Engine {
                     && (action.open_intent || action.done.is_some())
             });
             ctx.restore_taken = state.restore_taken();
-            ctx.outage_open = state.outage_started().is_some() && state.outage_ended().is_none();
+            ctx.outage_open = state.in_outage();
             *ctx.facts.lock().unwrap_or_else(PoisonError::into_inner) = state
                 .facts()
                 .map(|(name, fact)| (name.to_owned(), fact.value.clone()))
@@ -274,37 +276,49 @@ impl Engine {
         .await
     }
 
-    pub(super) fn outage_is_over(&self) -> bool {
+    /// Of the journal's state; of that before the first record where there is none.
+    pub(super) fn state<T: Default>(&self, of: impl FnOnce(&State) -> T) -> T {
         self.journal()
-            .is_some_and(|journal| journal.state().outage_ended().is_some())
+            .map_or_else(T::default, |journal| of(journal.state()))
+    }
+
+    pub(super) fn note(&self, level: Level, message: String) {
+        self.observer.observe(&Event::Note { level, message });
+    }
+
+    pub(super) fn outage_is_over(&self) -> bool {
+        self.state(|state| state.outage_ended().is_some())
     }
 
     pub(super) fn rolling_back(&self) -> bool {
-        self.journal()
-            .is_some_and(|journal| journal.state().rolling_back())
+        self.state(State::rolling_back)
     }
 
     fn in_outage(&self) -> bool {
-        self.journal()
-            .is_some_and(|journal| journal.state().in_outage())
+        self.state(State::in_outage)
     }
 
     pub(super) async fn ask(&self, question: Question) -> Result<()> {
+        self.agreed(&question).await?;
+        self.record(Record::Confirmed {
+            step: question.step,
+            asked: question.ask,
+        })
+    }
+
+    /// Asks and records nothing.
+    pub(super) async fn agreed(&self, question: &Question) -> Result<()> {
         let answer = tokio::select! {
-            answer = self.operator.ask(&question) => answer,
+            answer = self.operator.ask(question) => answer,
             signal = self.interrupt.wait(1) => return Err(Error::Interrupted { signal, midway: false }),
         };
+        let step = question.step.clone();
         match answer {
-            Answer::Yes => self.record(Record::Confirmed {
-                step: question.step,
-                asked: question.ask,
-            }),
-            Answer::No => Err(Error::Declined {
-                step: question.step,
-            }),
+            Answer::Yes => Ok(()),
+            Answer::No => Err(Error::Declined { step }),
             Answer::Nobody => Err(Error::Nobody {
-                step: question.step,
-                tier: question.tier,
+                step,
+                tier: question.tier.clone(),
             }),
         }
     }
@@ -357,7 +371,13 @@ impl Engine {
     }
 
     /// For real: look, arm, apply, look again.
-    async fn act(&self, step: &Step, index: usize, unit: &Unit, ctx: &Context) -> Result<Went> {
+    pub(super) async fn act(
+        &self,
+        step: &Step,
+        index: usize,
+        unit: &Unit,
+        ctx: &Context,
+    ) -> Result<Went> {
         let started = Instant::now();
         let mut ctx = ctx.clone();
         for redo in 1..=REDOS {
@@ -495,7 +515,7 @@ impl Engine {
     }
 
     /// A look, repeated while it fails for a transient reason, that so many signals stop.
-    async fn looked(
+    pub(super) async fn looked(
         &self,
         step: &Step,
         unit: &Unit,

@@ -15,7 +15,7 @@ use super::Result;
 use crate::armed::Armed;
 use crate::bao::{AuditDevice, Node};
 use crate::meter::Meter;
-use crate::storage::{DigestList, Phase};
+use crate::storage::{Digest, DigestList, Phase};
 
 /// What a run is about. A journal is bound to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -367,6 +367,27 @@ pub trait Platform: Send + Sync {
     ) -> Result<()>;
     /// Ends a migration that is under way and removes what it has half written; absent is fine.
     async fn discard_migration(&self, member: &str, armed: &Armed) -> Result<()>;
+    /// Every file on the member's data volume that is neither of raft nor moved aside, by its path there, with its digest: also such
+    /// that no file server wrote. None where there is no volume.
+    async fn volume_files(
+        &self,
+        member: &str,
+        meter: &dyn Meter,
+    ) -> Result<BTreeMap<String, Digest>>;
+    /// Removes files by these paths, and the folders above them that hold nothing then; absent is fine. The server may run on raft
+    /// beside them.
+    async fn remove_volume_files(
+        &self,
+        member: &str,
+        paths: &[String],
+        armed: &Armed,
+    ) -> Result<()>;
+    /// Removes a folder of raft files that were moved aside, one of [`Volume::aside`]; absent is fine.
+    async fn remove_aside(&self, member: &str, folder: &str, armed: &Armed) -> Result<()>;
+    /// What a run of this tool may have left running beside the servers, each as a person would name it.
+    async fn leftovers(&self) -> Result<Vec<String>>;
+    /// Removes all of [`Platform::leftovers`]; none is fine.
+    async fn remove_leftovers(&self, armed: &Armed) -> Result<()>;
 
     /// What is worth knowing of the place before a run, beyond what every platform is asked.
     async fn inspect(&self) -> Result<Vec<Remark>> {

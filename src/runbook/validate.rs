@@ -6,6 +6,7 @@ use super::model::Runbook;
 use super::order::{AFTER, AT_MOST_ONCE, BEFORE, FOLLOWED, ONCE, Subject};
 use super::places::{Place, Places};
 use crate::action::ActionSpec;
+use crate::journal::CLEANUP;
 
 /// An action in the order in which the run comes to it.
 struct Placed<'a> {
@@ -63,6 +64,11 @@ fn texts(runbook: &Runbook, places: &Places, findings: &mut Vec<(Place, String)>
     let mut first: BTreeMap<&str, Place> = BTreeMap::new();
     for (step, at) in runbook.steps.iter().zip(&places.steps) {
         check(at.id, !is_kebab(&step.id), kebab("id", &step.id));
+        check(
+            at.id,
+            step.id == CLEANUP,
+            format!("the step `{CLEANUP}` is that of `baoctl cleanup`"),
+        );
         check(at.title, is_blank(&step.title), empty("title"));
         check(at.rollback, is_blank(&step.rollback), empty("rollback"));
         check(at.list, step.actions.is_empty(), empty("actions"));

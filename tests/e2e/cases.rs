@@ -142,7 +142,9 @@ pub const FULL: &[Case] = &[
     ("full_driver_manifests", drivers::manifests),
     ("full_driver_manual", drivers::manual),
     ("full_rolled_back", full_rolled_back),
+    ("full_rolled_back_after_land", full_rolled_back_after_land),
     ("full_rolled_back_by_hand", full_rolled_back_by_hand),
+    ("full_cleaned_up", full_cleaned_up),
     ("full_apiserver_restarted", faults::apiserver_restarted),
     ("full_pod_deleted_during_join", || {
         faults::pod_deleted("join")
@@ -437,6 +439,41 @@ fn full_rolled_back() -> Figures {
     assert_eq!(killed.code, -1, "{}", killed.text);
     release.run(&release.agreed(&["rollback"])).expect(0);
     is_back(&release);
+    Figures::default()
+}
+
+/// Back to file storage after the last step, with what clients wrote saved; and what is left of that removed.
+fn full_rolled_back_after_land() -> Figures {
+    let release = Release::install("rolled-back-after-land", PLAIN);
+    release.run(&release.agreed(&MIGRATE)).expect(0);
+    let said = release.run(&release.agreed(&["rollback"])).expect(5);
+    assert!(said.text.contains("--export FILE"), "{}", said.text);
+    let saved = release.folder.path().join("saved.snap");
+    let export = ["rollback", "--export", saved.to_str().unwrap()];
+    release.run(&release.agreed(&export)).expect(0);
+    is_back(&release);
+    assert!(saved.is_file());
+    let clean = ["cleanup", "--grace", "0s"];
+    release.run(&release.agreed(&clean)).expect(0);
+    let left = release.kubectl(&["get", "lease,secret,pod", "-o", "name"]);
+    assert!(!left.contains("baoctl"), "{left}");
+    release.serves_from_file();
+    Figures::default()
+}
+
+/// What is left of a run goes, and the cluster goes on serving.
+fn full_cleaned_up() -> Figures {
+    let release = Release::install("cleaned-up", PLAIN);
+    release.run(&release.agreed(&MIGRATE)).expect(0);
+    let clean = ["cleanup", "--grace", "0s"];
+    release
+        .run(&[&clean[..], &["--dry-run"]].concat())
+        .expect(0);
+    release.run(&release.agreed(&clean)).expect(0);
+    release.verify();
+    let left = release.kubectl(&["get", "lease,secret,pod", "-o", "name"]);
+    assert!(!left.contains("baoctl"), "{left}");
+    release.run(&release.agreed(&["rollback"])).expect(5);
     Figures::default()
 }
 

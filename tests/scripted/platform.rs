@@ -13,7 +13,7 @@ use baoctl::platform::{
     Actor, Applicability, Before, Error, Flip, FlipPlan, Instance, Part, Platform, Release, Result,
     SecretData, SecretName, StorageKind, SuspendedBy, Target, Volume,
 };
-use baoctl::storage::{DigestList, Phase};
+use baoctl::storage::{Digest, DigestList, Phase};
 use secrecy::ExposeSecret;
 
 use super::node::{Grip, ScriptedNode};
@@ -264,12 +264,55 @@ impl Platform for ScriptedPlatform {
         .await
     }
 
+    async fn volume_files(&self, member: &str, _: &dyn Meter) -> Result<BTreeMap<String, Digest>> {
+        assert_eq!(member, MEMBERS[0]);
+        self.look(|world| tree::digests(&world.data)).await
+    }
+
+    async fn remove_volume_files(&self, _: &str, paths: &[String], _: &Armed) -> Result<()> {
+        // One call each, so that a process can die between two.
+        for half in paths.chunks(paths.len().div_ceil(2).max(1)) {
+            self.act("remove files of the tree", |world| {
+                let file = world.server(MEMBERS[0]);
+                if file.is_some_and(|server| server.storage == StorageKind::File) {
+                    world.violation("the tree was removed under its server");
+                }
+                for path in half {
+                    let _ = fs::remove_file(world.data.join(path));
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_aside(&self, member: &str, folder: &str, _: &Armed) -> Result<()> {
+        self.act(&format!("remove {folder} of {member}"), |world| {
+            let aside = &mut world.member_mut(member).aside;
+            aside.retain(|(label, _)| format!("raft-aside-{label}") != folder);
+            Ok(())
+        })
+        .await
+    }
+
     async fn discard_migration(&self, _: &str, _: &Armed) -> Result<()> {
         self.act("discard the migration", |world| {
             world.migrating = false;
             Ok(())
         })
         .await
+    }
+
+    async fn leftovers(&self) -> Result<Vec<String>> {
+        let there = self
+            .look(|world| world.members.contains_key(SCRATCH))
+            .await?;
+        Ok(there.then(|| SCRATCH.to_owned()).into_iter().collect())
+    }
+
+    async fn remove_leftovers(&self, armed: &Armed) -> Result<()> {
+        self.scratch_discard(armed).await
     }
 
     fn others_act(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use baoctl::platform::{Actor, SecretData, SecretName, StorageKind};
@@ -189,6 +190,16 @@ impl World {
         tree::put(&self.data, key, &baoctl::storage::tree::encode(b"written"));
         let path = tree::file_of(&self.data, key);
         self.baseline.insert(path.clone(), fs::read(path).unwrap());
+    }
+
+    /// What a client of the new cluster writes.
+    pub fn write_to_cluster(&mut self, key: &str) {
+        for member in self.members.values_mut() {
+            if let Some(files) = &mut member.raft {
+                let entries = Arc::make_mut(&mut files.entries);
+                entries.insert(key.to_owned(), b"written".to_vec());
+            }
+        }
     }
 
     /// Whether the source's tree is as its server left it.
