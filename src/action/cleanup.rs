@@ -169,27 +169,26 @@ async fn sealed(ctx: &Context) -> Result<BTreeMap<String, Digest>> {
     let copied: FinalCopied = ctx.fact()?;
     let path = Files::of(ctx).manifest;
     let loaded = blocking(move || DigestList::load(&path)).await.ok();
-    let list = match loaded.filter(|list| list.sha256() == copied.manifest_digest) {
-        Some(list) => list,
-        None => {
-            let first = ctx.first()?;
-            if !ctx.platform.volume(&first).await?.file_tree {
-                // An earlier cleanup removed both.
-                return Ok(BTreeMap::new());
-            }
-            let list = ctx
-                .platform
-                .tree_manifest(&first, Phase::Sealed, &Silent)
-                .await?;
-            if list.sha256() != copied.manifest_digest {
-                return Err(Error::refused(format!(
-                    "the manifest of the sealed tree is not in {}, and the tree is not as it was sealed: nobody can say which of \
-                     its files are the run's; nothing was removed",
-                    Files::of(ctx).manifest.display()
-                )));
-            }
-            list
+    let list = if let Some(list) = loaded.filter(|list| list.sha256() == copied.manifest_digest) {
+        list
+    } else {
+        let first = ctx.first()?;
+        if !ctx.platform.volume(&first).await?.file_tree {
+            // An earlier cleanup removed both.
+            return Ok(BTreeMap::new());
         }
+        let list = ctx
+            .platform
+            .tree_manifest(&first, Phase::Sealed, &Silent)
+            .await?;
+        if list.sha256() != copied.manifest_digest {
+            return Err(Error::refused(format!(
+                "the manifest of the sealed tree is not in {}, and the tree is not as it was sealed: nobody can say which of \
+                     its files are the run's; nothing was removed",
+                Files::of(ctx).manifest.display()
+            )));
+        }
+        list
     };
     let (mut digests, mut key) = (list.digests(), String::new());
     let mut files = BTreeMap::new();

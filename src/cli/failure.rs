@@ -183,19 +183,19 @@ pub(super) fn failure(
 pub(super) fn exit_of(error: &Error, touched: bool) -> Exit {
     match error {
         Error::NoSuchStep { .. } | Error::OutOfOrder { .. } => Exit::Usage,
-        Error::RollingBack
-        | Error::Served { .. }
-        | Error::Unsaved { .. }
-        | Error::CleanedUp
-        | Error::NothingToTakeBack
-        | Error::TooLong { .. } => Exit::Preflight,
         Error::Declined { .. } | Error::Nobody { .. } => Exit::Declined,
         Error::Interrupted { signal, .. } => Exit::Signal(u8::try_from(*signal).unwrap_or(2)),
         Error::Lost { .. } | Error::Journal(journal::Error::Locked { .. }) => Exit::Locked,
         Error::Action { source, .. } | Error::NoWayBack { source } if denied(source.status()) => {
             Exit::NotAuthorised
         }
-        Error::NoWayBack { .. } => Exit::Preflight,
+        Error::NoWayBack { .. }
+        | Error::RollingBack
+        | Error::Served { .. }
+        | Error::Unsaved { .. }
+        | Error::CleanedUp
+        | Error::NothingToTakeBack
+        | Error::TooLong { .. } => Exit::Preflight,
         Error::Action { kind, .. } if kind == PREFLIGHT => Exit::Preflight,
         Error::Conflict { .. } if !touched => Exit::Preflight,
         Error::Action {

@@ -126,11 +126,9 @@ impl Replay<'_> {
             }
             Record::Rewound { from, to, why, .. } => self.tell(Event::Rewound { from, to, why }),
             Record::RollingBack { loss } => {
-                let mut told = "rolling back".to_owned();
-                if let Some(loss) = loss {
-                    told = format!("{told}; {}", engine::lost(&loss).join("; "));
-                }
-                self.note(Level::Warn, told);
+                let mut told = vec!["rolling back".to_owned()];
+                told.extend(loss.iter().flat_map(engine::lost));
+                self.note(Level::Warn, told.join("; "));
             }
             Record::Undoing {
                 step, kind, calls, ..
@@ -159,20 +157,21 @@ impl Replay<'_> {
                 summary,
             }),
             Record::RolledBack => self.back(),
-            Record::Finished => {
-                if self.state.cleaning() {
-                    let removed =
-                        "what was left of the run is removed; there is no way back any more";
-                    self.note(Level::Info, removed.to_owned());
-                }
-                if self.state.rolling_back() {
-                    self.back();
-                } else if let Some(book) = &self.runbook {
-                    let facts = BTreeMap::new();
-                    let summary = summary(&Program::new(book), &self.state, self.path, facts);
-                    self.tell(Event::Summary(summary));
-                }
-            }
+            Record::Finished => self.finished(),
+        }
+    }
+
+    fn finished(&mut self) {
+        if self.state.cleaning() {
+            let removed = "what was left of the run is removed; there is no way back any more";
+            self.note(Level::Info, removed.to_owned());
+        }
+        if self.state.rolling_back() {
+            self.back();
+        } else if let Some(book) = &self.runbook {
+            let facts = BTreeMap::new();
+            let summary = summary(&Program::new(book), &self.state, self.path, facts);
+            self.tell(Event::Summary(summary));
         }
     }
 

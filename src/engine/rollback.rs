@@ -38,7 +38,7 @@ impl Engine {
     }
 
     pub(super) async fn go_back(&self, back: &Back) -> Result<End> {
-        if self.state(|state| state.cleaning()) {
+        if self.state(State::cleaning) {
             return Err(Error::CleanedUp);
         }
         let loss = self.loss(back).await?;
@@ -96,10 +96,10 @@ impl Engine {
             step: question.step,
             asked: question.ask,
         })?;
-        let loses = loss.is_some();
+        let served = loss.is_some();
         self.record(Record::RollingBack { loss })?;
         let goes_away = |state: &State| !state.in_outage() && !state.serves_again();
-        if loses && self.state(goes_away) {
+        if served && self.state(goes_away) {
             let (step, _, unit) = ahead[0];
             ctx.mark(Mark::OutageStarted)
                 .await
@@ -302,10 +302,11 @@ pub fn lost(loss: &Loss) -> Vec<String> {
         "{}: what clients wrote since is not in the file tree and is lost",
         loss.why
     )];
-    lines.push(loss.entries.as_ref().map_or_else(
-        || "how much that is cannot be told".to_owned(),
-        |counts| differing(counts),
-    ));
+    lines.push(
+        loss.entries
+            .as_ref()
+            .map_or_else(|| "how much that is cannot be told".to_owned(), differing),
+    );
     lines.push(match &loss.export {
         Some(file) => format!(
             "a snapshot of the new cluster is saved first: {}",

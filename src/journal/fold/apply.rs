@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::outage::seconds;
 use super::state::{ActionKey, ActionState, Done, Fact, Span, State};
 use crate::event::ActionStatus;
-use crate::journal::record::{CLEANUP, Mark, Record};
+use crate::journal::record::{CLEANUP, Mark, Record, RunbookText};
 
 /// Why a record does not follow from those before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -160,14 +160,8 @@ impl State {
                 cleanup,
                 ..
             } => {
-                self.finished = None;
                 self.max_outage_ms = max_outage_ms.or(self.max_outage_ms);
-                self.runbook = runbook.clone().or_else(|| self.runbook.take());
-                if *cleanup {
-                    self.cleaning = true;
-                    // What was there to remove may be there again.
-                    self.actions.retain(|(step, _), _| step != CLEANUP);
-                }
+                self.resumed(runbook.as_ref(), *cleanup);
             }
             Record::Confirmed { step, .. } => {
                 self.confirmed.insert(step.clone(), time);
@@ -255,6 +249,18 @@ impl State {
                 state.done = None;
                 state.open_intent = false;
             }
+        }
+    }
+
+    fn resumed(&mut self, runbook: Option<&RunbookText>, cleanup: bool) {
+        self.finished = None;
+        if let Some(runbook) = runbook {
+            self.runbook = Some(runbook.clone());
+        }
+        if cleanup {
+            self.cleaning = true;
+            // What was there to remove may be there again.
+            self.actions.retain(|(step, _), _| step != CLEANUP);
         }
     }
 

@@ -142,7 +142,8 @@ pub async fn remove_files(site: &Site, member: &str, paths: &[String]) -> Result
     // Those below sort behind those above.
     let folders: Vec<&str> = folders.into_iter().rev().collect();
     for (what, names) in [("files", files), ("folders", folders)] {
-        let names: String = names.iter().map(|name| format!("./{name}\0")).collect();
+        let each = names.iter().flat_map(|name| ["./", name, "\0"]);
+        let names: String = each.collect();
         let length = names.len().to_string();
         let args = [place.data.as_str(), what, &length];
         place

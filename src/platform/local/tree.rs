@@ -274,7 +274,7 @@ mod tests {
         fs::write(data.join("vault.db"), "db").unwrap();
         let found = files(&data, &Relay::default()).unwrap();
         let (notes, named): (Vec<String>, Vec<String>) =
-            found.into_keys().partition(|path| path.ends_with(".txt"));
+            found.into_keys().partition(|path| path.contains("notes"));
         assert_eq!(notes, ["logical/notes.txt"]);
         remove(&data, &named, &Relay::default()).unwrap();
         remove(&data, &named, &Relay::default()).unwrap();
