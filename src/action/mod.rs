@@ -5,6 +5,7 @@ mod await_voters;
 mod back_up;
 mod build;
 mod cluster;
+mod command;
 mod compare;
 mod compare_tables;
 mod context;
@@ -19,7 +20,9 @@ mod join;
 mod keys;
 mod park_key;
 mod part;
+mod pause;
 mod preflight;
+mod program;
 mod prove;
 mod read_keys;
 mod replace_source;
@@ -36,10 +39,10 @@ pub use context::{Context, Look, Marker, Settler, blocking, free_bytes};
 pub use contract::{Action, Evidence, Fact, Observation, Outcome};
 pub use error::{Error, Result};
 pub use facts::{
-    Backup, Checks, Compared, FinalCopied, Frozen, Held, KeysRead, Proof, Restored, SameTables,
-    Source, Tables, Throwaway, Voters,
+    Backup, Checks, CommandRan, Compared, FinalCopied, Frozen, Held, KeysRead, Proof, Restored,
+    SameTables, Source, Tables, Throwaway, Voters,
 };
 pub use keys::{Keys, ROOT_TOKEN, UNSEAL_KEY};
 use park_key::ReturnKey;
 pub use part::PartOf;
-pub use spec::{ActionSpec, Key, Members};
+pub use spec::{ActionSpec, Declared, Key, Members};

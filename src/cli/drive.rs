@@ -62,6 +62,7 @@ impl Running {
             self.keys_file.clone(),
         );
         ctx.keys_given = self.keys_given.take();
+        ctx.folder = self.loaded.folder();
         if let Some(journal) = &self.journal {
             ctx.marker = marker(journal.clone(), observer.clone());
         }

@@ -86,6 +86,15 @@ pub(super) fn failure(
         ) => vec![format!("{resume} --yes")],
         (
             Error::Nobody {
+                tier: Tier::InPerson,
+                ..
+            },
+            _,
+        ) => vec![format!(
+            "{resume}    at a terminal, where the question can be answered"
+        )],
+        (
+            Error::Nobody {
                 tier: Tier::TypeName(name),
                 ..
             },

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 /// The result of a runbook call.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -32,7 +34,7 @@ pub enum Error {
 }
 
 /// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
     /// The file's path, or the name of what is built in.
     pub origin: String,
@@ -40,8 +42,20 @@ pub struct Finding {
     pub line: u64,
     /// The column, from 1.
     pub column: u64,
+    /// How much it matters.
+    pub severity: Severity,
     /// What is wrong, and what would be right.
     pub message: String,
+}
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// The runbook is refused.
+    Error,
+    /// It is taken, and its author should know.
+    Warning,
 }
 
 impl std::fmt::Display for Finding {
@@ -50,9 +64,14 @@ impl std::fmt::Display for Finding {
             origin,
             line,
             column,
+            severity,
             message,
         } = self;
-        write!(f, "{origin}:{line}:{column}: {message}")
+        let severity = match severity {
+            Severity::Error => "",
+            Severity::Warning => "warning: ",
+        };
+        write!(f, "{origin}:{line}:{column}: {severity}{message}")
     }
 }
 

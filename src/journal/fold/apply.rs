@@ -159,8 +159,8 @@ impl State {
                     self.runbook = Some(runbook.clone());
                 }
             }
-            Record::Confirmed { step, .. } => {
-                self.confirmed.insert(step.clone(), time);
+            Record::Confirmed { step, asked } => {
+                self.confirmed.insert((step.clone(), asked.clone()));
             }
             Record::Intent {
                 step,
@@ -371,7 +371,7 @@ impl State {
             found.retain(|fact| !steps.contains(&fact.from.0));
         }
         self.facts.retain(|_, found| !found.is_empty());
-        self.confirmed.retain(|step, _| !steps.contains(step));
+        self.confirmed.retain(|(step, _)| !steps.contains(step));
         self.outage_ended = None;
         self.rewinds = self.rewinds.saturating_add(1);
     }

@@ -1,6 +1,6 @@
 //! What the records add up to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -21,7 +21,7 @@ pub struct State {
     pub(super) last_at: Option<Timestamp>,
     pub(super) actions: BTreeMap<ActionKey, ActionState>,
     pub(super) facts: BTreeMap<String, Vec<Fact>>,
-    pub(super) confirmed: BTreeMap<String, Timestamp>,
+    pub(super) confirmed: BTreeSet<(String, String)>,
     pub(super) outage_started: Option<Timestamp>,
     pub(super) outage_ended: Option<Timestamp>,
     pub(super) spans: Vec<Span>,
@@ -172,9 +172,10 @@ impl State {
             .filter_map(|(name, found)| Some((name.as_str(), found.last()?)))
     }
 
-    /// Whether the operator agreed to the step, and it was not rewound since.
-    pub fn confirmed(&self, step: &str) -> bool {
-        self.confirmed.contains_key(step)
+    /// Whether the operator agreed to this in the step, and it was not rewound since.
+    pub fn confirmed(&self, step: &str, asked: &str) -> bool {
+        self.confirmed
+            .contains(&(step.to_owned(), asked.to_owned()))
     }
 
     /// When the first outage mark was made. A rewind keeps it.
