@@ -45,4 +45,5 @@ pub use facts::{
 pub use keys::{Keys, ROOT_TOKEN, UNSEAL_KEY};
 use park_key::ReturnKey;
 pub use part::PartOf;
+pub use program::PRINTED;
 pub use spec::{ActionSpec, Declared, Key, Members};

@@ -16,6 +16,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::{Context, Error, Result, blocking};
 use crate::event::Event;
 
+/// The folder of the run's in which the output of its programs is kept.
+pub const PRINTED: &str = "commands";
 /// Bytes of one program's output that are kept.
 const KEPT: u64 = 1 << 20;
 /// Longer lines are taken in pieces.
@@ -62,7 +64,7 @@ pub(super) fn shown(words: &[String]) -> String {
 
 /// Where the output of the running action's programs is kept.
 pub(super) fn output(ctx: &Context) -> PathBuf {
-    ctx.file("commands")
+    ctx.file(PRINTED)
         .join(format!("{}-{}.log", ctx.step, ctx.place))
 }
 

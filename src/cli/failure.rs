@@ -12,6 +12,7 @@ use crate::runbook::Loaded;
 
 const PREFLIGHT: &str = "preflight";
 const PROVE: &str = "prove";
+const COMMAND: &str = "command";
 
 /// Where a run left things.
 pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
@@ -25,7 +26,9 @@ pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
     } else if state.in_outage() {
         "the source is sealed and clients are not served; its file tree and the old key are untouched, and copies of \
          both are kept"
-    } else if binding(program, state) {
+    } else if began(program, state, |effect, kind| {
+        effect > Effect::Read && ![PROVE, COMMAND].contains(&kind)
+    }) {
         "the source serves as before, but its unseal key may be parked: its hook would not unseal it after a restart"
     } else if touched(program, state) {
         "the source serves as before; only the run's own files and scratch node were changed"
@@ -34,6 +37,11 @@ pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
     } else {
         "nothing on the server, which is as it was; the run has its journal"
     };
+    if began(program, state, |effect, kind| {
+        effect > Effect::Read && kind == COMMAND
+    }) {
+        return format!("{words}; what programs of the runbook did comes on top");
+    }
     words.to_owned()
 }
 

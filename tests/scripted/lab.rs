@@ -70,6 +70,8 @@ pub struct Lab {
     pub back: bool,
     /// The operator's file with the keys.
     pub keys_file: Option<PathBuf>,
+    /// Every question of every process.
+    pub asked: Arc<Mutex<Vec<Question>>>,
     /// Every event of every process, as kind and action.
     pub heard: Arc<Mutex<Vec<String>>>,
 }
@@ -84,13 +86,14 @@ impl Lab {
         let world = World::new(folder.path(), shares, threshold);
         Self {
             folder,
-            loaded: Loaded::named(runbook).unwrap(),
+            loaded: Loaded::resolve(runbook).unwrap(),
             world: Arc::new(Mutex::new(world)),
             range: Range::default(),
             consent: Consent::Always,
             mirror: None,
             back: false,
             keys_file: None,
+            asked: Arc::default(),
             heard: Arc::default(),
         }
     }
@@ -129,6 +132,10 @@ impl Lab {
             journal.append(record).unwrap();
         }
         assert!(changed > 0, "no `{from}` in the journal");
+    }
+
+    pub fn asked(&self) -> Vec<Question> {
+        self.asked.lock().unwrap().clone()
     }
 
     pub fn heard(&self) -> Vec<String> {
@@ -255,7 +262,10 @@ impl Lab {
             journal: None,
             mirror: self.mirror.clone().map(Mirrored::new),
             observer,
-            operator: Arc::new(self.consent.clone()),
+            operator: Arc::new(Asked {
+                consent: self.consent.clone(),
+                asked: self.asked.clone(),
+            }),
             interrupt: fate.interrupt.clone(),
             outage_word: "vault".to_owned(),
         }
@@ -357,6 +367,8 @@ impl Observer for Listener {
         let what = match event {
             // They come as often as time allows, and nothing happens between two of them.
             Event::Progress { .. } | Event::Waiting { .. } | Event::Check(_) => return,
+            // It comes from another thread, which cannot die for all.
+            Event::Output { .. } => return,
             Event::StepStarted { step, .. } => format!("step started: {step}"),
             Event::StepFinished { step, .. } => format!("step finished: {step}"),
             Event::ActionStarted { action, .. } => format!("started: {action}"),
@@ -374,12 +386,19 @@ impl Observer for Listener {
     }
 }
 
+/// Hears what is asked and answers.
+struct Asked {
+    consent: Consent,
+    asked: Arc<Mutex<Vec<Question>>>,
+}
+
 #[async_trait]
-impl Operator for Consent {
+impl Operator for Asked {
     async fn ask(&self, question: &Question) -> Answer {
-        match self {
-            Self::NotTo(step) if *step == question.step => Answer::No,
-            Self::NotToRedo if question.ask.contains("begin it anew") => {
+        self.asked.lock().unwrap().push(question.clone());
+        match self.consent {
+            Consent::NotTo(step) if step == question.step => Answer::No,
+            Consent::NotToRedo if question.ask.contains("begin it anew") => {
                 assert_eq!(question.tier, Tier::TypeName("vault".to_owned()));
                 Answer::No
             }
