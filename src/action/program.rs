@@ -184,7 +184,7 @@ fn watch(
         if !take(&lines, &mut kept) {
             std::thread::sleep(TICK);
         }
-        if let Some(status) = group.reap(&mut child)? {
+        if let Some(status) = group.reap(&mut child, asked_to_end)? {
             let ended = Instant::now();
             while ended.elapsed() < LAST_WORDS && take(&lines, &mut kept) {}
             kept.end();
@@ -273,12 +273,16 @@ impl Kept {
 struct Group(Arc<Mutex<Option<Pid>>>);
 
 impl Group {
-    /// How the program ended, if it has; from then on its number may be another's.
-    fn reap(&self, child: &mut Child) -> io::Result<Option<ExitStatus>> {
+    /// How the program ended, if it has; from then on its number may be another's. The rest of the group goes with it
+    /// where it was killed.
+    fn reap(&self, child: &mut Child, killed: bool) -> io::Result<Option<ExitStatus>> {
         let mut pid = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = child.try_wait()?;
-        if ended.is_some() {
-            *pid = None;
+        if ended.is_some()
+            && let Some(pid) = pid.take()
+            && killed
+        {
+            let _ = kill_process_group(pid, Signal::KILL);
         }
         Ok(ended)
     }

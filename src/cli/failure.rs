@@ -5,7 +5,7 @@ use super::exit::denied;
 use super::target::Place;
 use crate::action;
 use crate::bao;
-use crate::engine::{Error, Program};
+use crate::engine::{Error, Program, Unit};
 use crate::event::{Effect, Failure, Tier};
 use crate::journal::{self, ActionState, State};
 use crate::runbook::Loaded;
@@ -26,8 +26,8 @@ pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
     } else if state.in_outage() {
         "the source is sealed and clients are not served; its file tree and the old key are untouched, and copies of \
          both are kept"
-    } else if began(program, state, |effect, kind| {
-        effect > Effect::Read && ![PROVE, COMMAND].contains(&kind)
+    } else if began(program, state, |unit, _| {
+        unit.effect > Effect::Read && ![PROVE, COMMAND].contains(&unit.kind)
     }) {
         "the source serves as before, but its unseal key may be parked: its hook would not unseal it after a restart"
     } else if touched(program, state) {
@@ -37,9 +37,10 @@ pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
     } else {
         "nothing on the server, which is as it was; the run has its journal"
     };
-    if began(program, state, |effect, kind| {
-        effect > Effect::Read && kind == COMMAND
-    }) {
+    let own = began(program, state, |unit, action| {
+        unit.effect > Effect::Read && unit.kind == COMMAND && !action.undone
+    });
+    if own {
         return format!("{words}; what programs of the runbook did comes on top");
     }
     words.to_owned()
@@ -47,8 +48,8 @@ pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
 
 /// Whether the run did more than back up and prove, so that a new one must not begin beside it.
 fn binding(program: &Program, state: &State) -> bool {
-    began(program, state, |effect, kind| {
-        effect > Effect::Read && kind != PROVE
+    began(program, state, |unit, _| {
+        unit.effect > Effect::Read && unit.kind != PROVE
     })
 }
 
@@ -61,14 +62,14 @@ pub(super) fn unfinished(state: &State) -> bool {
 
 /// Whether any action that can change something began.
 pub(super) fn touched(program: &Program, state: &State) -> bool {
-    began(program, state, |effect, _| effect > Effect::Read)
+    began(program, state, |unit, _| unit.effect > Effect::Read)
 }
 
-fn began(program: &Program, state: &State, counts: impl Fn(Effect, &str) -> bool) -> bool {
+fn began(program: &Program, state: &State, counts: impl Fn(&Unit, &ActionState) -> bool) -> bool {
     program.steps.iter().any(|step| {
         step.units.iter().enumerate().any(|(index, unit)| {
-            let acted = |action: &ActionState| action.intents > 0;
-            counts(unit.effect, unit.kind) && state.action(&step.id, index).is_some_and(acted)
+            let action = state.action(&step.id, index);
+            action.is_some_and(|action| action.intents > 0 && counts(unit, action))
         })
     })
 }
@@ -111,6 +112,10 @@ pub(super) fn failure(
         (Error::Parted { .. } | Error::Lost { .. }, _) => vec![format!("{resume} --from-cluster")],
         (Error::RollingBack, _) => vec![place.command("rollback")],
         (Error::Served { .. }, _) => vec![place.command("report")],
+        // What is missing is on this machine, which no check of the target sees.
+        (Error::Conflict { kind, .. }, _) if kind == COMMAND => {
+            state.map(|_| resume).into_iter().collect()
+        }
         (_, Exit::Preflight) => vec![place.command("check")],
         (_, Exit::Locked) => vec![place.command("lock show")],
         (
