@@ -84,6 +84,15 @@ fn go(lab: &Lab) -> Ended {
     in_virtual_time(lab.process(&Arc::new(Fate::kind())))
 }
 
+/// The same to a good end.
+fn finish(lab: &Lab) {
+    in_virtual_time(async {
+        let ended = lab.process(&Arc::new(Fate::kind())).await;
+        assert!(ended.finished(), "{}", ended.words());
+        lab.check();
+    });
+}
+
 fn kept(lab: &Lab) -> String {
     let file = lab.journal_path().with_file_name("commands/own-0.log");
     let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
@@ -104,9 +113,7 @@ const BARE: &str = "run: [./program, act], effect: change";
 fn a_program_runs_once_and_its_output_stays_out_of_the_journal() {
     let own = Own::command(BARE);
     let lab = own.lab();
-    let ended = go(&lab);
-    assert!(ended.finished(), "{}", ended.words());
-    lab.check();
+    finish(&lab);
     assert_eq!(own.lines("acted"), ["own of openbao in vault"]);
     let kept = kept(&lab);
     assert!(
@@ -414,8 +421,8 @@ fn a_crash_anywhere_around_a_pause_asks_once_more_only_when_it_was_not_answered(
         in_virtual_time(async {
             lab.process(&Arc::new(Fate::at(point, Doom::Die))).await;
             lab.process(&Arc::new(Fate::kind())).await;
+            lab.check();
         });
-        lab.check();
         assert_eq!(confirmed(&lab, ASK), 1);
         let questions = lab.asked();
         let pauses: Vec<_> = questions.iter().filter(|it| it.ask == ASK).collect();
@@ -441,7 +448,7 @@ fn an_answer_counts_from_its_record_on() {
     };
     std::fs::remove_file(lab.journal_path()).unwrap();
     let mut journal = Journal::create(&lab.journal_path(), header).unwrap();
-    records.for_each(|it| drop(journal.append(it).unwrap()));
+    records.for_each(|it| journal.append(it).map(drop).unwrap());
     drop(journal);
     assert_eq!(go(&lab).words(), "Reached(\"own\")");
     assert_eq!(
@@ -467,8 +474,7 @@ fn a_no_to_a_pause_ends_the_run_and_it_is_asked_again() {
     assert_eq!(lab.asked().last().unwrap().tier, Tier::YesNo);
     assert!(lab.state().outage_started().is_none());
     lab.consent = Consent::Always;
-    assert!(go(&lab).finished());
-    lab.check();
+    finish(&lab);
 }
 
 /// A restore that is cleared takes the answer back with everything else.
@@ -482,9 +488,7 @@ fn what_stands_in_a_step_that_is_rewound_is_done_again() {
     let own = Own::of(&text);
     let lab = own.lab();
     lab.world().mishap = Some(scripted::Mishap::LeaderDies);
-    let ended = go(&lab);
-    assert!(ended.finished(), "{}", ended.words());
-    lab.check();
+    finish(&lab);
     assert!(lab.heard().contains(&"rewound to init".to_owned()));
     assert_eq!(own.lines("acted").len(), 2);
     assert_eq!(confirmed(&lab, "Agreed?"), 2);

@@ -113,7 +113,6 @@ fn the_meaning() {
         &[("      - compare: {}\n", "")],
         &[("      - suspend-actors: {}\n", "")],
         &[("      - resume-actors: {}\n", "")],
-        &[("      - compare-tables: {}\n", "")],
         &[
             ("      - init: {}\n", ""),
             ("- seal-source: {}", "- init: {}\n      - seal-source: {}"),
@@ -211,6 +210,7 @@ fn the_own() {
             "- preflight: {}".to_owned(),
             command("run: [no-such-program], effect: read"),
         ),
+        ("      - compare-tables: {}\n".to_owned(), String::new()),
         behind("- prove: {}"),
         behind("- seal-source: {}"),
         behind("- init: {}"),

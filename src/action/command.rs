@@ -36,7 +36,7 @@ fn missing<'words>(
 ) -> Option<&'words str> {
     let mut names = programs.into_iter().filter_map(|words| words.first());
     names
-        .find(|name| find(folder, name).is_none())
+        .find(|name| !name.trim().is_empty() && find(folder, name).is_none())
         .map(String::as_str)
 }
 

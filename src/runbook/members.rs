@@ -72,7 +72,7 @@ pub(super) fn validate(
     }
     if let Some((at, last)) = flip.filter(|(_, last)| *last != runbook.replicas) {
         let message = format!(
-            "the last `flip` makes {last} members, and `replicas` in line {} says {}",
+            "the last `flip` is to {last}, and `replicas` in line {} says {}",
             places.replicas.line, runbook.replicas
         );
         findings.error(at, message);
