@@ -25,7 +25,9 @@ fn example(place: &Place) -> PathBuf {
 fn change_records(place: &Place) -> Vec<String> {
     let files = std::fs::read_dir(place.path("books")).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.ends_with(".txt")).collect()
+    names
+        .filter(|name| name.starts_with("change-") && name != "change-record.sh")
+        .collect()
 }
 
 fn printed(place: &Place) -> String {

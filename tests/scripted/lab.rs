@@ -366,9 +366,9 @@ impl Observer for Listener {
     fn observe(&self, event: &Event) {
         let what = match event {
             // They come as often as time allows, and nothing happens between two of them.
-            Event::Progress { .. } | Event::Waiting { .. } | Event::Check(_) => return,
+            Event::Progress { .. } | Event::Waiting { .. } | Event::Check(_)
             // It comes from another thread, which cannot die for all.
-            Event::Output { .. } => return,
+            | Event::Output { .. } => return,
             Event::StepStarted { step, .. } => format!("step started: {step}"),
             Event::StepFinished { step, .. } => format!("step finished: {step}"),
             Event::ActionStarted { action, .. } => format!("started: {action}"),
