@@ -4,23 +4,11 @@
 mod real;
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
 use real::{MIGRATE, Place, assert_whole};
 use serde_json::Value;
 
 const ASK: &str = "Has the change board agreed to the outage?";
-
-/// The example in a folder of its own, so that its records are found.
-fn example(place: &Place) -> PathBuf {
-    let folder = place.path("books");
-    std::fs::create_dir(&folder).unwrap();
-    for name in ["with-change-record.yaml", "change-record.sh"] {
-        let from = format!("{}/docs/examples/{name}", env!("CARGO_MANIFEST_DIR"));
-        std::fs::copy(from, folder.join(name)).unwrap();
-    }
-    folder.join("with-change-record.yaml")
-}
 
 fn change_records(place: &Place) -> Vec<String> {
     let files = std::fs::read_dir(place.path("books")).unwrap();
@@ -47,7 +35,7 @@ fn records(place: &Place) -> Vec<Value> {
 #[test]
 fn it_is_rehearsed_with_its_program_run_once_and_its_pause_asked() {
     let place = Place::new();
-    let book = example(&place);
+    let book = place.example();
     let args = ["rehearse", "--json", "--entries", "200", "--runbook"];
     let said = place.run(&[&args[..], &[book.to_str().unwrap()]].concat());
     said.expect_code(0);
@@ -91,7 +79,7 @@ fn it_is_rehearsed_with_its_program_run_once_and_its_pause_asked() {
 #[test]
 fn no_flag_answers_its_pause_and_a_rollback_withdraws_the_record() {
     let place = Place::with_source(&["--entries", "50"]);
-    let book = example(&place);
+    let book = place.example();
     let said = place.run(&[&MIGRATE[..], &["--runbook", book.to_str().unwrap()]].concat());
     said.expect_code(3).expect_words(&[
         ASK,
@@ -111,7 +99,7 @@ fn no_flag_answers_its_pause_and_a_rollback_withdraws_the_record() {
 #[test]
 fn a_program_that_is_missing_changes_nothing() {
     let place = Place::with_source(&["--entries", "50"]);
-    let book = example(&place);
+    let book = place.example();
     std::fs::remove_file(place.path("books/change-record.sh")).unwrap();
     let mut validate = std::process::Command::new(env!("CARGO_BIN_EXE_baoctl"));
     let output = validate

@@ -10,7 +10,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// A refused runbook.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Everything that is wrong with it, in order of lines.
+    /// Everything that is wrong with it.
     #[error("{}", lines(.0))]
     Invalid(Vec<Finding>),
     /// The file could not be read.
@@ -33,17 +33,17 @@ pub enum Error {
     },
 }
 
-/// One thing that is wrong.
+/// One thing that is wrong. Errors come before warnings, each in the order of their lines.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
     /// The file's path, or the name of what is built in.
     pub origin: String,
+    /// How much it matters.
+    pub severity: Severity,
     /// The line, from 1.
     pub line: u64,
     /// The column, from 1.
     pub column: u64,
-    /// How much it matters.
-    pub severity: Severity,
     /// What is wrong, and what would be right.
     pub message: String,
 }
@@ -62,9 +62,9 @@ impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             origin,
+            severity,
             line,
             column,
-            severity,
             message,
         } = self;
         let severity = match severity {
