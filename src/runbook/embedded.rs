@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::error::{Error, Result};
+use super::error::{Error, Finding, Result};
 use super::model::Runbook;
 use super::nearest::nearest;
 use crate::journal::RunbookText;
@@ -34,8 +34,10 @@ pub struct Loaded {
     pub text: String,
     /// SHA-256 of the text, hex.
     pub sha256: String,
-    /// Where it was read from; `None` for one that is built in.
+    /// Where it was read from, absolute; `None` for one that is built in.
     pub file: Option<PathBuf>,
+    /// What is worth knowing of it, but no obstacle.
+    pub warnings: Vec<Finding>,
 }
 
 impl Loaded {
@@ -75,7 +77,9 @@ impl Loaded {
             path: path.to_owned(),
             source,
         })?;
-        Self::new(text, &path.display().to_string(), Some(path.to_owned()))
+        // A later process may be started in another folder.
+        let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Self::new(text, &path.display().to_string(), Some(file))
     }
 
     /// The runbook of a journal, as it was when the run began.
@@ -85,12 +89,21 @@ impl Loaded {
     }
 
     fn new(text: String, origin: &str, file: Option<PathBuf>) -> Result<Self> {
+        let folder = file.as_deref().and_then(Path::parent);
+        let (runbook, warnings) = Runbook::read(&text, origin, folder)?;
         Ok(Self {
-            runbook: Runbook::parse(&text, origin)?,
+            runbook,
             sha256: hex::encode(Sha256::digest(&text)),
             text,
             file,
+            warnings,
         })
+    }
+
+    /// The folder from which its programs are found.
+    pub fn folder(&self) -> PathBuf {
+        let folder = self.file.as_deref().and_then(Path::parent);
+        folder.map_or_else(PathBuf::new, Path::to_owned)
     }
 }
 

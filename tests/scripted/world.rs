@@ -63,6 +63,7 @@ pub struct Release {
     pub revision: u32,
 }
 
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own.
 pub struct World {
     /// The folder of the source's tree.
     pub data: PathBuf,
