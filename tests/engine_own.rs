@@ -298,6 +298,14 @@ fn a_dry_run_runs_no_program_and_looks_on_behind_one_that_reads() {
     assert!(!lab.journal_path().with_file_name("commands").exists());
 }
 
+#[test]
+fn a_range_that_ends_before_it_begins_is_empty() {
+    let own = Own::command(BARE);
+    let lab = own.lab().ranged(Some("own"), Some("snapshot"));
+    in_virtual_time(lab.dry_run(&Arc::new(Fate::kind()))).unwrap();
+    assert!(lab.heard().is_empty());
+}
+
 fn runs(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
     // One that nobody has waited for is dead as well.

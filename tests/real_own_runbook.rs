@@ -5,7 +5,7 @@ mod real;
 
 use std::os::unix::fs::PermissionsExt;
 
-use real::{MIGRATE, Place, assert_whole};
+use real::{MIGRATE, Place, assert_whole, soon};
 use serde_json::Value;
 
 const ASK: &str = "Has the change board agreed to the outage?";
@@ -117,4 +117,51 @@ fn a_program_that_is_missing_changes_nothing() {
     said.expect_code(5)
         .expect_words(&["change-record.sh` is no program here", "put it there"]);
     assert!(records(&place).iter().all(|it| it["record"] != "intent"));
+}
+
+/// The program outlives the run that was killed, and is found by what is kept of it.
+#[test]
+fn a_run_that_was_killed_under_its_program_asks_before_it_runs_it_again() {
+    let place = Place::new();
+    let book = place.example();
+    let text = std::fs::read_to_string(&book).unwrap();
+    let slow = text
+        .replace(
+            "run: [./change-record.sh, open]",
+            "run: [sh, -c, 'echo began >>began; sleep 8']",
+        )
+        .replace("          check: [./change-record.sh, is-open]\n", "");
+    std::fs::write(&book, slow).unwrap();
+    let began = || {
+        let text = std::fs::read_to_string(place.path("books/began")).unwrap_or_default();
+        text.lines().count()
+    };
+    let args = [
+        "rehearse",
+        "--entries",
+        "50",
+        "--until",
+        "announce",
+        "--runbook",
+    ];
+    let run = place.start(&[&args[..], &[book.to_str().unwrap()]].concat());
+    soon("the program", || began() == 1);
+    run.signal(9);
+    assert_eq!(run.end(), -9);
+    let head = printed(&place);
+    let pid = head
+        .split("process ")
+        .nth(1)
+        .unwrap()
+        .split(':')
+        .next()
+        .unwrap();
+    assert!(std::path::Path::new("/proc").join(pid).exists(), "{head}");
+
+    place.run(&["resume", "--until", "announce"]).expect_code(0);
+    assert_eq!(began(), 2);
+    let anew = "announce, command: begin it anew, over what an earlier try left?";
+    let records = records(&place);
+    let asked = records.iter().filter(|it| it["asked"] == anew);
+    assert_eq!(asked.count(), 1);
 }

@@ -500,6 +500,9 @@ fn the_runbook(
     accept_changed: bool,
     place: &Place,
 ) -> Result<(Loaded, bool), Exit> {
+    if Loaded::is_unchanged(recorded) {
+        return Ok((recorded_runbook(recorded)?, false));
+    }
     let now = match &recorded.file {
         Some(file) => Loaded::file(file),
         None => Loaded::named(&recorded.name),

@@ -81,7 +81,7 @@ impl Engine {
         if self.rolling_back() {
             return Err(Error::RollingBack);
         }
-        self.complete(&self.program.steps[range.clone()])?;
+        self.complete(self.program.steps.get(range.clone()).unwrap_or_default())?;
         let mut place = *range.start();
         // Whether a dry run still looks: behind the first action that would change something there is nothing to see.
         let mut looks = true;

@@ -40,6 +40,8 @@ pub struct Loaded {
     pub warnings: Vec<Finding>,
 }
 
+type Reader = fn(&str, &str, Option<&Path>) -> Result<(Runbook, Vec<Finding>)>;
+
 impl Loaded {
     /// A runbook by its name or its path: a word without `/` and `.yaml` is a built-in name.
     pub fn resolve(name_or_file: &str) -> Result<Self> {
@@ -68,7 +70,7 @@ impl Loaded {
                     known: known.to_vec(),
                 }
             })?;
-        Self::new((*text).to_owned(), name, None)
+        Self::new((*text).to_owned(), name, None, Runbook::read)
     }
 
     /// A runbook from a file.
@@ -79,18 +81,26 @@ impl Loaded {
         })?;
         // A later process may be started in another folder.
         let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Self::new(text, &path.display().to_string(), Some(file))
+        Self::new(text, &path.display().to_string(), Some(file), Runbook::read)
     }
 
-    /// The runbook of a journal, as it was when the run began.
+    /// The runbook of a journal, as it was when the run began. The rules were another version's, perhaps: what was
+    /// taken then is gone on with, and taken back.
     pub fn recorded(recorded: &RunbookText) -> Result<Self> {
         let origin = format!("{} (as recorded in the journal)", recorded.name);
-        Self::new(recorded.text.clone(), &origin, recorded.file.clone())
+        let (text, file) = (recorded.text.clone(), recorded.file.clone());
+        Self::new(text, &origin, file, Runbook::examine)
     }
 
-    fn new(text: String, origin: &str, file: Option<PathBuf>) -> Result<Self> {
+    /// Whether the file that it was read from still has this text.
+    pub fn is_unchanged(recorded: &RunbookText) -> bool {
+        let file = recorded.file.as_ref().map(std::fs::read_to_string);
+        file.is_some_and(|text| text.is_ok_and(|text| text == recorded.text))
+    }
+
+    fn new(text: String, origin: &str, file: Option<PathBuf>, read: Reader) -> Result<Self> {
         let folder = file.as_deref().and_then(Path::parent);
-        let (runbook, warnings) = Runbook::read(&text, origin, folder)?;
+        let (runbook, warnings) = read(&text, origin, folder)?;
         Ok(Self {
             runbook,
             sha256: hex::encode(Sha256::digest(&text)),

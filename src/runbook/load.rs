@@ -24,6 +24,19 @@ impl Runbook {
         origin: &str,
         folder: Option<&Path>,
     ) -> Result<(Self, Vec<Finding>)> {
+        let (runbook, findings) = Self::examine(text, origin, folder)?;
+        if findings.iter().any(|it| it.severity == Severity::Error) {
+            return Err(Error::Invalid(findings));
+        }
+        Ok((runbook, findings))
+    }
+
+    /// The same with all that is found, errors as well.
+    pub(super) fn examine(
+        text: &str,
+        origin: &str,
+        folder: Option<&Path>,
+    ) -> Result<(Self, Vec<Finding>)> {
         let found = |(at, severity, message): (Place, Severity, String)| Finding {
             origin: origin.to_owned(),
             line: at.line.max(1),
@@ -37,9 +50,6 @@ impl Runbook {
         let mut findings: Vec<Finding> = all.0.into_iter().map(found).collect();
         findings.sort();
         findings.dedup();
-        if findings.iter().any(|it| it.severity == Severity::Error) {
-            return Err(Error::Invalid(findings));
-        }
         Ok((runbook, findings))
     }
 }
