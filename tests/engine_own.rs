@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use baoctl::engine::{End, Error};
+use baoctl::engine::{Back, End, Error};
 use baoctl::event::Tier;
 use baoctl::journal::{Journal, Record};
 use baoctl::runbook::EMBEDDED;
@@ -233,7 +233,7 @@ fn a_rollback_runs_its_undo() {
     let own = Own::command(CHECKED);
     let mut lab = own.lab().ranged(None, Some("apply"));
     go(&lab);
-    lab.back = true;
+    lab.back = Some(Back::default());
     let ended = go(&lab);
     assert!(
         matches!(ended, Ended::Itself(Ok(End::RolledBack))),
