@@ -11,7 +11,7 @@ BAO = "2.6.2"
 
 HERE = Path(__file__).resolve().parents[1]
 ROOT = HERE.parents[1]
-CACHE = Path("/work/main/.cache/cluster")
+CACHE = ROOT / ".cache" / "cluster"
 TOOLS = CACHE / "tools"
 IMAGES = CACHE / "images"
 BAO_BINARY = ROOT / ".cache" / "bao" / BAO / "bao"
