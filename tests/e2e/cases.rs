@@ -378,7 +378,7 @@ fn operator_migrate_path_probe() -> Figures {
 /// Killed in the middle of the migration, back to file storage, and forward again.
 fn full_operator_migrate_killed_and_rolled_back() -> Figures {
     let release = Release::install("offline-killed", PLAIN);
-    let in_it = || in_action("operator-migrate", Duration::from_secs(8));
+    let in_it = || in_action("operator-migrate", Duration::from_secs(4));
     let killed = release.killed(&release.agreed(&OFFLINE), in_it());
     assert_eq!(killed.code, -1, "{}", killed.text);
     release.run(&release.agreed(&["rollback"])).expect(0);

@@ -191,6 +191,7 @@ impl Platform for KubernetesPlatform {
         meter: &dyn Meter,
         _armed: &Armed,
     ) -> Result<()> {
+        // Pods are large, and so is a future that looks at some.
         Box::pin(self.migrate(member, label, meter)).await
     }
 
