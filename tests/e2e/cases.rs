@@ -132,6 +132,10 @@ pub const FULL: &[Case] = &[
     ("full_rolled_back", full_rolled_back),
     ("full_rolled_back_after_land", full_rolled_back_after_land),
     ("full_rolled_back_by_hand", full_rolled_back_by_hand),
+    (
+        "full_rolled_back_from_one_voter",
+        full_rolled_back_from_one_voter,
+    ),
     ("full_cleaned_up", full_cleaned_up),
     ("full_apiserver_restarted", faults::apiserver_restarted),
     ("full_pod_deleted_during_join", || {
@@ -412,6 +416,17 @@ fn full_rolled_back_after_land() -> Figures {
     let left = release.kubectl(&["get", "lease,secret,pod", "-o", "name"]);
     assert!(!left.contains("baoctl"), "{left}");
     release.serves_from_file();
+    Figures::default()
+}
+
+/// Back after one voter served and the followers were started: the release was changed twice.
+fn full_rolled_back_from_one_voter() -> Figures {
+    let release = Release::install("rolled-back-from-one", PLAIN);
+    let until = [&FAST[..], &["--until", "join"]].concat();
+    release.run(&release.agreed(&until)).expect(0);
+    let lose = ["rollback", "--lose-writes"];
+    release.run(&release.agreed(&lose)).expect(0);
+    is_back(&release);
     Figures::default()
 }
 
