@@ -67,7 +67,11 @@ fn from_each_step_and_forward_again(runbook: &str) {
             .run(&dry)
             .expect_code(0)
             .expect_words(&["nothing was changed"]);
-        place.run(&back).expect_code(0);
+        let said = place.run(&back);
+        said.expect_code(0);
+        if !matches!(step.id.as_str(), "snapshot" | "record-keys") {
+            said.expect_words(&["entries byte for byte as they were sealed"]);
+        }
         assert_back(&place);
         place.run(&["resume"]).expect_code(5);
     }

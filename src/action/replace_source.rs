@@ -72,18 +72,19 @@ impl Action for ReplaceSource {
     }
 
     fn describe_undo(&self, ctx: &Context) -> Result<Vec<String>> {
+        if ctx.restore_sent {
+            // It was cleared with all the others, before anything else was taken back.
+            return Ok(Vec::new());
+        }
         Ok(clear_calls(&[ctx.first()?]))
     }
 
     async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
         let first = ctx.first()?;
-        // After a restore every member was cleared with the init. One that still serves from its files is the source itself: it was never replaced.
+        // One that still serves from its files is the source itself: it was never replaced.
         let status = ctx.node(&first)?.seal_status().await;
         let on_file = status.is_ok_and(|status| status.storage_type == "file");
-        if ctx.platform.release().await?.storage == StorageKind::Raft
-            && !on_file
-            && !ctx.restore_sent
-        {
+        if ctx.platform.release().await?.storage == StorageKind::Raft && !on_file {
             clear(ctx, std::slice::from_ref(&first), &armed).await?;
         }
         Ok(format!("{first} does not run on raft"))
