@@ -4,9 +4,9 @@ use super::{Action, ActionSpec};
 use super::{
     await_storage::AwaitStorage, await_voters::AwaitVoters, back_up::BackUp, compare::Compare,
     compare_tables::CompareTables, destroy_throwaway::DestroyThrowaway, final_copy::FinalCopy,
-    flip::Flip, flip::RehearseFlip, init::Init, join::Join, park_key::ParkKey, park_key::ReturnKey,
-    part::PartOf, preflight::Preflight, prove::Prove, read_keys::ReadKeys,
-    replace_source::ReplaceSource, restore::Restore, seal_source::SealSource,
+    flip::Flip, flip::RehearseFlip, init::Init, join::Join, namespaces::MoveNamespaces,
+    park_key::ParkKey, park_key::ReturnKey, part::PartOf, preflight::Preflight, prove::Prove,
+    read_keys::ReadKeys, replace_source::ReplaceSource, restore::Restore, seal_source::SealSource,
     suspend_actors::ResumeActors, suspend_actors::SuspendActors, tombstone::WriteTombstone,
     unseal::Unseal,
 };
@@ -34,6 +34,7 @@ impl ActionSpec {
             Self::Unseal { members, key } => Box::new(Unseal { members, key }),
             Self::AwaitVoters { voters } => Box::new(AwaitVoters { voters }),
             Self::Restore { rewind_to } => Box::new(Restore { rewind_to }),
+            Self::MoveNamespaces { rewind_to } => Box::new(MoveNamespaces { rewind_to }),
             Self::ReturnKey {} => Box::new(ReturnKey),
             Self::DestroyThrowaway {} => Box::new(DestroyThrowaway),
             Self::Compare {} => Box::new(Compare),

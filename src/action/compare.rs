@@ -191,20 +191,16 @@ fn counts(parity: &Parity) -> ParityCounts {
 }
 
 async fn compare(ctx: &Context, voter: &str, token: &SecretString) -> Result<Parity> {
-    let mounts = ctx.fact::<Tables>()?.mounts;
+    let tables: Tables = ctx.fact()?;
     let path = ctx.file(&format!("verify-{voter}.snap"));
     ctx.meter.waiting(&format!("the snapshot of {voter}"));
     ctx.node(voter)?
         .snapshot_save(token, &path, ctx.meter.as_ref())
         .await?;
-    let prefix = |uuid: &str| format!("logical/{uuid}/");
     let options = ParityOptions {
-        volatile_prefixes: mounts
-            .values()
-            .filter(|mount| WRITES_BY_ITSELF.contains(&mount.kind.as_str()))
-            .map(|mount| prefix(&mount.uuid))
-            .collect(),
-        cubbyhole: mounts.get("cubbyhole/").map(|mount| prefix(&mount.uuid)),
+        volatile_prefixes: tables
+            .prefixes(|_, mount| WRITES_BY_ITSELF.contains(&mount.kind.as_str())),
+        cubbyholes: tables.prefixes(|path, _| path == "cubbyhole/"),
         served: !ctx.outage_open,
     };
     let (snapshot, values) = (path.clone(), Files::of(ctx).values);

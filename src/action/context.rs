@@ -46,6 +46,10 @@ pub struct Context {
     pub restore_sent: bool,
     /// A single voter has taken it, since then.
     pub restore_taken: bool,
+    /// The runbook has the action that child namespaces need.
+    pub moves_namespaces: bool,
+    /// Their tables have been moved, since then.
+    pub namespaces_moved: bool,
     /// The journal has the outage's beginning and not its end.
     pub outage_open: bool,
     /// Tells how far the running action is.

@@ -19,6 +19,7 @@ mod forecast;
 mod init;
 mod join;
 mod keys;
+mod namespaces;
 mod park_key;
 mod part;
 mod preflight;
@@ -39,8 +40,8 @@ pub use context::{Context, Look, Marker, Settler, blocking, free_bytes};
 pub use contract::{Action, Evidence, Fact, Observation, Outcome};
 pub use error::{Error, Result};
 pub use facts::{
-    Backup, Checks, Compared, FinalCopied, Frozen, Held, KeysRead, Proof, Restored, SameTables,
-    Source, Tables, Throwaway, Voters,
+    Backup, Checks, Compared, FinalCopied, Frozen, Held, KeysRead, Namespace, Proof, Restored,
+    SameTables, Source, Tables, Throwaway, Voters,
 };
 pub use forecast::{Forecast, Timings};
 pub use keys::{Keys, ROOT_TOKEN, UNSEAL_KEY};

@@ -287,6 +287,10 @@ impl Action for Restore {
         let Some(source) = ctx.find::<Source>() else {
             return Ok(None);
         };
+        if ctx.platform.stands_apart().await? {
+            // Whatever it serves, no client has reached it.
+            return Ok(None);
+        }
         for member in ctx.running().await? {
             // One that does not answer serves nobody.
             let Ok(status) = ctx.node(&member)?.seal_status().await else {
@@ -479,7 +483,7 @@ async fn guard(ctx: &Context, copied: &FinalCopied) -> Result<(String, SecretStr
 }
 
 /// Stops every member, moves its raft files aside and starts it empty. Each part may be done already.
-async fn begin_anew(ctx: &Context, armed: &Armed) -> Result<()> {
+pub async fn begin_anew(ctx: &Context, armed: &Armed) -> Result<()> {
     let members = ctx.running().await?;
     let before: Voters = ctx.fact()?;
     let all: Vec<String> = before

@@ -21,6 +21,8 @@ pub type SharedJournal = Arc<Mutex<Journal>>;
 
 /// The kind of action after which the throwaway key is dead.
 const RESTORE: &str = "restore";
+/// The kind of action that child namespaces need.
+const MOVE_NAMESPACES: &str = "move-namespaces";
 /// Tries of an action that only looks.
 pub(super) const TRIES: u32 = 3;
 /// An effect that a second try did not bring about will not come by a fourth.
@@ -183,6 +185,7 @@ impl Engine {
     pub(super) fn context(&self, step: &Step, index: usize, unit: &Unit) -> Context {
         let mut ctx = self.ctx.clone();
         self.follow_marks(&mut ctx);
+        ctx.moves_namespaces = self.program.has(MOVE_NAMESPACES);
         ctx.meter = Arc::new(ActionMeter::new(&step.id, unit.kind, self.observer.clone()));
         if let Some(journal) = self.journal() {
             let state = journal.state();
@@ -194,6 +197,7 @@ impl Engine {
                 action.kind == RESTORE && (action.open_intent || action.done.is_some())
             });
             ctx.restore_taken = state.restore_taken();
+            ctx.namespaces_moved = state.namespaces_moved();
             ctx.outage_open = state.outage_started().is_some() && state.outage_ended().is_none();
             *ctx.facts.lock().unwrap_or_else(PoisonError::into_inner) = state
                 .facts()

@@ -263,6 +263,7 @@ impl State {
                 }
             }
             Mark::RestoreTaken => self.restore_taken = true,
+            Mark::NamespacesMoved => self.namespaces_moved = true,
         }
     }
 
@@ -379,6 +380,7 @@ impl State {
         self.confirmed.retain(|step, _| !steps.contains(step));
         self.outage_ended = None;
         self.restore_taken = false;
+        self.namespaces_moved = false;
         self.rewinds = self.rewinds.saturating_add(1);
     }
 }

@@ -27,6 +27,7 @@ pub struct State {
     pub(super) outage_ended: Option<Timestamp>,
     pub(super) spans: Vec<Span>,
     pub(super) restore_taken: bool,
+    pub(super) namespaces_moved: bool,
     pub(super) max_outage_ms: Option<u64>,
     pub(super) rewinds: u32,
     pub(super) finished: Option<Timestamp>,
@@ -188,6 +189,11 @@ impl State {
     /// Whether a single voter has taken the restore, since the last rewind.
     pub const fn restore_taken(&self) -> bool {
         self.restore_taken
+    }
+
+    /// Whether the tables of the child namespaces have been moved, since the last rewind.
+    pub const fn namespaces_moved(&self) -> bool {
+        self.namespaces_moved
     }
 
     /// The longest outage that was agreed to, where one was.

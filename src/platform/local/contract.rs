@@ -13,7 +13,7 @@ use crate::bao::{HttpNode, Node};
 use crate::meter::Meter;
 use crate::platform::{
     Applicability, Before, Error, Flip, FlipPlan, Instance, Part, Platform, Release, Result,
-    SecretData, SecretName, Target, Volume,
+    SecretData, SecretName, StorageKind, Target, Volume,
 };
 use crate::storage::{DigestList, Phase};
 
@@ -89,6 +89,14 @@ impl Platform for LocalPlatform {
         Ok(true)
     }
 
+    fn can_stand_apart(&self) -> bool {
+        true
+    }
+
+    async fn stands_apart(&self) -> Result<bool> {
+        Ok(self.topology().applied().apart())
+    }
+
     async fn volume(&self, member: &str) -> Result<Volume> {
         self.known(member)?;
         volume::look(&self.files(member).data())
@@ -158,6 +166,14 @@ impl Platform for LocalPlatform {
 
     async fn rehearse_flip(&self, flip: &Flip) -> Result<FlipPlan> {
         self.try_flip(flip).await
+    }
+
+    async fn flipped(&self, flip: &Flip, _before: &Before) -> Result<bool> {
+        let topology = self.topology();
+        let now = topology.applied();
+        Ok(now.storage == StorageKind::Raft
+            && now.replicas == flip.replicas
+            && now.apart() == flip.apart)
     }
 
     async fn flip(

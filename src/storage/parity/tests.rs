@@ -131,9 +131,9 @@ fn a_token_goes_with_its_lease() {
         "sys/token/parent/x/TOKEN",
         "logical/ROW/hole/x",
     ];
-    let cubbyhole = Some(format!("logical/{ROW}/"));
+    let cubbyholes = vec![format!("logical/{ROW}/")];
     let options = ParityOptions {
-        cubbyhole,
+        cubbyholes,
         ..ParityOptions::default()
     };
     let found = compare(&token, &[], &options);
