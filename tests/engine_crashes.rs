@@ -31,6 +31,7 @@ struct Scene {
     shares: Shares,
     mishap: Option<Mishap>,
     hooked: bool,
+    namespaced: bool,
 }
 
 impl Scene {
@@ -40,6 +41,7 @@ impl Scene {
             shares,
             mishap: None,
             hooked: false,
+            namespaced: false,
         }
     }
 
@@ -58,10 +60,21 @@ impl Scene {
         }
     }
 
+    /// With a child namespace.
+    const fn namespaced(self) -> Self {
+        Self {
+            namespaced: true,
+            ..self
+        }
+    }
+
     fn lab(self) -> Lab {
         let lab = Lab::new(self.runbook, self.shares);
         lab.world().mishap = self.mishap;
         lab.world().hooked = self.hooked;
+        if self.namespaced {
+            lab.world().add_namespace();
+        }
         lab
     }
 
@@ -121,6 +134,50 @@ fn a_crash_anywhere_in_the_order_of_the_card_is_resumed() {
 #[test]
 fn a_crash_anywhere_in_the_fast_order_is_resumed() {
     crash_everywhere(Scene::of("migrate-raft-fast", ONE), "", 1);
+}
+
+#[test]
+fn a_crash_anywhere_while_child_namespaces_are_moved_is_resumed() {
+    let scene = Scene::of("migrate-raft-fast", ONE).namespaced();
+    crash_everywhere(scene, "started: restore", 1);
+}
+
+/// The server goes down with the run: what was moved by half is never unsealed again.
+#[test]
+fn so_is_one_that_takes_the_server_with_it() {
+    let scene = Scene::of("migrate-raft-fast", ONE).namespaced();
+    let points = scene.undisturbed().points();
+    let first = points
+        .iter()
+        .position(|point| point.contains("started: move-namespaces"));
+    let last = points
+        .iter()
+        .position(|point| point.contains("finished: move-namespaces"));
+    everywhere(first.unwrap()..last.unwrap(), &points, |point| {
+        in_virtual_time(async {
+            let lab = scene.lab();
+            let ended = lab.process(&Arc::new(Fate::at(point, Doom::Die))).await;
+            if !matches!(ended, Ended::Killed) {
+                return Err(format!("it did not die, but ended: {}", ended.words()));
+            }
+            lab.world().restart_all(point.is_multiple_of(2));
+            to_the_end(&lab, 1).await
+        })
+    });
+}
+
+#[test]
+fn child_namespaces_are_refused_where_nothing_moves_them() {
+    let lab = Scene::of("migrate-raft", ONE).namespaced().lab();
+    in_virtual_time(async {
+        let ended = lab.process(&Arc::new(Fate::kind())).await;
+        assert!(
+            ended.words().contains("child namespace"),
+            "{}",
+            ended.words()
+        );
+        lab.check_source();
+    });
 }
 
 #[test]

@@ -28,6 +28,7 @@ const FEW: SampleOptions = SampleOptions {
     shares: 3,
     threshold: 2,
     large: false,
+    namespaces: false,
 };
 
 async fn secret(work: &Work, name: SecretName) -> Option<SecretData> {

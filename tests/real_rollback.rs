@@ -5,47 +5,7 @@ mod real;
 
 use std::time::Duration;
 
-use baoctl::bao::{Health, Node};
-use baoctl::platform::{Platform, SecretName};
-use real::{MIGRATE, Place, WORD, assert_whole, wait};
-use secrecy::ExposeSecret;
-
-const ROLLBACK: [&str; 4] = ["rollback", "--yes", "--confirm-outage", WORD];
-
-/// The source serves with its old key and data, and no other server has anything to say.
-fn assert_back(place: &Place) {
-    let platform = place.platform();
-    let node = place.node("openbao-0");
-    assert_eq!(wait(node.health()).unwrap(), Health::Active);
-    assert_eq!(wait(node.seal_status()).unwrap().storage_type, "file");
-    let keys = place.keys(SecretName::Unseal).expect("the old key is back");
-    let token = keys.token.expose_secret();
-    let empty = serde_json::json!({});
-    let read = place.send(
-        "GET",
-        "openbao-0",
-        "secret/metadata/?list=true",
-        token,
-        &empty,
-    );
-    assert_eq!(read, 200);
-    assert!(place.keys(SecretName::Parked).is_none());
-    assert!(place.keys(SecretName::Throwaway).is_none());
-    for member in platform.members() {
-        assert!(
-            !wait(platform.volume(&member)).unwrap().raft_files,
-            "{member}"
-        );
-        let runs = wait(platform.instance(&member)).unwrap().is_some();
-        assert_eq!(runs, member == "openbao-0", "{member}");
-    }
-    let tree = place.work().join("nodes/openbao-0/data");
-    assert!(!tree.join("core/_migration").exists());
-    place
-        .run(&["status"])
-        .expect_code(0)
-        .expect_words(&["rolled back"]);
-}
+use real::{MIGRATE, Place, ROLLBACK, assert_back, assert_whole};
 
 #[test]
 fn from_each_step_before_the_restore_and_forward_again() {

@@ -105,6 +105,36 @@ fn the_meaning() {
 }
 
 #[test]
+fn the_move_of_namespaces() {
+    let moves = "      - move-namespaces: {rewind-to: init}\n";
+    let late = "      - return-key: {}\n";
+    let cases: &[&[(&str, &str)]] = &[
+        &[(moves, ""), (late, &format!("{late}{moves}"))],
+        &[
+            (moves, ""),
+            ("      - restore:", &format!("{moves}      - restore:")),
+        ],
+        &[(
+            "- move-namespaces: {rewind-to: init}",
+            "- move-namespaces: {rewind-to: apply}",
+        )],
+        &[(
+            "- move-namespaces: {rewind-to: init}",
+            "- move-namespaces: {}",
+        )],
+        &[
+            ("- flip: {replicas: 1}", "- flip: {replicas: 3}"),
+            ("graft: false", "graft: true"),
+        ],
+    ];
+    let found: Vec<String> = cases
+        .iter()
+        .map(|changes| format!("{changes:?}\n{}\n", refused(FAST, changes)))
+        .collect();
+    insta::assert_snapshot!(found.join("\n"));
+}
+
+#[test]
 fn an_action_that_needs_nothing_may_be_a_plain_word() {
     let whole = Runbook::parse(WHOLE, "r.yaml").unwrap();
     let plain = Runbook::parse(&WHOLE.replace(": {}", ""), "r.yaml").unwrap();

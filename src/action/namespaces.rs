@@ -2,7 +2,7 @@
 //!
 //! A server that is unsealed for the first time on raft splits each mount table into a row per mount, and writes those of
 //! the child namespaces below the root's prefix. It serves well, and does not survive the next unseal: it takes the tables
-//! that it left in the children for all that there is, removes the root's rows and panics (openbao#3921). So this happens
+//! that it left in the children for all that there is, misses the root's and panics (openbao#3921). So this happens
 //! between the first and the second unseal, through the raw endpoint of a server that no client reaches.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,8 +18,8 @@ use super::flip::values;
 use super::keys::Keys;
 use super::restore::begin_anew;
 use super::{
-    Action, Context, Error, Evidence, Namespace, Observation, Outcome, Result, Source, Tables,
-    Voters,
+    Action, Context, Error, Evidence, Forecast, Namespace, Observation, Outcome, Result, Source,
+    Tables, Voters,
 };
 use crate::armed::Armed;
 use crate::bao::Node;
@@ -110,6 +110,10 @@ impl Action for MoveNamespaces {
         } else {
             Observation::Pending
         })
+    }
+
+    fn forecast(&self, forecast: &mut Forecast) {
+        forecast.add(forecast.timings.namespaces, 0.0);
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {

@@ -162,8 +162,8 @@ async fn unmovable(ctx: &Context, server: &SealStatus) -> Result<Option<&'static
 fn untested(version: &str, ctx: &Context) -> Option<&'static str> {
     if !TESTED.contains(&version) {
         return Some(
-            "moving them has not been tested on this server's version: docs/compatibility.md names those it was. A server that \
-             is unsealed twice without it panics and loses its mounts",
+            "moving them has not been tested on this server's version: docs/compatibility.md names those it was. Without \
+             it the second unseal panics",
         );
     }
     if !ctx.platform.can_stand_apart() {

@@ -166,10 +166,12 @@ fn counts(
     }
 }
 
-/// Where a restore goes back to, and what it needs from the copy.
+/// Where a restore, or the move of namespaces after it, goes back to, and what they need of what comes before.
 fn restores(runbook: &Runbook, actions: &[Placed], findings: &mut Vec<(Place, String)>) {
     for (index, placed) in actions.iter().enumerate() {
-        let ActionSpec::Restore { rewind_to } = placed.action else {
+        let (ActionSpec::Restore { rewind_to } | ActionSpec::MoveNamespaces { rewind_to }) =
+            placed.action
+        else {
             continue;
         };
         let before = &actions[..index];
@@ -214,6 +216,13 @@ fn restores(runbook: &Runbook, actions: &[Placed], findings: &mut Vec<(Place, St
             ActionSpec::Flip { replicas } => Some(*replicas),
             _ => None,
         });
+        if let (ActionSpec::MoveNamespaces { .. }, Some(members @ 2..)) = (placed.action, members) {
+            let message = format!(
+                "`move-namespaces` needs one member, not {members}: another one would be unsealed on what is not yet moved"
+            );
+            findings.push((placed.at, message));
+            continue;
+        }
         let bare_copy = before
             .iter()
             .rev()
