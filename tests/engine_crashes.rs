@@ -271,11 +271,13 @@ fn crash_at_random(seed: usize) -> Result<(), String> {
         Some(Mishap::FollowerMisses),
     ];
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ ((seed as u64 + 1) << 32));
+    let fast = dice.below(2);
     let lab = Scene {
-        runbook: RUNBOOKS[dice.below(2)],
+        runbook: RUNBOOKS[fast],
         shares: [ONE, THREE_OF_FIVE][dice.below(2)],
         mishap: mishaps[dice.below(4)],
         hooked: dice.below(2) == 0,
+        namespaced: fast == 1 && dice.below(2) == 0,
     }
     .lab();
     in_virtual_time(async {

@@ -24,19 +24,14 @@ const REHEARSE: [&str; 6] = [
     "migrate-raft-fast",
 ];
 
-/// The result of an action of the run, as its journal has it last.
-fn result_of(place: &Place, kind: &str) -> Value {
-    let journal = std::fs::read_to_string(place.journal()).unwrap();
-    let results = journal.lines().rev().filter_map(|line| {
-        // A line is a record and its sum.
-        let start = line.find('{')?;
-        serde_json::Deserializer::from_str(&line[start..])
-            .into_iter::<Value>()
-            .next()?
-            .ok()
-    });
-    let mut fitting = results.filter(|it| it["record"] == "result" && it["kind"] == kind);
-    fitting.next().unwrap_or_default()
+/// A record of `move-namespaces` in the journal, the last of its sort.
+fn recorded(place: &Place, sort: &str) -> Value {
+    let records = baoctl::journal::records(&place.journal()).unwrap();
+    let records = records.into_iter().rev();
+    let mut values = records.map(|(_, record)| serde_json::to_value(record).unwrap());
+    values
+        .find(|it| it["record"] == sort && it["kind"] == "move-namespaces")
+        .unwrap_or_default()
 }
 
 /// Everything is read back through one member, as it was on the source.
@@ -78,7 +73,7 @@ fn nested_ones_end_on_three_voters_that_are_each_restarted_twice() {
     let said = place.run(&args);
     said.expect_code(0);
     assert_whole(&said.summary());
-    let moved = result_of(&place, "move-namespaces");
+    let moved = recorded(&place, "result");
     assert!(
         moved["summary"].as_str().unwrap().starts_with("36 mounts"),
         "{moved}"
@@ -110,15 +105,13 @@ fn nested_ones_end_on_three_voters_that_are_each_restarted_twice() {
 fn the_plan_is_in_the_journal_before_the_first_entry_is_moved() {
     let place = Place::new();
     let mut run = moving(&place);
+    run.until(|event| event["event"] == "progress" && event["action"] == "move-namespaces")
+        .unwrap();
     run.signal(SIGKILL);
     run.end();
-    let journal = std::fs::read_to_string(place.journal()).unwrap();
-    let last = journal.lines().last().unwrap();
-    if last.contains("move-namespaces") {
-        assert!(last.contains("\"intent\""), "{last}");
-        assert_eq!(last.matches("PUT and GET sys/raw/namespaces/").count(), 36);
-        assert_eq!(last.matches("DELETE sys/raw/namespaces/").count(), 4 * 4);
-    }
+    let plan = recorded(&place, "intent")["calls"].to_string();
+    assert_eq!(plan.matches("PUT and GET sys/raw/namespaces/").count(), 36);
+    assert_eq!(plan.matches("DELETE sys/raw/namespaces/").count(), 4 * 4);
     assert_whole(&place.finish());
 }
 
@@ -193,7 +186,7 @@ fn a_tree_without_them_is_moved_as_ever() {
     ]);
     said.expect_code(0);
     assert_whole(&said.summary());
-    let result = result_of(&place, "move-namespaces");
+    let result = recorded(&place, "result");
     assert_eq!(result["status"], "not-applicable", "{result}");
 }
 
