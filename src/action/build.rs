@@ -4,7 +4,7 @@ use super::{Action, ActionSpec};
 use super::{
     await_storage::AwaitStorage, await_voters::AwaitVoters, back_up::BackUp, compare::Compare,
     compare_tables::CompareTables, destroy_throwaway::DestroyThrowaway, final_copy::FinalCopy,
-    flip::Flip, flip::RehearseFlip, init::Init, join::Join, namespaces::MoveNamespaces,
+    flip::Flip, flip::RehearseFlip, init::Init, join::Join, move_namespaces::MoveNamespaces,
     park_key::ParkKey, park_key::ReturnKey, part::PartOf, preflight::Preflight, prove::Prove,
     read_keys::ReadKeys, replace_source::ReplaceSource, restore::Restore, seal_source::SealSource,
     suspend_actors::ResumeActors, suspend_actors::SuspendActors, tombstone::WriteTombstone,

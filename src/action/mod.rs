@@ -19,7 +19,7 @@ mod forecast;
 mod init;
 mod join;
 mod keys;
-mod namespaces;
+mod move_namespaces;
 mod park_key;
 mod part;
 mod preflight;
@@ -35,7 +35,7 @@ pub mod tombstone;
 mod unseal;
 
 pub use back_up::copy_live;
-pub use compare_tables::tables;
+pub use compare_tables::{namespaces, tables};
 pub use context::{Context, Look, Marker, Settler, blocking, free_bytes};
 pub use contract::{Action, Evidence, Fact, Observation, Outcome};
 pub use error::{Error, Result};

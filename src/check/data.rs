@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use indicatif::HumanBytes;
 
 use super::finding::{Checked, Group};
-use crate::action::{Context, Keys, Result, tombstone};
+use crate::action::{Context, Keys, Result, namespaces, tombstone};
 use crate::bao::SealStatus;
 use crate::platform::StorageKind;
 use crate::storage::key::MAX_ENTRY_BYTES;
@@ -80,7 +80,8 @@ pub(super) async fn check(
         let found = format!("{} child namespace(s)", namespaces.len());
         let why_not = match server {
             Some(_) if own_seals > 0 => Some(
-                "some have a seal of their own: their entries cannot be read with these keys. Move or remove them first",
+                "some have a seal of their own: their entries cannot be read with these keys. Move or remove them first"
+                    .to_owned(),
             ),
             Some(server) => unmovable(ctx, server).await?,
             // What failed before this has been told.
@@ -144,18 +145,24 @@ pub(super) async fn check(
 }
 
 /// Why the child namespaces of a server cannot be moved, where they cannot.
-async fn unmovable(ctx: &Context, server: &SealStatus) -> Result<Option<&'static str>> {
+async fn unmovable(ctx: &Context, server: &SealStatus) -> Result<Option<String>> {
     if let Some(why) = untested(&server.version, ctx) {
-        return Ok(Some(why));
+        return Ok(Some(why.to_owned()));
     }
     let token = Keys::old(ctx).await?.token;
     let node = ctx.node(&ctx.first()?)?;
     let granted = node.capabilities(&token, &["sys/raw/core"]).await?;
-    let root = granted.values().flatten().any(|name| name == "root");
-    Ok((!root).then_some(
-        "their tables are read and moved through sys/raw, in every namespace, which takes a root token: name a file with one \
-         with --keys-file (`bao operator generate-root`)",
-    ))
+    if !granted.values().flatten().any(|name| name == "root") {
+        return Ok(Some(
+            "their tables are read and moved through sys/raw, in every namespace, which takes a root token: name a file with one \
+             with --keys-file (`bao operator generate-root`)"
+                .to_owned(),
+        ));
+    }
+    let read = namespaces(node.as_ref(), &token).await;
+    Ok(read
+        .err()
+        .map(|error| format!("what is mounted in each must be known before the move: {error}")))
 }
 
 /// The part that is known without asking the server.

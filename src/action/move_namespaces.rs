@@ -129,16 +129,12 @@ impl Action for MoveNamespaces {
                     "the release is not the one that keeps clients out any more: something changed it; nothing was unsealed",
                 ));
             }
-            move_all(ctx, &first, &armed).await?;
+            move_all(ctx, &first, &armed).await.map_err(way_back)?;
             ctx.mark(Mark::NamespacesMoved).await?;
         }
         if ctx.platform.stands_apart().await? {
             ctx.platform.replace(&first, &armed).await?;
-            same_tables(ctx, &first, &armed).await.map_err(|error| {
-                Error::refused(format!(
-                    "the restart that proves the move: {error}. {WAY_BACK}"
-                ))
-            })?;
+            same_tables(ctx, &first, &armed).await.map_err(way_back)?;
             // Stopped first: a server that runs is always where the release says.
             ctx.platform.stop(&first, &armed).await?;
             let before: Before = ctx.fact()?;
@@ -169,6 +165,14 @@ impl MoveNamespaces {
                 self.rewind_to
             )
         }))
+    }
+}
+
+/// A refusal with what is still open; anything else may be tried again.
+fn way_back(error: Error) -> Error {
+    match error {
+        Error::Refused { why } => Error::refused(format!("{why}. {WAY_BACK}")),
+        other => other,
     }
 }
 
@@ -247,7 +251,7 @@ async fn move_all(ctx: &Context, first: &str, armed: &Armed) -> Result<()> {
         if there != child.rows() {
             let odd: Vec<String> = there.symmetric_difference(&child.rows()).cloned().collect();
             return Err(Error::refused(format!(
-                "the rows of the namespace {} and its mounts differ: {}. {WAY_BACK}",
+                "the rows of the namespace {} and its mounts differ: {}",
                 child.uuid,
                 odd.join(", ")
             )));
@@ -258,7 +262,7 @@ async fn move_all(ctx: &Context, first: &str, armed: &Armed) -> Result<()> {
             let key = format!("{}{table}", child.prefix());
             node.raw_delete(token, &key, armed).await?;
             if node.raw(token, &key).await?.is_some() {
-                return Err(Error::refused(format!("{key} is still there. {WAY_BACK}")));
+                return Err(Error::refused(format!("{key} is still there")));
             }
         }
     }
@@ -273,7 +277,7 @@ async fn move_row(
     homes: &BTreeMap<&str, String>,
     armed: &Armed,
 ) -> Result<bool> {
-    let odd = |why: &str| Error::refused(format!("the entry {key} {why}. {WAY_BACK}"));
+    let odd = |why: &str| Error::refused(format!("the entry {key} {why}"));
     let value = node.raw(token, key).await?;
     let value = value.ok_or_else(|| odd("went away"))?;
     let row: Row = serde_json::from_slice(&value).map_err(|_| odd("is no row of a mount table"))?;
@@ -318,7 +322,7 @@ async fn same_tables(ctx: &Context, first: &str, armed: &Armed) -> Result<()> {
         return Ok(());
     }
     Err(Error::refused(format!(
-        "its tables differ from the source's: {}",
+        "the tables of the restarted server differ from the source's: {}",
         differences.join("; ")
     )))
 }
