@@ -19,6 +19,9 @@ _baoctl() {
             baoctl,check)
                 cmd="baoctl__subcmd__check"
                 ;;
+            baoctl,cleanup)
+                cmd="baoctl__subcmd__cleanup"
+                ;;
             baoctl,completions)
                 cmd="baoctl__subcmd__completions"
                 ;;
@@ -60,6 +63,9 @@ _baoctl() {
                 ;;
             baoctl__subcmd__help,check)
                 cmd="baoctl__subcmd__help__subcmd__check"
+                ;;
+            baoctl__subcmd__help,cleanup)
+                cmd="baoctl__subcmd__help__subcmd__cleanup"
                 ;;
             baoctl__subcmd__help,completions)
                 cmd="baoctl__subcmd__help__subcmd__completions"
@@ -306,6 +312,92 @@ _baoctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        baoctl__subcmd__cleanup)
+            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --dry-run --grace --keys-file --keys-command --keys-fd --ask-keys --from-cluster --yes --confirm-outage --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --platform)
+                    COMPREPLY=($(compgen -W "kubernetes local" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --release)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --driver)
+                    COMPREPLY=($(compgen -W "helm manifests manual" -- "${cur}"))
+                    return 0
+                    ;;
+                --chart)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --values)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unseal-secret)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --helper-image)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --work-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --journal)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --grace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keys-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keys-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keys-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --confirm-outage)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         baoctl__subcmd__completions)
             opts="-h --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -335,6 +427,20 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        baoctl__subcmd__help__subcmd__cleanup)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1203,7 +1309,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__rollback)
-            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --dry-run --keys-file --keys-command --keys-fd --ask-keys --from-cluster --yes --confirm-outage --json --quiet --verbose --help"
+            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --dry-run --export --lose-writes --keys-file --keys-command --keys-fd --ask-keys --from-cluster --yes --confirm-outage --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1258,6 +1364,10 @@ _baoctl() {
                     return 0
                     ;;
                 --journal)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --export)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -30,6 +30,7 @@ complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "migrate-raft" -d 'Tak
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "rehearse" -d 'Perform the whole migration for real, on servers of its own on this machine'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "resume" -d 'Go on with a run that failed, was killed or was stopped'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "rollback" -d 'Take back what a run did: the source serves from file storage again'
+complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "cleanup" -d 'Remove what is left of a run that has ended: the old file tree, raft files aside, copies of the data'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "status" -d 'Tell where a migration stands and what each server says; changes nothing and needs no journal'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "check" -d 'Make the checks that a migration begins with, alone; changes nothing'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "watch" -d 'Watch the live data before the cutover: what changes, what a copy takes, how long the outage would be; changes nothing'
@@ -136,12 +137,14 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l unseal-secret
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l export -d 'Save the new cluster as a raft snapshot here, then lose what clients wrote to it' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; any token will do that may make the calls, see docs/policy.hcl' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l keys-command -d 'Command that prints the same, run by `sh -c`, for example `sops -d keys.json`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l keys-fd -d 'Open file descriptor to read the same from, for example 3 with `3< <(pass show bao)`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l confirm-outage -d 'Agree to the outage and to all that is not repeated blindly, by the namespace\'s name' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l dry-run -d 'Print each call and change nothing'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l lose-writes -d 'Lose what clients wrote to the new cluster, and save nothing of it'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l ask-keys -d 'Ask each key holder in turn at the terminal, without showing what is typed'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l from-cluster -d 'Take the run over from another machine, from the copy of its journal in the cluster'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s y -l yes -d 'Agree to every change that can be changed back'
@@ -149,6 +152,35 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l json -d 'Prin
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s q -l quiet -d 'Print failures and the summary only'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s v -l verbose -d 'Print details; twice for each call'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
+local\t'Real `bao` processes on this machine'"
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l context -d 'Context of the kubeconfig' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -s n -l namespace -d 'Namespace of the release' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l release -d 'Release: as `helm list` names it, else its objects\' label app.kubernetes.io/instance or the StatefulSet\'s name [default: openbao]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l kubeconfig -d 'Kubeconfig to use; default: $KUBECONFIG, then ~/.kube/config' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
+manifests\t''
+manual\t''"
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l grace -d 'How long ago the run must have ended, for example 90m or 3d' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; any token will do that may make the calls, see docs/policy.hcl' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l keys-command -d 'Command that prints the same, run by `sh -c`, for example `sops -d keys.json`' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l keys-fd -d 'Open file descriptor to read the same from, for example 3 with `3< <(pass show bao)`' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l confirm-outage -d 'Agree to the outage and to all that is not repeated blindly, by the namespace\'s name' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l dry-run -d 'Print the list and change nothing'
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l ask-keys -d 'Ask each key holder in turn at the terminal, without showing what is typed'
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l from-cluster -d 'Take the run over from another machine, from the copy of its journal in the cluster'
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -s y -l yes -d 'Agree to every change that can be changed back'
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l json -d 'Print one JSON object per line instead of text'
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -s q -l quiet -d 'Print failures and the summary only'
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -s v -l verbose -d 'Print details; twice for each call'
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l context -d 'Context of the kubeconfig' -r

@@ -20,7 +20,9 @@ use baoctl::runbook::Loaded;
 use scripted::{Consent, Doom, Ended, Fate, KeySet, Lab, Loss, Mishap, Shares};
 use scripted::{everywhere, in_virtual_time, tree};
 
-const RUNBOOKS: [&str; 2] = ["migrate-raft", "migrate-raft-fast"];
+const RUNBOOKS: [&str; 3] = ["migrate-raft", "migrate-raft-fast", "operator-migrate"];
+/// Those that restore a snapshot.
+const RESTORING: [&str; 2] = ["migrate-raft", "migrate-raft-fast"];
 const ONE: Shares = (1, 1);
 const THREE_OF_FIVE: Shares = (3, 5);
 
@@ -181,6 +183,11 @@ fn child_namespaces_are_refused_where_nothing_moves_them() {
 }
 
 #[test]
+fn a_crash_anywhere_on_the_offline_route_is_resumed() {
+    crash_everywhere(Scene::of("operator-migrate", ONE), "", 1);
+}
+
+#[test]
 fn so_is_one_between_the_shares_of_several_key_holders() {
     for runbook in RUNBOOKS {
         crash_everywhere(Scene::of(runbook, THREE_OF_FIVE), "scratch: unseal", 3);
@@ -189,7 +196,7 @@ fn so_is_one_between_the_shares_of_several_key_holders() {
 
 #[test]
 fn a_crash_anywhere_while_a_broken_restore_is_cleared_is_resumed() {
-    for runbook in RUNBOOKS {
+    for runbook in RESTORING {
         let scene = Scene::of(runbook, ONE).with(Mishap::LeaderDies);
         crash_everywhere(scene, "openbao-0: snapshot-force", 1);
     }
@@ -271,13 +278,13 @@ fn crash_at_random(seed: usize) -> Result<(), String> {
         Some(Mishap::FollowerMisses),
     ];
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ ((seed as u64 + 1) << 32));
-    let fast = dice.below(2);
+    let book = dice.below(RUNBOOKS.len());
     let lab = Scene {
-        runbook: RUNBOOKS[fast],
+        runbook: RUNBOOKS[book],
         shares: [ONE, THREE_OF_FIVE][dice.below(2)],
         mishap: mishaps[dice.below(4)],
         hooked: dice.below(2) == 0,
-        namespaced: fast == 1 && dice.below(2) == 0,
+        namespaced: RUNBOOKS[book] == "migrate-raft-fast" && dice.below(2) == 0,
     }
     .lab();
     in_virtual_time(async {
@@ -518,7 +525,7 @@ fn a_step_that_is_declined_is_not_begun() {
 
 #[test]
 fn nothing_is_cleared_that_the_operator_wants_to_keep() {
-    for runbook in RUNBOOKS {
+    for runbook in RESTORING {
         let mut lab = Scene::of(runbook, ONE).with(Mishap::LeaderDies).lab();
         lab.consent = Consent::NotToRedo;
         in_virtual_time(async {
@@ -641,6 +648,61 @@ fn a_source_that_was_written_to_after_its_copy_is_not_replaced() {
         lab.world().server("openbao-0").unwrap().storage,
         StorageKind::File
     );
+}
+
+/// Half of a migration is never read: whoever goes on removes it and begins anew.
+#[test]
+fn a_migration_that_was_cut_off_is_begun_anew() {
+    let scene = Scene::of("operator-migrate", ONE);
+    for (point, times) in [
+        ("after begin to migrate", 2),
+        ("after put the migrated store in place", 2),
+        ("started: replace-source", 1),
+    ] {
+        let (lab, said) = behind_its_back(scene, point, |lab| {
+            let world = lab.world();
+            assert_eq!(world.migrating, point == "after begin to migrate");
+            assert!(world.server("openbao-0").is_none());
+            assert!(world.data.join("core/_migration").exists());
+        });
+        assert_eq!(said, "Finished", "{point}");
+        let intents = lab.records().into_iter().filter(
+            |record| matches!(record, Record::Intent { kind, .. } if kind == "operator-migrate"),
+        );
+        assert_eq!(intents.count(), times, "{point}");
+        let aside = lab.world().member("openbao-0").aside.len();
+        assert_eq!(
+            aside,
+            usize::from(point.starts_with("after put")),
+            "{point}"
+        );
+    }
+}
+
+/// A tree that is not the one that was copied is not migrated: nothing could be compared with it.
+#[test]
+fn a_source_that_was_written_to_after_its_copy_is_not_migrated() {
+    let scene = Scene::of("operator-migrate", ONE);
+    let (lab, said) = behind_its_back(scene, "started: operator-migrate", |lab| {
+        let data = lab.world().data.clone();
+        std::fs::write(data.join("logical/_late"), r#"{"Value":"eA=="}"#).unwrap();
+    });
+    assert!(said.contains("changed after it was copied"), "{said}");
+    let world = lab.world();
+    assert!(world.member("openbao-0").raft.is_none());
+    let source = world.server("openbao-0").unwrap();
+    assert_eq!(source.storage, StorageKind::File);
+}
+
+/// A store without the data is not opened, nor initialised.
+#[test]
+fn a_migrated_store_that_went_away_is_noticed() {
+    let scene = Scene::of("operator-migrate", ONE);
+    let (lab, said) = behind_its_back(scene, "started: replace-source", |lab| {
+        lab.world().member_mut("openbao-0").raft = None;
+    });
+    assert!(said.contains("its raft files are gone"), "{said}");
+    assert_eq!(lab.world().inits, 0);
 }
 
 /// Trap 14: what binds keys and data is another than was proven, so the proof says nothing about it.
@@ -873,7 +935,7 @@ fn a_restore_goes_over_nothing_that_serves_and_clears_no_such_thing() {
 
 #[test]
 fn a_voter_that_somebody_else_unsealed_with_the_old_key_took_the_restore() {
-    for runbook in RUNBOOKS {
+    for runbook in RESTORING {
         let scene = Scene::of(runbook, ONE);
         let (lab, said) = behind_its_back(scene, "event finished: restore: Done", |lab| {
             lab.world().unseal("openbao-0", "oldxxxxxxxxx0001").unwrap();

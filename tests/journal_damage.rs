@@ -63,6 +63,7 @@ fn cut_at_every_byte() {
             pid: 1,
             runbook: None,
             max_outage_ms: None,
+            cleanup: false,
         };
         assert_eq!(journal.append(resumed.clone()).unwrap(), whole as u64 + 1);
         drop(journal);

@@ -94,6 +94,7 @@ fn record() -> impl Strategy<Value = Record> {
                 text,
             }),
             max_outage_ms: None,
+            cleanup: false,
         }),
         Just(Record::Finished),
     ]

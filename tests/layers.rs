@@ -63,13 +63,13 @@ const EXCEPTIONS: [Exception; 12] = [
     Exception {
         from: "runbook",
         to: "journal",
-        items: &["RunbookText", "State"],
+        items: &["CLEANUP", "RunbookText", "State"],
         why: "a changed runbook is found by the text that the journal keeps",
     },
     Exception {
         from: "journal",
         to: "event",
-        items: &["ActionStatus", "Failure", "Mode"],
+        items: &["ActionStatus", "Failure", "Mode", "ParityCounts"],
         why: "the words that records and events share",
     },
     Exception {

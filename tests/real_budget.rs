@@ -5,7 +5,6 @@ mod real;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use baoctl::bao::{Health, Node};
 use baoctl::platform::Platform;
@@ -88,11 +87,13 @@ fn an_outage_that_was_longer_while_nobody_was_there_goes_back() {
 fn a_server_that_does_not_answer_is_not_waited_for_longer_than_agreed() {
     let place = Place::with_source(&["--entries", "200"]);
     let before = written(&place);
-    let book = ["--runbook", "migrate-raft-fast", "--max-outage", "25s"];
+    let book = ["--runbook", "migrate-raft-fast", "--max-outage", "15s"];
     let mut run = place.start(&with(&MIGRATE, &book));
     run.until_action("init", "init");
     real::signal(place.pid("openbao-0"), SIGSTOP);
-    assert_eq!(run.end(), 1);
+    let code = run.end();
+    // The call may be given up before the time is over: then it is unknown what came of it.
+    assert!(code == 1 || code == 7, "{code}");
     assert_back(&place, &before);
     // The next one finds nothing in its way.
     let said = place.run(&with(
@@ -110,11 +111,23 @@ fn once_the_cluster_may_have_served_it_is_asked() {
     let book = ["--runbook", "migrate-raft-fast"];
     let mut run = place.start(&with(&MIGRATE, &book));
     run.until_action("restore", "unseal");
+    real::soon("the intent to unseal with the old key", || {
+        let journal = std::fs::read_to_string(place.journal()).unwrap();
+        let mut lines = journal.lines();
+        lines.any(|line| {
+            [
+                r#""record":"intent""#,
+                r#""step":"restore""#,
+                r#""kind":"unseal""#,
+            ]
+            .iter()
+            .all(|part| line.contains(part))
+        })
+    });
     run.signal(SIGKILL);
     assert_eq!(run.end(), -SIGKILL);
     let resume = ["resume", "--confirm-outage", WORD, "--max-outage", "100ms"];
     place.run(&resume).expect_code(3).expect_words(&["--yes"]);
-    std::thread::sleep(Duration::from_millis(100));
     let said = place.run(&with(&RESUME, &["--json"]));
     said.expect_code(0);
     assert_compared(&said.summary());

@@ -8,7 +8,7 @@ mod real;
 use std::time::Duration;
 
 use baoctl::bao::{Health, Node};
-use baoctl::platform::local::{Golden, verify};
+use baoctl::platform::local::Golden;
 use baoctl::platform::{Platform, SecretName};
 use local_common::armed;
 use real::{MIGRATE, Place, ROLLBACK, assert_back, assert_compared, assert_whole, soon, wait};
@@ -38,10 +38,7 @@ fn recorded(place: &Place, sort: &str) -> Value {
 fn read_back(place: &Place, member: &str) {
     let golden = Golden::load(&place.platform().golden_file()).unwrap();
     assert_eq!(golden.namespaces.len(), 4);
-    let node = place.node(member);
-    let keys = place.keys(SecretName::Unseal).unwrap();
-    let active = wait(node.health()).unwrap() == Health::Active;
-    wait(verify(&golden, &node, &keys.token, active)).unwrap();
+    place.assert_data(member);
 }
 
 /// What a raw read of a key that every server has answers.

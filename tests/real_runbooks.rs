@@ -1,4 +1,4 @@
-//! Both runbooks, with one share and with three of five, side by side.
+//! Each runbook, with one share and with three of five, side by side.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod real;
@@ -6,8 +6,8 @@ mod real;
 use real::{Place, assert_whole};
 
 #[test]
-fn both_runbooks_with_one_share_and_with_three_of_five() {
-    let runs = ["migrate-raft", "migrate-raft-fast"]
+fn each_runbook_with_one_share_and_with_three_of_five() {
+    let runs = ["migrate-raft", "migrate-raft-fast", "operator-migrate"]
         .into_iter()
         .flat_map(|book| [(book, "1", "1"), (book, "5", "3")])
         .map(|(book, shares, threshold)| {
@@ -44,6 +44,12 @@ fn both_runbooks_with_one_share_and_with_three_of_five() {
 
 #[test]
 fn values_over_the_entry_size_can_be_written_again() {
+    for book in ["migrate-raft", "operator-migrate"] {
+        large_values(book);
+    }
+}
+
+fn large_values(book: &str) {
     let place = Place::new();
     let args = [
         "rehearse",
@@ -52,6 +58,8 @@ fn values_over_the_entry_size_can_be_written_again() {
         "100",
         "--large",
         "--keep",
+        "--runbook",
+        book,
     ];
     let said = place.run(&args);
     said.expect_code(0);

@@ -342,7 +342,7 @@ fn a_keyring_that_was_saved_again_is_known_by_its_keys() {
     let proofs: Vec<Value> = journal
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
-        .filter_map(|line: Value| Some(line["facts"].get("proof")?.clone()))
+        .filter_map(|line: Value| Some(line["entry"]["facts"].get("proof")?.clone()))
         .collect();
     let [first, later] = proofs.as_slice() else {
         panic!("{proofs:?}")

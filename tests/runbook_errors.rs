@@ -5,6 +5,7 @@ use baoctl::runbook::{EMBEDDED, Runbook};
 
 const WHOLE: &str = EMBEDDED[0].1;
 const FAST: &str = EMBEDDED[1].1;
+const OFFLINE: &str = EMBEDDED[2].1;
 
 /// Each refused text with one change from the built-in one, and all the findings.
 fn refused(base: &str, changes: &[(&str, &str)]) -> String {
@@ -48,6 +49,7 @@ fn the_shape() {
         ),
         ("id: land", "id: verify"),
         ("id: land", "id: Land"),
+        ("id: land", "id: cleanup"),
     ];
     let found: Vec<String> = cases
         .iter()
@@ -130,6 +132,35 @@ fn the_move_of_namespaces() {
     let found: Vec<String> = cases
         .iter()
         .map(|changes| format!("{changes:?}\n{}\n", refused(FAST, changes)))
+        .collect();
+    insta::assert_snapshot!(found.join("\n"));
+}
+
+#[test]
+fn the_meaning_of_the_offline_route() {
+    let (migrate, replace) = (
+        "      - operator-migrate: {}\n",
+        "      - replace-source: {}\n",
+    );
+    let both = format!("{migrate}{replace}");
+    let swapped = format!("{replace}{migrate}");
+    let cases: &[&[(&str, &str)]] = &[
+        &[(migrate, "")],
+        &[(migrate, &format!("{migrate}{migrate}"))],
+        &[(&both, &swapped)],
+        &[(replace, "")],
+        &[("      - flip: {replicas: 1}\n", "")],
+        &[("      - final-copy: {graft: false}\n", "")],
+        &[(
+            "- operator-migrate: {}",
+            "- init: {}\n      - operator-migrate: {}",
+        )],
+        &[("      - destroy-throwaway: {}\n", "")],
+        &[("      - compare: {}\n", "")],
+    ];
+    let found: Vec<String> = cases
+        .iter()
+        .map(|changes| format!("{changes:?}\n{}\n", refused(OFFLINE, changes)))
         .collect();
     insta::assert_snapshot!(found.join("\n"));
 }

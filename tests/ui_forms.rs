@@ -185,7 +185,7 @@ fn json_lines_are_as_documented() {
     {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"rewound","from":"restore","to":"join","why":"no raft files"}
     {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"failed","step":"apply","message":"no","checks":[{"id":"disk","group":"Room","status":"fail","message":"full","hint":"grow"}],"changed":"nothing","next":["baoctl resume"],"exit_code":7}
     {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"rolled-back","left":["raft files lie aside"]}
-    {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"summary","entries":12345,"parity":{"identical":12300,"rewritten":30,"new":12,"volatile":9,"written":4,"deleted":1,"expired":6,"missing":0,"unexplained":0},"compared":["openbao-0","openbao-1","openbao-2"],"outage_seconds":43.21,"outage_parts":[["seal",0.4],["copy",12.1],["convert",0.8],["start raft",18.0],["restore",11.91]],"steps":[{"id":"snapshot","status":"done","seconds":31.0},{"id":"record-keys","status":"done","seconds":12.3},{"id":"apply","status":"done","seconds":51.2},{"id":"init","status":"skipped","seconds":0.0}],"left":["the old file tree on the volume of openbao-0, your way back until you remove it"],"report":"/home/ops/.local/state/baoctl/openbao-prod/2026-03-01-1f0c.md","journal":"/home/ops/.local/state/baoctl/openbao-prod/2026-03-01-1f0c.journal","facts":{"cluster id":"5e0c6f6e-0000-4000-8000-c0ffee"}}
+    {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"summary","entries":12345,"parity":{"identical":12300,"rewritten":30,"new":12,"volatile":9,"written":4,"deleted":1,"expired":6,"missing":0,"unexplained":0},"compared":["openbao-0","openbao-1","openbao-2"],"outage_seconds":43.21,"outage_parts":[["seal",0.4],["copy",12.1],["convert",0.8],["start raft",18.0],["restore",11.91]],"expected":{"seconds":40.0,"server":31.5},"steps":[{"id":"snapshot","status":"done","seconds":31.0},{"id":"record-keys","status":"done","seconds":12.3},{"id":"apply","status":"done","seconds":51.2},{"id":"init","status":"skipped","seconds":0.0}],"left":["the old file tree on the volume of openbao-0, your way back until you remove it"],"report":"/home/ops/.local/state/baoctl/openbao-prod/2026-03-01-1f0c.md","journal":"/home/ops/.local/state/baoctl/openbao-prod/2026-03-01-1f0c.journal","facts":{"cluster id":"5e0c6f6e-0000-4000-8000-c0ffee"}}
     "#);
 }
 
@@ -254,6 +254,7 @@ fn plain_lines_can_be_found() {
     12:00:00 summary: outage in convert: 0.8 s
     12:00:00 summary: outage in start raft: 18.0 s
     12:00:00 summary: outage in restore: 11.9 s
+    12:00:00 summary: outage expected: 40.0 s (-7 %), of it 31.5 s the server's own: starts, init, restore, elections
     12:00:00 summary: step snapshot: done in 31.0 s
     12:00:00 summary: step record-keys: done in 12.3 s
     12:00:00 summary: step apply: done in 51.2 s
@@ -397,6 +398,8 @@ fn the_report_tells_the_run() {
     | start raft | 18.0 s |
     | restore | 11.9 s |
     | **all** | **43.2 s** |
+
+    Expected: 40.0 s (-7 %), of it 31.5 s the server's own: starts, init, restore, elections.
 
     ### Left
 

@@ -18,7 +18,7 @@ pub struct AwaitVoters {
 const SETTLE: f64 = 4.0;
 
 impl AwaitVoters {
-    async fn look(&self, ctx: &Context) -> Result<Look<Evidence>> {
+    pub(super) async fn look(&self, ctx: &Context) -> Result<Look<Evidence>> {
         let Some(leader) = active(ctx).await? else {
             return Ok(Look::NotYet("no member leads".to_owned()));
         };

@@ -100,6 +100,7 @@ pub async fn copy_live(ctx: &Context, name: &str) -> Result<Backup> {
             meter.as_ref(),
         )?;
         timings.convert = began.elapsed().as_secs_f64();
+        timings.entries = converted.entries;
         Ok(Backup {
             timings,
             sha256: storage::sha256_of(&path)?,

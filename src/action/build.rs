@@ -5,10 +5,10 @@ use super::{
     await_storage::AwaitStorage, await_voters::AwaitVoters, back_up::BackUp, compare::Compare,
     compare_tables::CompareTables, destroy_throwaway::DestroyThrowaway, final_copy::FinalCopy,
     flip::Flip, flip::RehearseFlip, init::Init, join::Join, move_namespaces::MoveNamespaces,
-    park_key::ParkKey, park_key::ReturnKey, part::PartOf, preflight::Preflight, prove::Prove,
-    read_keys::ReadKeys, replace_source::ReplaceSource, restore::Restore, seal_source::SealSource,
-    suspend_actors::ResumeActors, suspend_actors::SuspendActors, tombstone::WriteTombstone,
-    unseal::Unseal,
+    operator_migrate::OperatorMigrate, park_key::ParkKey, park_key::ReturnKey, part::PartOf,
+    preflight::Preflight, prove::Prove, read_keys::ReadKeys, replace_source::ReplaceSource,
+    restore::Restore, seal_source::SealSource, suspend_actors::ResumeActors,
+    suspend_actors::SuspendActors, tombstone::WriteTombstone, unseal::Unseal,
 };
 
 impl ActionSpec {
@@ -27,6 +27,7 @@ impl ActionSpec {
             Self::WriteTombstone {} => Box::new(WriteTombstone),
             Self::FinalCopy { graft } => Box::new(FinalCopy { graft }),
             Self::Flip { replicas } => Box::new(Flip { replicas }),
+            Self::OperatorMigrate {} => Box::new(OperatorMigrate),
             Self::ReplaceSource {} => Box::new(ReplaceSource),
             Self::AwaitStorage { storage } => Box::new(AwaitStorage { storage }),
             Self::Init {} => Box::new(Init),

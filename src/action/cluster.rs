@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::keys::Keys;
-use super::{Context, Error, Look, Result, Voters};
+use super::{Context, Error, Look, Result, Source, Voters};
 use crate::armed::Armed;
 use crate::bao::{self, Health, Node};
 use crate::event::Level;
@@ -224,6 +224,45 @@ async fn try_shares(ctx: &Context, node: &dyn Node, keys: &Keys, armed: &Armed) 
         }
     }
     Ok(())
+}
+
+/// Why clients may have written to the new cluster, where that is so: its raft files are then the only ones with what they
+/// wrote.
+pub async fn may_have_served(ctx: &Context) -> Result<Option<String>> {
+    let Some(source) = ctx.find::<Source>() else {
+        return Ok(None);
+    };
+    if ctx.platform.stands_apart().await? {
+        // Whatever it serves, no client has reached it.
+        return Ok(None);
+    }
+    for member in ctx.running().await? {
+        // One that does not answer serves nobody.
+        let Ok(status) = ctx.node(&member)?.seal_status().await else {
+            continue;
+        };
+        if status.storage_type == "raft" && status.cluster_id.as_ref() == Some(&source.cluster_id) {
+            return Ok(Some(format!("{member} serves the old data from raft")));
+        }
+        // Its raft files are the only ones with what clients wrote, if anybody opened it by hand.
+        let before = ctx.find::<Voters>();
+        let taken = before.and_then(|mut before| before.instances.remove(&member));
+        if ctx.restore_sent
+            && let Some(taken) = taken
+            && status.initialized
+            && ctx
+                .platform
+                .instance(&member)
+                .await?
+                .is_some_and(|now| now != taken)
+        {
+            return Ok(Some(format!(
+                "{member} was restarted since it got the data, and may have been unsealed with the old key and \
+                 have served before that: `baoctl resume` goes on; docs/rollback.md says how to go back by hand"
+            )));
+        }
+    }
+    Ok(None)
 }
 
 /// The calls of [`clear`].

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -176,7 +177,7 @@ fn by_clients(
     Ok(())
 }
 
-fn counts(parity: &Parity) -> ParityCounts {
+pub(super) fn counts(parity: &Parity) -> ParityCounts {
     ParityCounts {
         identical: parity.identical,
         rewritten: parity.rewritten.total,
@@ -190,26 +191,31 @@ fn counts(parity: &Parity) -> ParityCounts {
     }
 }
 
-async fn compare(ctx: &Context, voter: &str, token: &SecretString) -> Result<Parity> {
+/// A snapshot of the new cluster against the source's values.
+pub(super) async fn against_source(ctx: &Context, snapshot: &Path, served: bool) -> Result<Parity> {
     let tables: Tables = ctx.fact()?;
+    let options = ParityOptions {
+        volatile_prefixes: tables
+            .prefixes(|_, mount| WRITES_BY_ITSELF.contains(&mount.kind.as_str())),
+        cubbyholes: tables.prefixes(|path, _| path == "cubbyhole/"),
+        served,
+    };
+    let (snapshot, values) = (snapshot.to_owned(), Files::of(ctx).values);
+    blocking(move || -> Result<Parity> {
+        let mut reference = DigestLines::new(BufReader::new(open(&values)?));
+        let mut found = ArchiveDigests(ArchiveReader::open(&snapshot)?);
+        Ok(storage::parity(&mut reference, &mut found, &options)?)
+    })
+    .await
+}
+
+async fn compare(ctx: &Context, voter: &str, token: &SecretString) -> Result<Parity> {
     let path = ctx.file(&format!("verify-{voter}.snap"));
     ctx.meter.waiting(&format!("the snapshot of {voter}"));
     ctx.node(voter)?
         .snapshot_save(token, &path, ctx.meter.as_ref())
         .await?;
-    let options = ParityOptions {
-        volatile_prefixes: tables
-            .prefixes(|_, mount| WRITES_BY_ITSELF.contains(&mount.kind.as_str())),
-        cubbyholes: tables.prefixes(|path, _| path == "cubbyhole/"),
-        served: !ctx.outage_open,
-    };
-    let (snapshot, values) = (path.clone(), Files::of(ctx).values);
-    let parity = blocking(move || -> Result<Parity> {
-        let mut reference = DigestLines::new(BufReader::new(open(&values)?));
-        let mut found = ArchiveDigests(ArchiveReader::open(&snapshot)?);
-        Ok(storage::parity(&mut reference, &mut found, &options)?)
-    })
-    .await?;
+    let parity = against_source(ctx, &path, !ctx.outage_open).await?;
     let _ = std::fs::remove_file(&path);
     for (prefix, count) in &parity.volatile_by_prefix {
         ctx.note(

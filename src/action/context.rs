@@ -28,6 +28,7 @@ pub type Settler =
 
 /// What an action can see and use.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Context {
     /// The place.
     pub platform: Arc<dyn Platform>,
@@ -42,7 +43,8 @@ pub struct Context {
     /// Times the running action's intent was recorded before, in this run; 0 again after a rewind, which lets go of
     /// whatever came of them.
     pub earlier_intents: u32,
-    /// A restore was sent, or may have been, since the last rewind.
+    /// A restore was sent, or the data migrated in its place, or either may have been, since the last rewind: only the old
+    /// key opens the cluster.
     pub restore_sent: bool,
     /// A single voter has taken it, since then.
     pub restore_taken: bool,
@@ -146,7 +148,7 @@ impl Context {
             (self.marker)(Mark::OutageAverted).map_err(Error::Journal)?;
             return Err(Error::refused(format!(
                 "the beginning of the outage could not be recorded in the cluster, where it must be before it begins ({why}); \
-                 nothing was sealed"
+                 clients are served as before"
             )));
         }
         Ok(())

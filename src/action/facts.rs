@@ -186,15 +186,15 @@ pub struct Voters {
 }
 fact!(Voters, "voters", "unseal");
 
-/// That every voter took the restore.
+/// That every voter there is has the source's data, restored into it or migrated in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restored {
-    /// The voters that sealed themselves.
+    /// The voters that have it, sealed.
     pub sealed: Vec<String>,
     /// Voters that were absent and must be emptied and joined again.
     pub absent: Vec<String>,
 }
-fact!(Restored, "restored", "restore");
+fact!(Restored, "restored", "restore` or `operator-migrate");
 
 /// What stays suspended, since it would bring the file server back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -106,7 +106,7 @@ pub struct Files {
     /// Digest of each value, the reference for parity.
     pub values: PathBuf,
     /// The manifest made beside the data.
-    manifest: PathBuf,
+    pub manifest: PathBuf,
 }
 
 impl Files {

@@ -160,18 +160,31 @@ impl Action for Flip {
     fn describe_undo(&self, ctx: &Context) -> Result<Vec<String>> {
         let before = ctx.find::<Before>();
         let revision = before.map_or_else(String::new, |before| before.revision);
-        let mut calls = vec![format!("go back to revision {revision} of the release")];
-        calls.extend(clear_calls(&ctx.followers()));
-        Ok(calls)
+        let back = format!("go back to revision {revision} of the release");
+        Ok(if ctx.restore_sent {
+            let mut calls = clear_calls(&ctx.platform.members());
+            calls.push(back);
+            calls
+        } else {
+            let mut calls = vec![back];
+            calls.extend(clear_calls(&ctx.followers()));
+            calls
+        })
     }
 
     async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
         let before: Before = ctx.fact()?;
+        // Members with the restored data may serve: all of them go before the release is another.
+        if ctx.restore_sent && ctx.platform.release().await?.storage == StorageKind::Raft {
+            clear(ctx, &ctx.platform.members(), &armed).await?;
+        }
         tell(ctx, Aim::Back, &before).await?;
         ctx.platform
             .revert(&before, ctx.meter.as_ref(), &armed)
             .await?;
-        clear(ctx, &ctx.followers(), &armed).await?;
+        if !ctx.restore_sent {
+            clear(ctx, &ctx.followers(), &armed).await?;
+        }
         Ok(format!("the release is as in revision {}", before.revision))
     }
 }

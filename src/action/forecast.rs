@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 /// What the parts of an outage took beforehand, on the live tree and on the scratch node. Seconds each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
+    /// Entries of the tree; no time.
+    #[serde(default)]
+    pub entries: u64,
     /// A look at one entry of the tree.
     pub look: f64,
     /// The manifest of the tree.

@@ -12,7 +12,7 @@ use super::{
     Action, Context, Error, Evidence, Forecast, Look, Observation, Outcome, Proof, Result, Source,
 };
 use crate::armed::Armed;
-use crate::platform::SecretName;
+use crate::platform::{SecretName, StorageKind};
 
 /// See [`super::ActionSpec::Init`].
 pub struct Init;
@@ -150,7 +150,10 @@ impl Action for Init {
     }
 
     async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
-        clear(ctx, &ctx.platform.members(), &armed).await?;
+        // A release that is on file storage again has none of them: they were cleared before it was changed back.
+        if ctx.platform.release().await?.storage == StorageKind::Raft {
+            clear(ctx, &ctx.platform.members(), &armed).await?;
+        }
         ctx.platform
             .remove_secret(SecretName::Throwaway, &armed)
             .await?;

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::cluster::{clear, clear_calls};
+use super::cluster::{clear, clear_calls, instances};
 use super::final_copy::{WAY_OUT, still_frozen};
 use super::suspend_actors::nobody_acts;
 use super::{
-    Action, Context, Error, Evidence, FinalCopied, Forecast, Observation, Outcome, Result,
+    Action, Context, Error, Evidence, FinalCopied, Forecast, Observation, Outcome, Restored, Result,
 };
 use crate::armed::Armed;
 use crate::platform::StorageKind;
@@ -14,6 +14,49 @@ use crate::storage::Phase;
 
 /// See [`super::ActionSpec::ReplaceSource`].
 pub struct ReplaceSource;
+
+/// Whether its data was put into the raft store before it starts on that.
+fn migrated(ctx: &Context) -> bool {
+    ctx.find::<Restored>().is_some()
+}
+
+/// Which process was started on migrated data stands in the record: another one may have served before it was looked at.
+async fn evidence(ctx: &Context, first: &str) -> Result<Evidence> {
+    let evidence = Evidence::new(format!("{first} reports raft"));
+    Ok(if migrated(ctx) {
+        evidence.with(&instances(ctx).await?)
+    } else {
+        evidence
+    })
+}
+
+/// The source is still frozen, and its tree the one that was copied.
+pub(super) async fn last_look(ctx: &Context) -> Result<()> {
+    let first = ctx.first()?;
+    let copied: FinalCopied = ctx.fact()?;
+    still_frozen(ctx).await?;
+    let manifest = ctx
+        .platform
+        .tree_manifest(&first, Phase::Sealed, ctx.meter.as_ref())
+        .await?;
+    if manifest.sha256() == copied.manifest_digest {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "the tree of {first} changed after it was copied; find out what writes to it. {WAY_OUT}"
+    )))
+}
+
+/// Stops the first member and moves its raft files aside, unless it serves from its files: it is the source itself then.
+pub(super) async fn take_off_raft(ctx: &Context, first: &String, armed: &Armed) -> Result<()> {
+    let status = ctx.node(first)?.seal_status().await;
+    let on_file = status.is_ok_and(|status| status.storage_type == "file");
+    // Whatever the release says by then: a later change of it may have been taken back already.
+    if !on_file {
+        clear(ctx, std::slice::from_ref(first), armed).await?;
+    }
+    Ok(())
+}
 
 #[async_trait]
 impl Action for ReplaceSource {
@@ -40,11 +83,16 @@ impl Action for ReplaceSource {
             return Ok(Observation::Pending);
         }
         let status = ctx.node(&first)?.seal_status().await?;
+        // Raft on a volume that held only the file tree is empty; anything else did not come from here.
         Ok(match (status.storage_type.as_str(), status.initialized) {
-            // Raft on a volume that held only the file tree is empty; anything else did not come from here.
-            ("raft", false) => Observation::Done(Evidence::new(format!("{first} reports raft"))),
+            ("raft", initialized) if initialized == migrated(ctx) => {
+                Observation::Done(evidence(ctx, &first).await?)
+            }
             ("raft", true) => Observation::Conflict(format!(
                 "{first} is already initialised on raft, and not by this run"
+            )),
+            ("raft", false) => Observation::Conflict(format!(
+                "{first} has no data on raft, although it was migrated: its raft files are gone. {WAY_OUT}"
             )),
             _ => Observation::Pending,
         })
@@ -56,25 +104,18 @@ impl Action for ReplaceSource {
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         let first = ctx.first()?;
-        let copied: FinalCopied = ctx.fact()?;
         nobody_acts(ctx).await?;
         if ctx.platform.release().await?.storage != StorageKind::Raft {
             return Err(Error::refused(
                 "the release is not configured for raft any more; something changed it back",
             ));
         }
-        still_frozen(ctx).await?;
-        let manifest = ctx
-            .platform
-            .tree_manifest(&first, Phase::Sealed, ctx.meter.as_ref())
-            .await?;
-        if manifest.sha256() != copied.manifest_digest {
-            return Err(Error::refused(format!(
-                "the tree of {first} changed after it was copied; find out what writes to it. {WAY_OUT}"
-            )));
+        // A migration had this look before it, and nothing that comes into the tree afterwards is in the store.
+        if !migrated(ctx) {
+            last_look(ctx).await?;
         }
         ctx.platform.replace(&first, &armed).await?;
-        Ok(Evidence::new(format!("{first} reports raft")).into())
+        Ok(evidence(ctx, &first).await?.into())
     }
 
     fn describe_undo(&self, ctx: &Context) -> Result<Vec<String>> {
@@ -83,12 +124,7 @@ impl Action for ReplaceSource {
 
     async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
         let first = ctx.first()?;
-        // One that still serves from its files is the source itself: it was never replaced.
-        let status = ctx.node(&first)?.seal_status().await;
-        let on_file = status.is_ok_and(|status| status.storage_type == "file");
-        if ctx.platform.release().await?.storage == StorageKind::Raft && !on_file {
-            clear(ctx, std::slice::from_ref(&first), &armed).await?;
-        }
+        take_off_raft(ctx, &first, &armed).await?;
         Ok(format!("{first} does not run on raft"))
     }
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use super::cluster::{active, instances, start};
+use super::cluster::{active, instances, may_have_served, start};
 use super::context::blocking;
 use super::final_copy::{Files, whole};
 use super::forecast::SLEEP;
@@ -247,8 +247,15 @@ impl Action for Restore {
             });
         }
         let copied = whole(ctx).await?;
-        nobody_acts(ctx).await?;
-        let (leader, token) = guard(ctx, &copied).await?;
+        // Nothing was sent yet: a look that got lost is made again.
+        let guarded = async || {
+            nobody_acts(ctx).await?;
+            Ok(Look::Ready(guard(ctx, &copied).await?))
+        };
+        let what = "the throwaway cluster to be as it must be for a restore";
+        let (leader, token) = ctx
+            .until(what, SHOWS, Duration::from_millis(200), guarded)
+            .await?;
         // With others it is never cut short: one that dies before they have the data leaves them on the throwaway data.
         let alone = ctx.running().await?.len() == 1;
         let node = ctx.node(&leader)?;
@@ -276,50 +283,23 @@ impl Action for Restore {
                 () = until_told(ctx, &leader, said) => {}
             }
             ctx.mark(Mark::RestoreTaken).await?;
-            if ctx.platform.restart_at_once(&leader, &armed).await? {
-                return Ok(taken(ctx, &leader).await?.into());
+            let ctx = &Context {
+                restore_taken: true,
+                ..ctx.clone()
+            };
+            match ctx.platform.restart_at_once(&leader, &armed).await {
+                Ok(true) => return Ok(taken(ctx, &leader).await?.into()),
+                Err(error) if !error.is_transient() => return Err(error.into()),
+                // It seals itself all the same.
+                Ok(false) | Err(_) => {}
             }
+            return Ok(evidence(&until_sealed(ctx, &leader).await?).into());
         }
         Ok(evidence(&until_sealed(ctx, &leader).await?).into())
     }
 
     async fn irrevocable(&self, ctx: &Context) -> Result<Option<String>> {
-        let Some(source) = ctx.find::<Source>() else {
-            return Ok(None);
-        };
-        if ctx.platform.stands_apart().await? {
-            // Whatever it serves, no client has reached it.
-            return Ok(None);
-        }
-        for member in ctx.running().await? {
-            // One that does not answer serves nobody.
-            let Ok(status) = ctx.node(&member)?.seal_status().await else {
-                continue;
-            };
-            if status.storage_type == "raft"
-                && status.cluster_id.as_ref() == Some(&source.cluster_id)
-            {
-                return Ok(Some(format!("{member} serves the old data from raft")));
-            }
-            // Its raft files are the only ones with what clients wrote, if anybody opened it by hand.
-            let before = ctx.find::<Voters>();
-            let taken = before.and_then(|mut before| before.instances.remove(&member));
-            if ctx.restore_sent
-                && let Some(taken) = taken
-                && status.initialized
-                && ctx
-                    .platform
-                    .instance(&member)
-                    .await?
-                    .is_some_and(|now| now != taken)
-            {
-                return Ok(Some(format!(
-                    "{member} was restarted since the restore was sent, and may have been unsealed with the old key and \
-                     have served before that: `baoctl resume` goes on; docs/rollback.md says how to go back by hand"
-                )));
-            }
-        }
-        Ok(None)
+        may_have_served(ctx).await
     }
 }
 
@@ -327,7 +307,12 @@ impl Action for Restore {
 async fn until_sealed(ctx: &Context, leader: &str) -> Result<Restored> {
     let started = Instant::now();
     loop {
-        match scene(ctx).await? {
+        let seen = match scene(ctx).await {
+            // It was sent: only a later look tells what came of it.
+            Err(error) if error.is_transient() => Scene::Sealing(error.to_string()),
+            seen => seen?,
+        };
+        match seen {
             Scene::Sealed(restored) if restored.sealed.iter().any(|it| it == leader) => {
                 return Ok(restored);
             }
@@ -385,7 +370,11 @@ async fn taken(ctx: &Context, member: &str) -> Result<Evidence> {
         absent: Vec::new(),
     };
     // One that is restarted from here on was not restarted by this run.
-    Ok(evidence(&restored).with(&instances(ctx).await?))
+    let runs = async || Ok(Look::Ready(instances(ctx).await?));
+    let instances = ctx
+        .until(&what, SHOWS, Duration::from_millis(50), runs)
+        .await?;
+    Ok(evidence(&restored).with(&instances))
 }
 
 fn evidence(restored: &Restored) -> Evidence {

@@ -48,6 +48,8 @@ pub enum ActionSpec {
         /// Members that should exist afterwards.
         replicas: u32,
     },
+    /// Stops the source and has `bao operator migrate` write its tree into a raft store on the same volume.
+    OperatorMigrate {},
     /// Replaces the source's process by one with the changed release, after a last look.
     ReplaceSource {},
     /// Waits until every member that exists reports this storage; starts those that are down.
@@ -133,6 +135,7 @@ impl ActionSpec {
             Self::WriteTombstone {} => "write-tombstone",
             Self::FinalCopy { .. } => "final-copy",
             Self::Flip { .. } => "flip",
+            Self::OperatorMigrate {} => "operator-migrate",
             Self::ReplaceSource {} => "replace-source",
             Self::AwaitStorage { .. } => "await-storage",
             Self::Init {} => "init",
@@ -173,6 +176,7 @@ impl ActionSpec {
             | Self::WriteTombstone {}
             | Self::FinalCopy { .. }
             | Self::Flip { .. }
+            | Self::OperatorMigrate {}
             | Self::ReplaceSource {} => Effect::Outage,
             Self::Init {} | Self::Restore { .. } => Effect::NoBlindRepeat,
         }

@@ -75,22 +75,7 @@ impl Action for SuspendActors {
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
-        let armed = &armed;
-        let suspended = ctx
-            .until("their pods to go", GO, PAUSE, async || {
-                // A CronJob may have made one more Job meanwhile.
-                let actors = ctx.platform.actors().await?;
-                for actor in actors.iter().filter(|it| it.suspended.is_none()) {
-                    ctx.platform.suspend_actor(actor, true, armed).await?;
-                }
-                Ok(if actors.iter().any(Actor::acts) {
-                    Look::NotYet(names(actors.iter().filter(|it| it.acts())))
-                } else {
-                    Look::Ready(names(&actors))
-                })
-            })
-            .await?;
-        Ok(Evidence::new(format!("suspended: {suspended}")).into())
+        Ok(Evidence::new(suspend(ctx, &armed).await?).into())
     }
 
     fn describe_undo(&self, ctx: &Context) -> Result<Vec<String>> {
@@ -102,8 +87,41 @@ impl Action for SuspendActors {
     }
 
     async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
-        resume(ctx, &armed, |_| true).await
+        if ctx.find::<Held>().is_none() {
+            return resume(ctx, &armed, |_| true).await;
+        }
+        // The run had landed: what their source says now is not known here.
+        let resumed = resume(ctx, &armed, |actor| !actor.reconciles).await?;
+        let held = hold(
+            ctx,
+            &ctx.platform.actors().await?,
+            "it would bring raft back. When its source renders file storage",
+        );
+        Ok(if held.is_empty() {
+            resumed
+        } else {
+            format!("{resumed}; {}", held.join("; "))
+        })
     }
+}
+
+/// Suspends all of them and waits until their pods are gone.
+async fn suspend(ctx: &Context, armed: &Armed) -> Result<String> {
+    let suspended = ctx
+        .until("their pods to go", GO, PAUSE, async || {
+            // A CronJob may have made one more Job meanwhile.
+            let actors = ctx.platform.actors().await?;
+            for actor in actors.iter().filter(|it| it.suspended.is_none()) {
+                ctx.platform.suspend_actor(actor, true, armed).await?;
+            }
+            Ok(if actors.iter().any(Actor::acts) {
+                Look::NotYet(names(actors.iter().filter(|it| it.acts())))
+            } else {
+                Look::Ready(names(&actors))
+            })
+        })
+        .await?;
+    Ok(format!("suspended: {suspended}"))
 }
 
 /// Resumes those of the run's that `wanted` says.
@@ -148,28 +166,50 @@ impl Action for ResumeActors {
         resume(ctx, &armed, |actor| !actor.reconciles).await?;
         Ok(held(ctx, &ctx.platform.actors().await?).into())
     }
+
+    fn describe_undo(&self, ctx: &Context) -> Result<Vec<String>> {
+        Ok(if ctx.platform.others_act() {
+            vec!["suspend again whatever else acts on the release".to_owned()]
+        } else {
+            Vec::new()
+        })
+    }
+
+    async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
+        suspend(ctx, &armed).await
+    }
 }
 
 /// One that is resumed too early renders the file server again: two voters are deleted and the quorum is lost.
 fn held(ctx: &Context, actors: &[Actor]) -> Evidence {
-    let held: Vec<&Actor> = actors
+    let held: Vec<&Actor> = held_back(actors).collect();
+    let summary = if held.is_empty() {
+        "the jobs of the release run again".to_owned()
+    } else {
+        format!("landed, held: {}", names(held))
+    };
+    let until =
+        "it would bring the file server back. When its source renders raft with all replicas";
+    Evidence::new(summary).with(&Held {
+        actors: hold(ctx, actors, until),
+    })
+}
+
+fn held_back(actors: &[Actor]) -> impl Iterator<Item = &Actor> {
+    actors
         .iter()
         .filter(|it| it.suspended.is_some() && it.reconciles)
-        .collect();
-    if held.is_empty() {
-        return Evidence::new("the jobs of the release run again");
-    }
-    let each = held.iter().map(|actor| {
-        format!(
-            "{actor} stays suspended: it would bring the file server back. When its source renders raft with all replicas: {}",
-            ctx.platform.suspend_by_hand(actor, false)
-        )
+}
+
+/// Says of each reconciler that is suspended until when it has to be, and what resumes it.
+fn hold(ctx: &Context, actors: &[Actor], until: &str) -> Vec<String> {
+    let each = held_back(actors).map(|actor| {
+        let by_hand = ctx.platform.suspend_by_hand(actor, false);
+        format!("{actor} stays suspended: {until}: {by_hand}")
     });
-    let fact = Held {
-        actors: each.collect(),
-    };
-    for line in &fact.actors {
+    let each: Vec<String> = each.collect();
+    for line in &each {
         ctx.note(Level::Warn, line.clone());
     }
-    Evidence::new(format!("landed, held: {}", names(held))).with(&fact)
+    each
 }

@@ -74,30 +74,7 @@ pub(super) async fn check(
         );
     }
     data.namespaces = namespaces.len() as u64;
-    if namespaces.is_empty() {
-        group.pass("data-namespaces", "no child namespaces");
-    } else {
-        let found = format!("{} child namespace(s)", namespaces.len());
-        let why_not = match server {
-            Some(_) if own_seals > 0 => Some(
-                "some have a seal of their own: their entries cannot be read with these keys. Move or remove them first"
-                    .to_owned(),
-            ),
-            Some(server) => unmovable(ctx, server).await?,
-            // What failed before this has been told.
-            None => None,
-        };
-        match why_not {
-            Some(why) => group.fail("data-namespaces", found, why),
-            None => group.warn(
-                "data-namespaces",
-                format!("{found}, which OpenBao breaks when its storage moves"),
-                format!(
-                    "the runbook {MOVES_THEM} moves their tables before anybody is served, and restarts the server twice for it"
-                ),
-            ),
-        }
-    }
+    children(ctx, server, data.namespaces, own_seals, &mut group).await?;
     if ctx
         .platform
         .tree_entry(&first, tombstone::KEY)
@@ -107,7 +84,8 @@ pub(super) async fn check(
         let hint = if ctx.platform.release().await?.storage == StorageKind::Raft {
             "after a finished migration it keeps a file server from starting on the old tree: leave it"
         } else {
-            "another migration is under way or was cut off: `baoctl resume` if it was one of ours, else finish or clear it"
+            "another migration is under way or was cut off: `baoctl resume` if it was one of ours. A `bao operator migrate` that \
+             does not run any more left its lock there: `bao operator migrate -reset -config=FILE` removes it"
         };
         group.fail(
             "data-migration",
@@ -142,6 +120,41 @@ pub(super) async fn check(
         );
     }
     Ok(data)
+}
+
+/// What of so many child namespaces, some with a seal of their own.
+async fn children(
+    ctx: &Context,
+    server: Option<&SealStatus>,
+    namespaces: u64,
+    own_seals: u64,
+    group: &mut Group<'_>,
+) -> Result<()> {
+    if namespaces == 0 {
+        group.pass("data-namespaces", "no child namespaces");
+        return Ok(());
+    }
+    let found = format!("{namespaces} child namespace(s)");
+    let why_not = match server {
+        Some(_) if own_seals > 0 => Some(
+            "some have a seal of their own: their entries cannot be read with these keys. Move or remove them first"
+                .to_owned(),
+        ),
+        Some(server) => unmovable(ctx, server).await?,
+        // What failed before this has been told.
+        None => None,
+    };
+    match why_not {
+        Some(why) => group.fail("data-namespaces", found, why),
+        None => group.warn(
+            "data-namespaces",
+            format!("{found}, which OpenBao breaks when its storage moves"),
+            format!(
+                "the runbook {MOVES_THEM} moves their tables before anybody is served, and restarts the server twice for it"
+            ),
+        ),
+    }
+    Ok(())
 }
 
 /// Why the child namespaces of a server cannot be moved, where they cannot.

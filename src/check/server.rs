@@ -66,7 +66,7 @@ fn seal(group: &mut Group<'_>, first: &str, status: &SealStatus) {
     if status.version.starts_with("2.5.0") {
         group.fail(
             "server-release",
-            "OpenBao 2.5.0 cannot migrate",
+            "OpenBao 2.5.0 cannot migrate: its raft store is read-only until a server opens it (`cannot write to readonly storage`)",
             "go to 2.5.1 or later first",
         );
     }

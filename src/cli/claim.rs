@@ -29,6 +29,22 @@ impl Claimed {
         Mirrored::new(self.mirror.clone())
     }
 
+    /// Removes the claim and the copy of the journal, which nobody goes on from any more. What cannot be removed stays, and the same
+    /// command tries again.
+    pub(super) async fn remove(self) {
+        let removed = self.mirror.remove().await;
+        let removed = match removed {
+            Ok(()) => self.claim.remove().await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(why) = removed {
+            ui::aside(&format!(
+                "the Lease or the copy of the journal is still in the namespace: {why}"
+            ));
+            let _ = self.claim.release().await;
+        }
+    }
+
     /// Gives the release back, so that the next command need not wait. One that is not given back runs out by itself.
     pub(super) async fn give_back(self) {
         let _ = self.claim.release().await;

@@ -6,8 +6,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use super::exit::fail;
 use super::{
-    Exit, check, completions, lock, man, migrate_raft, rehearse, report, resume, rollback, runbook,
-    signals, snapshot, status, watch,
+    Exit, check, cleanup, completions, lock, man, migrate_raft, rehearse, report, resume, rollback,
+    runbook, signals, snapshot, status, watch,
 };
 
 const EXIT_CODES: &str = "\
@@ -43,6 +43,7 @@ enum Command {
     Rehearse(rehearse::Args),
     Resume(resume::Args),
     Rollback(rollback::Args),
+    Cleanup(cleanup::Args),
     Status(status::Args),
     Check(check::Args),
     Watch(watch::Args),
@@ -79,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Rehearse(args) => wait_for(rehearse::run(args)),
         Command::Resume(args) => wait_for(resume::run(args)),
         Command::Rollback(args) => wait_for(rollback::run(args)),
+        Command::Cleanup(args) => wait_for(cleanup::run(args)),
         Command::Status(args) => wait_for(status::run(args)),
         Command::Check(args) => wait_for(check::run(args)),
         Command::Watch(args) => wait_for(watch::run(args)),

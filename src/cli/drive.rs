@@ -86,10 +86,12 @@ impl Running {
             interrupt: signals::counted(observer.clone()),
             outage_word: target.namespace,
         };
-        let end = match self.way {
+        let end = match &self.way {
             Way::On { .. } => engine.run().await,
-            Way::Back { dry_run } => engine.roll_back(dry_run).await,
+            Way::Back(back) => engine.roll_back(back).await,
+            Way::CleanUp { dry_run, .. } => engine.clean_up(*dry_run).await,
         };
+        let cleaned_up = matches!(end, Ok(End::CleanedUp));
         let exit = match end {
             Ok(End::Finished) => {
                 let facts = match local.filter(|_| rehearsal) {
@@ -113,10 +115,7 @@ impl Running {
                 }
             }
             Ok(end) => tell_end(&end, self.journal.as_ref(), &place, observer.as_ref()),
-            Err(error) => {
-                let only_looks = self.way == (Way::Back { dry_run: true });
-                tell_failure(&error, &engine, &place, only_looks).await
-            }
+            Err(error) => tell_failure(&error, &engine, &place, &self.way).await,
         };
         if let Some(journal) = &self.journal {
             // The journal is what counts; the report can be made from it at any time.
@@ -124,7 +123,11 @@ impl Running {
         }
         if let Some(claimed) = self.claimed {
             drop(engine);
-            claimed.give_back().await;
+            if cleaned_up {
+                claimed.remove().await;
+            } else {
+                claimed.give_back().await;
+            }
         }
         output.finish();
         exit
@@ -138,7 +141,7 @@ impl Running {
         observer.observe(&Event::Banner(Banner {
             baoctl: env!("CARGO_PKG_VERSION").to_owned(),
             run: self.run.to_string(),
-            mode: if self.way == (Way::Back { dry_run: true }) {
+            mode: if self.way.only_looks() {
                 Mode::DryRun
             } else {
                 self.mode
@@ -149,8 +152,8 @@ impl Running {
             journal: path,
             resumed: self.resumed,
         }));
-        // The way back says for itself what it takes back.
-        if matches!(self.way, Way::Back { .. }) {
+        // The others say for themselves what they take back or remove.
+        if !matches!(self.way, Way::On { .. }) {
             return;
         }
         let guard = self
@@ -186,16 +189,16 @@ fn notes(runbook: &str) -> Vec<String> {
 }
 
 /// A bad end, which stays in the journal unless the command only looks.
-async fn tell_failure(error: &Error, engine: &Engine, place: &Place, only_looks: bool) -> Exit {
+async fn tell_failure(error: &Error, engine: &Engine, place: &Place, way: &Way) -> Exit {
     let (told, exit) = {
         let journal = engine.journal.as_ref().map(held);
         let state = journal.as_deref().map(Journal::state);
         let touched = state.is_some_and(|state| touched(&engine.program, state));
-        let told = failure(error, &engine.program, state, place);
+        let told = failure(error, &engine.program, state, place, way);
         (told, exit_of(error, touched))
     };
     engine.observer.observe(&Event::Failed(told.clone()));
-    if !only_looks {
+    if !way.only_looks() {
         engine.keep_end(error, &told).await;
     }
     exit
@@ -216,6 +219,10 @@ fn tell_end(
             let left = left.unwrap_or_default();
             observer.observe(&Event::RolledBack { left });
             return Exit::Done;
+        }
+        End::CleanedUp => {
+            "what was left of the run is removed; there is no way back to the file tree any more"
+                .to_owned()
         }
         End::Planned => "dry run: nothing was changed".to_owned(),
         End::Reached(step) => format!(

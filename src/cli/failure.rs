@@ -2,10 +2,11 @@
 
 use super::Exit;
 use super::exit::denied;
+use super::run::Way;
 use super::target::Place;
 use crate::action;
 use crate::bao;
-use crate::engine::{Error, Program};
+use crate::engine::{Back, Error, Program};
 use crate::event::{Effect, Failure, Tier};
 use crate::journal::{self, ActionState, State};
 use crate::runbook::Loaded;
@@ -65,16 +66,32 @@ fn began(program: &Program, state: &State, counts: impl Fn(Effect, &str) -> bool
     })
 }
 
+/// The command that goes on this way, with what it was given.
+fn on(way: &Way) -> String {
+    match way {
+        Way::On { .. } => "resume".to_owned(),
+        Way::Back(Back {
+            export: Some(file), ..
+        }) => format!("rollback --export {}", file.display()),
+        Way::Back(Back {
+            lose_writes: true, ..
+        }) => "rollback --lose-writes".to_owned(),
+        Way::Back(_) => "rollback".to_owned(),
+        Way::CleanUp { .. } => "cleanup".to_owned(),
+    }
+}
+
 /// The failure as it is told.
 pub(super) fn failure(
     error: &Error,
     program: &Program,
     state: Option<&State>,
     place: &Place,
+    way: &Way,
 ) -> Failure {
     let exit = exit_of(error, state.is_some_and(|state| touched(program, state)));
-    let rolling_back = state.is_some_and(State::rolling_back);
-    let resume = place.command(if rolling_back { "rollback" } else { "resume" });
+    let resume = place.command(&on(way));
+    let rolling_back = matches!(way, Way::Back(_));
     let mut next = match (error, exit) {
         (Error::NoSuchStep { .. }, _) => vec![format!("baoctl runbook show {}", program.name)],
         (Error::OutOfOrder { missing, .. }, _) => vec![format!("{resume} --from {missing}")],
@@ -103,7 +120,16 @@ pub(super) fn failure(
             ),
         ],
         (Error::RollingBack, _) => vec![place.command("rollback")],
-        (Error::Served { .. }, _) => vec![place.command("report")],
+        (Error::Served { .. }, _) => vec![
+            place.command("rollback --export FILE"),
+            place.command("rollback --lose-writes"),
+            place.command("report"),
+        ],
+        (Error::Unsaved { .. }, _) => vec![
+            place.command("rollback --export FILE"),
+            place.command("rollback --lose-writes"),
+        ],
+        (Error::NoWayBack { .. } | Error::CleanedUp, _) => vec![place.command("report")],
         (_, Exit::Preflight) => vec![place.command("check")],
         (_, Exit::Locked) => vec![place.command("lock show")],
         (
@@ -157,14 +183,19 @@ pub(super) fn failure(
 pub(super) fn exit_of(error: &Error, touched: bool) -> Exit {
     match error {
         Error::NoSuchStep { .. } | Error::OutOfOrder { .. } => Exit::Usage,
-        Error::RollingBack
-        | Error::Served { .. }
-        | Error::NothingToTakeBack
-        | Error::TooLong { .. } => Exit::Preflight,
         Error::Declined { .. } | Error::Nobody { .. } => Exit::Declined,
         Error::Interrupted { signal, .. } => Exit::Signal(u8::try_from(*signal).unwrap_or(2)),
         Error::Lost { .. } | Error::Journal(journal::Error::Locked { .. }) => Exit::Locked,
-        Error::Action { source, .. } if denied(source.status()) => Exit::NotAuthorised,
+        Error::Action { source, .. } | Error::NoWayBack { source } if denied(source.status()) => {
+            Exit::NotAuthorised
+        }
+        Error::NoWayBack { .. }
+        | Error::RollingBack
+        | Error::Served { .. }
+        | Error::Unsaved { .. }
+        | Error::CleanedUp
+        | Error::NothingToTakeBack
+        | Error::TooLong { .. } => Exit::Preflight,
         Error::Action { kind, .. } if kind == PREFLIGHT => Exit::Preflight,
         Error::Conflict { .. } if !touched => Exit::Preflight,
         Error::Action {

@@ -4,17 +4,9 @@ use std::path::Path;
 
 use super::replay::fact;
 use crate::action::Held;
+use crate::action::cleanup::COPIES;
 use crate::event::{ActionStatus, Mode};
 use crate::journal::State;
-
-/// Copies of the data in the run's folder; a rehearsal removes its own.
-pub(super) const COPIES: [&str; 5] = [
-    "backup.tar",
-    "backup.snap",
-    "proof-inert.snap",
-    "final.tar",
-    "final.snap",
-];
 
 /// A sentence for each, what is to be done first.
 pub(super) fn left(state: &State, journal: &Path) -> Vec<String> {
@@ -30,8 +22,13 @@ pub(super) fn left(state: &State, journal: &Path) -> Vec<String> {
         // It cleared up after itself, the tree with the rest.
         return Vec::new();
     }
-    let mut left = if state.rolling_back() {
-        vec!["raft files that stood on a volume lie aside there".to_owned()]
+    let mut left = if state.cleaning() {
+        Vec::new()
+    } else if state.rolling_back() {
+        vec![
+            "raft files that stood on a volume lie aside there, until `baoctl cleanup` removes them"
+                .to_owned(),
+        ]
     } else {
         of_the_way_on(state)
     };
@@ -42,12 +39,11 @@ pub(super) fn left(state: &State, journal: &Path) -> Vec<String> {
             copies.join(", ")
         ));
     }
-    if header.target.platform == "kubernetes" {
-        left.push(format!(
-            "Lease and copy of the journal in the namespace, until you are content: `kubectl delete secret,lease --context {} -n \
-             {} -l app.kubernetes.io/managed-by=baoctl,baoctl/release={}`",
-            header.target.context, header.target.namespace, header.target.release
-        ));
+    if header.target.platform == "kubernetes" && !state.cleaning() {
+        left.push(
+            "Lease and copy of the journal in the namespace, until `baoctl cleanup` removes them"
+                .to_owned(),
+        );
     }
     left
 }
@@ -69,8 +65,8 @@ fn of_the_way_on(state: &State) -> Vec<String> {
     left.extend(held.into_iter().flat_map(|held| held.actors));
     if done().any(|(action, _)| action.kind == "write-tombstone") {
         left.push(
-            "the old file tree on the volume of the first member, your way back until you remove it (docs/rollback.md); its entry \
-             core/migration keeps servers from starting on it"
+            "the old file tree on the volume of the first member, your way back until `baoctl cleanup` removes it (docs/rollback.md); \
+             its entry core/migration keeps servers from starting on it"
                 .to_owned(),
         );
     }

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod claim;
+mod cleanup;
 mod command;
 mod completions;
 mod drive;

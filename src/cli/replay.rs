@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::left::left;
 use crate::action::{ActionSpec, Backup, Checks, Compared, Fact, FinalCopied, KeysRead, PartOf};
-use crate::engine::{Program, expected};
+use crate::engine::{self, Program, expected};
 use crate::event::{
     ActionStatus, Banner, Effect, Event, Level, Plan, PlannedStep, StepStatus, StepSummary, Summary,
 };
-use crate::journal::{self, Header, Mark, Record, State};
+use crate::journal::{self, CLEANUP, Header, Mark, Record, State};
 use crate::runbook::{Loaded, Runbook, Step};
 use crate::ui::{self, Timed};
 
@@ -125,7 +125,11 @@ impl Replay<'_> {
                 }
             }
             Record::Rewound { from, to, why, .. } => self.tell(Event::Rewound { from, to, why }),
-            Record::RollingBack => self.note(Level::Warn, "rolling back".to_owned()),
+            Record::RollingBack { loss } => {
+                let mut told = vec!["rolling back".to_owned()];
+                told.extend(loss.iter().flat_map(engine::lost));
+                self.note(Level::Warn, told.join("; "));
+            }
             Record::Undoing {
                 step, kind, calls, ..
             } => {
@@ -152,17 +156,28 @@ impl Replay<'_> {
                 seconds: 0.0,
                 summary,
             }),
-            Record::RolledBack => self.tell(Event::RolledBack {
-                left: left(&self.state, self.path),
-            }),
-            Record::Finished => {
-                if let Some(book) = &self.runbook {
-                    let facts = BTreeMap::new();
-                    let summary = summary(&Program::new(book), &self.state, self.path, facts);
-                    self.tell(Event::Summary(summary));
-                }
-            }
+            Record::RolledBack => self.back(),
+            Record::Finished => self.finished(),
         }
+    }
+
+    fn finished(&mut self) {
+        if self.state.cleaning() {
+            let removed = "what was left of the run is removed; there is no way back any more";
+            self.note(Level::Info, removed.to_owned());
+        }
+        if self.state.rolling_back() {
+            self.back();
+        } else if let Some(book) = &self.runbook {
+            let facts = BTreeMap::new();
+            let summary = summary(&Program::new(book), &self.state, self.path, facts);
+            self.tell(Event::Summary(summary));
+        }
+    }
+
+    fn back(&mut self) {
+        let left = left(&self.state, self.path);
+        self.tell(Event::RolledBack { left });
     }
 
     fn started(&mut self, header: Header) {
@@ -225,6 +240,15 @@ impl Replay<'_> {
         self.step = Some(step.to_owned());
         let Some(book) = &self.runbook else { return };
         let Some(index) = book.position(step) else {
+            if step == CLEANUP {
+                self.tell(Event::StepStarted {
+                    step: step.to_owned(),
+                    title: Program::cleanup(false).steps[0].title.clone(),
+                    effect: Effect::NoBlindRepeat,
+                    index: 1,
+                    of: 1,
+                });
+            }
             return;
         };
         let event = Event::StepStarted {
@@ -516,7 +540,7 @@ mod tests {
             vec![
                 began,
                 Record::Stopped(full()),
-                Record::RollingBack,
+                Record::RollingBack { loss: None },
                 Record::RolledBack,
             ],
         );
@@ -567,7 +591,7 @@ mod tests {
             "**Done.**",
             "SHA-256 5fc1, 203 entries, 9 bytes",
             "the old file tree",
-            "kubectl delete secret,lease",
+            "Lease and copy of the journal",
         ] {
             assert!(outcome.contains(words), "{words}: {outcome}");
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use uuid::Uuid;
 
 use super::Exit;
@@ -16,7 +17,7 @@ use super::failure::unfinished;
 use super::keys::KeysArgs;
 use super::target::{Here, Place, driver_of};
 use crate::action::{Context, Keys};
-use crate::engine::{Program, Range};
+use crate::engine::{self, Back, Program, Range};
 use crate::event::{Mode, Observer};
 use crate::journal::{self, Header, Journal, Record, RunbookText, State};
 use crate::meter::Silent;
@@ -54,10 +55,6 @@ pub(super) fn looking(
     // Which runbook will be followed is not known yet.
     ctx.moves_namespaces = true;
     ctx
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A wrong word is told before anything is done, not when it is asked for.
@@ -99,10 +96,10 @@ fn another_target(here: &Here, header: &Header) -> Option<Exit> {
 }
 
 /// Only the driver that a run was begun with knows how far the release is changed.
-fn another_driver(here: &Here, state: &State) -> Option<Exit> {
+fn another_driver(here: &Here, state: &State, way: &Way) -> Option<Exit> {
     let (began, now) = (driver_of(&state.header()?.inputs), driver_of(&here.inputs));
-    let goes_on = here.kubernetes.is_some() && state.finished().is_none();
-    (goes_on && began != now).then(|| {
+    let goes_on = state.finished().is_none() || !matches!(way, Way::On { .. });
+    (here.kubernetes.is_some() && goes_on && began != now).then(|| {
         fail(
             format!("the run was begun with --driver {began}: --driver {now} is for another run"),
             &["the same command without --driver"],
@@ -198,7 +195,7 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
         target: here.platform.target(),
         server: here.platform.address(),
         inputs,
-        max_outage_ms: settings.max_outage.map(millis),
+        max_outage_ms: settings.max_outage.map(journal::millis),
     };
     run.claimed = match claim::claim(here, run.run, Earlier::Replace).await {
         Ok(claimed) => claimed,
@@ -298,13 +295,18 @@ fn put_by(path: &Path, place: &Place) -> Result<(), Exit> {
         return Ok(());
     };
     if unfinished(&state) {
+        let next = if state.cleaning() {
+            place.command("cleanup")
+        } else {
+            resume
+        };
         return Err(fail(
             format!(
                 "an unfinished run of `{}` is in {}; a second one beside it could destroy data",
                 header.runbook.name,
                 path.display()
             ),
-            &[&resume, &place.command("status")],
+            &[&next, &place.command("status")],
             Exit::Preflight,
         ));
     }
@@ -329,12 +331,27 @@ pub(super) fn refused_by_journal(error: &journal::Error, place: &Place) -> Exit 
 }
 
 /// Where a run that has a journal goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Way {
     /// To its end; also by a runbook that was edited since, when that is accepted.
     On { accept_changed: bool },
-    /// Back to file storage, or only the calls of it.
-    Back { dry_run: bool },
+    /// Back to file storage.
+    Back(Back),
+    /// What is left of it is removed, when it ended so long ago.
+    CleanUp {
+        dry_run: bool,
+        grace: SignedDuration,
+    },
+}
+
+impl Way {
+    /// Whether it changes nothing.
+    pub(super) const fn only_looks(&self) -> bool {
+        matches!(
+            self,
+            Self::Back(Back { dry_run: true, .. }) | Self::CleanUp { dry_run: true, .. }
+        )
+    }
 }
 
 /// What a command that goes on with a run is told beside its target.
@@ -380,7 +397,7 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
         return fail("the journal has no first record", &[], Exit::Failed);
     };
     if let Some(exit) =
-        another_target(&here, &header).or_else(|| another_driver(&here, journal.state()))
+        another_target(&here, &header).or_else(|| another_driver(&here, journal.state(), &way))
     {
         return exit;
     }
@@ -389,38 +406,37 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
         .runbook()
         .cloned()
         .unwrap_or_else(|| header.runbook.clone());
-    if journal.state().rolling_back() && journal.state().finished().is_some() {
-        let next = here.place.command("migrate-raft");
-        let why = "this run was rolled back: the source serves from file storage";
-        return fail(why, &[&next], Exit::Preflight);
+    if let Some(exit) = ended(journal.state(), &way, &here.place) {
+        return exit;
     }
-    let found = match way {
+    let found = match &way {
         Way::On { accept_changed } => {
-            the_runbook(&recorded, journal.state(), accept_changed, &here.place)
+            the_runbook(&recorded, journal.state(), *accept_changed, &here.place)
         }
         // What was done is taken back as it was done, whatever became of the file.
-        Way::Back { .. } => recorded_runbook(&recorded).map(|loaded| (loaded, false)),
+        Way::Back(_) | Way::CleanUp { .. } => {
+            recorded_runbook(&recorded).map(|loaded| (loaded, false))
+        }
     };
     let (loaded, changed) = match found {
         Ok(found) => found,
         Err(exit) => return exit,
     };
-    let program = Program::new(&loaded.runbook);
+    let program = match way {
+        Way::CleanUp { .. } => Program::cleanup(journal.state().rolling_back()),
+        _ => Program::new(&loaded.runbook),
+    };
     if let Some(exit) = unknown_step(&program, &loaded, &settings.range) {
         return exit;
     }
-    if claimed.is_none() && way != (Way::Back { dry_run: true }) {
+    if claimed.is_none() && !way.only_looks() {
         claimed = match claim::claim(&here, header.run, Earlier::Keep).await {
             Ok(claimed) => claimed,
             Err(exit) => return exit,
         };
     }
-    let resumed = Record::Resumed {
-        baoctl: env!("CARGO_PKG_VERSION").to_owned(),
-        pid: std::process::id(),
-        runbook: changed.then(|| RunbookText::from(&loaded)),
-        max_outage_ms: settings.max_outage.map(millis),
-    };
+    let runbook = changed.then(|| RunbookText::from(&loaded));
+    let resumed = Record::resumed(runbook, settings.max_outage, false);
     // A rollback records itself, once nothing speaks against it.
     if matches!(way, Way::On { .. })
         && let Err(error) = journal.append(resumed)
@@ -445,6 +461,37 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
     }
     .go(settings)
     .await
+}
+
+/// A run that has ended goes on in few ways, and one that has not is not cleaned up after.
+fn ended(state: &State, way: &Way, place: &Place) -> Option<Exit> {
+    let refuse = |why: &str, next: &str| Some(fail(why, &[&place.command(next)], Exit::Preflight));
+    match (way, state.finished(), state.rolling_back()) {
+        (Way::Back(_), ..) if state.cleaning() => {
+            refuse(&engine::Error::CleanedUp.to_string(), "report")
+        }
+        (Way::CleanUp { .. }, None, _) if state.cleaning() => None,
+        (Way::CleanUp { .. }, None, back) => refuse(
+            "the run has not ended: nothing that is left of it may be removed",
+            if back { "rollback" } else { "resume" },
+        ),
+        (Way::CleanUp { grace, .. }, Some(ended), _) => {
+            let since = jiff::Timestamp::now().duration_since(ended);
+            let why = format!(
+                "the run ended at {ended:.0}, less than {grace:#} ago; until then the old file tree is kept as the way back, or                  say --grace TIME"
+            );
+            (since < *grace).then(|| fail(why, &[&place.command("status")], Exit::Preflight))
+        }
+        (Way::On { .. }, None, _) if state.cleaning() => refuse(
+            "this run has ended, and what is left of it is being removed",
+            "cleanup",
+        ),
+        (Way::On { .. } | Way::Back(_), Some(_), true) => refuse(
+            "this run was rolled back: the source serves from file storage",
+            "migrate-raft",
+        ),
+        _ => None,
+    }
 }
 
 /// The runbook a resumed run follows: the recorded one, or an edited one that was accepted. True when it is another.

@@ -153,6 +153,11 @@ fn print_text(here: &Here, state: Option<&State>, running: bool, rows: &[Row]) {
         Some((state, header)) => {
             let back = state.rolling_back();
             let word = match (state.finished().is_some(), running) {
+                (true, _) if state.cleaning() => "ended, and what was left of it is removed",
+                (false, false) if state.cleaning() => &format!(
+                    "ended, and stopped while what is left of it is removed; `{}` goes on",
+                    here.place.command("cleanup")
+                ),
                 (true, _) if back => "rolled back",
                 (true, _) => "finished",
                 (false, true) => "running",

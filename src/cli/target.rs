@@ -181,12 +181,22 @@ impl TargetArgs {
 
     /// Opens the target. One that is only looked at is never given anything that a run would make there.
     pub(super) async fn open(&self, look_only: bool) -> Result<Here, Exit> {
+        self.opened(look_only, |state| state.finished().is_none())
+            .await
+    }
+
+    /// The same for what goes on with a run that has ended as well.
+    pub(super) async fn open_ended(&self, look_only: bool) -> Result<Here, Exit> {
+        self.opened(look_only, |_| true).await
+    }
+
+    async fn opened(&self, look_only: bool, goes_on: fn(&State) -> bool) -> Result<Here, Exit> {
         match self.kind() {
             PlatformKind::Local => {
                 let platform = Arc::new(self.open_local()?);
                 Ok(Here::of_local(platform, self.journal.as_ref()))
             }
-            PlatformKind::Kubernetes => self.open_cluster(look_only).await,
+            PlatformKind::Kubernetes => self.open_cluster(look_only, goes_on).await,
         }
     }
 
@@ -200,7 +210,12 @@ impl TargetArgs {
         })
     }
 
-    async fn open_cluster(&self, look_only: bool) -> Result<Here, Exit> {
+    /// `goes_on` tells of which recorded run what the flags leave out is taken.
+    async fn open_cluster(
+        &self,
+        look_only: bool,
+        goes_on: fn(&State) -> bool,
+    ) -> Result<Here, Exit> {
         let (journal, place) = self.standing()?;
         let run_dir = self.run_dir()?;
         let (kubeconfig, context, namespace) = (&self.kubeconfig, &self.context, &self.namespace);
@@ -216,7 +231,6 @@ impl TargetArgs {
             fail(error, &[&next], exit)
         })?;
         let release = self.release_name();
-        let goes_on = |state: &State| state.finished().is_none();
         let recorded = match journal::read(&journal).ok().filter(goes_on) {
             Some(state) => Some(state),
             // Another machine's run, where there is one: whoever takes it over need not know how it was begun.

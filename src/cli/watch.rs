@@ -132,6 +132,7 @@ async fn look(here: &Here, ctx: &Context, loaded: &Loaded) -> action::Result<See
     let copied = backup.timings;
     let forecast = proved.and_then(|proved| {
         program.forecast(Timings {
+            entries: copied.entries,
             look: copied.look,
             manifest: copied.manifest,
             copy: copied.copy,

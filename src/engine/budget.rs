@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::program::{Step, Unit};
-use super::{End, Engine, Error, Result};
+use super::{Back, End, Engine, Error, Result};
 use crate::action::{Fact, Timings};
 use crate::event::{Effect, Event, Expected, Level, Question, Tier};
 use crate::journal::State;
@@ -53,25 +53,39 @@ impl Engine {
         }
     }
 
-    /// Goes on within the budget, and back when it is overrun.
+    /// Goes on within the budget. When that is overrun, or what was begun fails in the outage, it goes back.
     pub(super) async fn within_budget(&self) -> Result<End> {
-        let (budget, end) = match self.go_on().await {
-            Err(Error::Overrun { budget, .. }) => (budget, self.turn_back(budget).await),
+        let why = match self.go_on().await {
+            Err(why) if self.goes_back(&why) => why,
             end => return end,
         };
-        end.and(Err(Error::Overrun { budget, back: true }))
-    }
-
-    async fn turn_back(&self, budget: Duration) -> Result<End> {
         self.observer.observe(&Event::Note {
             level: Level::Warn,
-            message: format!(
-                "the outage is longer than the {}s that were agreed to: going back to file storage",
-                budget.as_secs_f64()
-            ),
+            message: format!("{why}: going back to file storage, as agreed by --max-outage"),
         });
-        let agreed = format!("going back, by --max-outage {}s", budget.as_secs_f64());
-        self.go_back(false, Some(agreed)).await
+        let back = Back {
+            agreed_by: Some("--max-outage"),
+            ..Back::default()
+        };
+        self.go_back(&back).await?;
+        Err(match why {
+            Error::Overrun { budget, .. } => Error::Overrun { budget, back: true },
+            why => why,
+        })
+    }
+
+    /// Nobody may be there to see a failure, and clients wait. What a person decided, or has to, is theirs.
+    fn goes_back(&self, why: &Error) -> bool {
+        match why {
+            Error::Overrun { .. } => true,
+            Error::Action { .. } | Error::NotThere { .. } => {
+                let within = self.journal().is_some_and(|journal| {
+                    journal.state().max_outage().is_some() && journal.state().in_outage()
+                });
+                within && !self.may_have_served()
+            }
+            _ => false,
+        }
     }
 
     /// The budget, once it is overrun.
@@ -110,6 +124,14 @@ impl Engine {
                 };
             }
             tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Does the work as long as there is time for it: a question may wait for ever.
+    pub(super) async fn in_time(&self, work: impl Future<Output = Result<()>>) -> Result<()> {
+        tokio::select! {
+            done = work => done,
+            error = self.out_of_time() => Err(error),
         }
     }
 

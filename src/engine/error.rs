@@ -119,6 +119,23 @@ pub enum Error {
         /// What tells that clients may have written.
         why: String,
     },
+    /// There is nothing to go back to.
+    #[error("{source}")]
+    NoWayBack {
+        /// Why.
+        source: action::Error,
+    },
+    /// What clients wrote could not be counted and saved.
+    #[error("the new cluster cannot be saved: {source}; nothing was changed")]
+    Unsaved {
+        /// Why.
+        source: action::Error,
+    },
+    /// What was left of the run was removed.
+    #[error(
+        "what was left of this run was removed, and its file tree with it: there is no way back any more"
+    )]
+    CleanedUp,
     /// The run had no effect, or all of it is taken back.
     #[error("there is nothing to take back")]
     NothingToTakeBack,
@@ -182,6 +199,9 @@ impl Error {
             | Self::TooLong { .. }
             | Self::RollingBack
             | Self::Served { .. }
+            | Self::NoWayBack { .. }
+            | Self::Unsaved { .. }
+            | Self::CleanedUp
             | Self::NothingToTakeBack
             | Self::Lost { .. }
             | Self::Parted { .. }

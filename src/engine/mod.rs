@@ -1,6 +1,7 @@
 //! Order, gates, confirmations, retries, resume and dry run, for any actions on any place.
 
 mod budget;
+mod cleanup;
 mod error;
 mod interrupt;
 mod meter;
@@ -17,4 +18,5 @@ pub use meter::ActionMeter;
 pub use mirrored::Mirrored;
 pub use plan::plan;
 pub use program::{Program, Range, Step, Unit};
+pub use rollback::{Back, lost};
 pub use run::{End, Engine, SharedJournal};

@@ -1,5 +1,6 @@
 //! The way back: the effects of a run are taken back, from the last to the first.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,43 +9,47 @@ use super::mirrored::Course;
 use super::program::{Step, Unit};
 use super::run::{TRIES, failed};
 use super::{End, Engine, Error, Result};
-use crate::event::{ActionStatus, Effect, Event, Question, Tier};
-use crate::journal::Record;
+use crate::action::{Context, newer};
+use crate::event::{ActionStatus, Effect, Event, Level, ParityCounts, Question, Tier};
+use crate::journal::{Loss, Mark, Record, State};
+
+/// How to go back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Back {
+    /// Only tell the calls.
+    pub dry_run: bool,
+    /// What clients wrote to the new cluster may be lost.
+    pub lose_writes: bool,
+    /// It may be lost once a snapshot of the new cluster is saved here.
+    pub export: Option<PathBuf>,
+    /// The flag that it was agreed to by beforehand: nobody is asked.
+    pub agreed_by: Option<&'static str>,
+}
 
 impl Engine {
-    /// Takes back what the run did, as far as its actions can. Done as long as no client was served from the new cluster:
-    /// after that it would lose what they wrote. Without a journal, or in a dry run of it, only the calls are told.
-    pub async fn roll_back(&mut self, dry_run: bool) -> Result<End> {
-        if dry_run {
-            return self.go_back(true, None).await;
+    /// Takes back what the run did, as far as its actions can. Once clients may have been served from the new cluster, what
+    /// they wrote is lost with that: then only with their leave, and after it was counted. Without a journal, or in a dry run
+    /// of it, only the calls are told.
+    pub async fn roll_back(&mut self, back: &Back) -> Result<End> {
+        if back.dry_run {
+            return self.go_back(back).await;
         }
-        self.followed(self.go_back(false, None)).await
+        self.followed(self.go_back(back)).await
     }
 
-    /// `agreed` is what the operator agreed to it by beforehand.
-    pub(super) async fn go_back(&self, dry_run: bool, agreed: Option<String>) -> Result<End> {
-        let acted = self.acted();
-        // Whatever this journal knows of: a cluster that serves is never taken away.
-        for step in &self.program.steps {
-            for (index, unit) in step.units.iter().enumerate() {
-                let ctx = self.context(step, index, unit);
-                let fail = |source| failed(step, unit, source);
-                if let Some(why) = unit.action.irrevocable(&ctx).await.map_err(fail)? {
-                    return Err(Error::Served { why });
-                }
+    pub(super) async fn go_back(&self, back: &Back) -> Result<End> {
+        if self.state(State::cleaning) {
+            return Err(Error::CleanedUp);
+        }
+        let loss = self.loss(back).await?;
+        let mut ahead = Vec::new();
+        for (step, index, unit) in self.acted() {
+            let ctx = self.context(step, index, unit);
+            let calls = unit.action.describe_undo(&ctx);
+            if calls.is_ok_and(|calls| !calls.is_empty()) {
+                ahead.push((step, index, unit));
             }
         }
-        if self.served() {
-            let why = "the outage has ended".to_owned();
-            return Err(Error::Served { why });
-        }
-        let ahead: Vec<_> = acted
-            .into_iter()
-            .filter(|(_, _, unit)| {
-                let calls = unit.action.describe_undo(&self.ctx);
-                calls.is_ok_and(|calls| !calls.is_empty())
-            })
-            .collect();
         let Some(effect) = ahead.iter().map(|(_, _, unit)| unit.effect).max() else {
             if self.rolling_back() {
                 // Killed between its last step and its last word.
@@ -53,7 +58,7 @@ impl Engine {
             }
             return Err(Error::NothingToTakeBack);
         };
-        if dry_run {
+        if back.dry_run {
             for (step, index, unit) in ahead {
                 let ctx = self.context(step, index, unit);
                 let calls = unit
@@ -64,41 +69,162 @@ impl Engine {
             }
             return Ok(End::Planned);
         }
-        let tier = if effect > Effect::Change {
-            Tier::TypeName(self.outage_word.clone())
-        } else {
-            Tier::YesNo
-        };
-        match agreed {
-            Some(asked) => self.record(Record::Confirmed {
-                step: ahead[0].0.id.clone(),
-                asked,
-            })?,
-            None => {
-                self.ask(Question {
-                    step: ahead[0].0.id.clone(),
-                    effect,
-                    ask: format!(
-                        "take back what the run did, {} actions, the last first",
-                        ahead.len()
+        let mut question = self.question(ahead[0].0, ahead.len(), effect, loss.as_ref());
+        match back.agreed_by {
+            Some(flag) => question.ask = format!("{}, by {flag}", question.ask),
+            None => self.agreed(&question).await?,
+        }
+        let ctx = self.looking();
+        if let Some(export) = loss.as_ref().and_then(|loss| loss.export.as_deref()) {
+            match newer::save(&ctx, export).await {
+                Ok(entries) => self.note(
+                    Level::Info,
+                    format!(
+                        "{}: a snapshot of the new cluster, {entries} entries, read back whole",
+                        export.display()
                     ),
-                    consequences: vec![
-                        "the source serves from file storage again, with its data as it was sealed, or newer if it served since"
-                            .to_owned(),
-                        "raft files are moved aside on each volume, not removed".to_owned(),
-                    ],
-                    tier,
-                })
-                .await?;
+                ),
+                // An earlier process of this rollback saved it before it took the cluster away.
+                Err(_) if self.state(|state| state.loss() == loss.as_ref()) => {}
+                Err(source) => return Err(Error::Unsaved { source }),
             }
         }
-        self.record(Record::RollingBack)?;
+        if self.state(|state| state.finished().is_some()) {
+            self.record(Record::resumed(None, None, false))?;
+        }
+        self.record(Record::Confirmed {
+            step: question.step,
+            asked: question.ask,
+        })?;
+        let served = loss.is_some();
+        self.record(Record::RollingBack { loss })?;
+        let goes_away = |state: &State| !state.in_outage() && !state.serves_again();
+        if served && self.state(goes_away) {
+            let (step, _, unit) = ahead[0];
+            ctx.mark(Mark::OutageStarted)
+                .await
+                .map_err(|source| failed(step, unit, source))?;
+        }
         for (step, index, unit) in ahead {
             self.stop_if_asked()?;
             self.take_back(step, index, unit).await?;
         }
         self.record(Record::RolledBack)?;
         Ok(End::RolledBack)
+    }
+
+    /// What clients may have written and lose: nothing where no member can have served the old data from raft. Refused unless
+    /// the operator gave leave to lose it, and unless there is something to go back to.
+    async fn loss(&self, back: &Back) -> Result<Option<Loss>> {
+        let known = self.state(|state| state.loss().cloned());
+        let why = match &known {
+            Some(loss) => Some(loss.why.clone()),
+            None => self.served().await?,
+        };
+        let Some(why) = why else {
+            return Ok(None);
+        };
+        let leave = known.is_some() || back.lose_writes || back.export.is_some();
+        if !leave && !back.dry_run {
+            return Err(Error::Served { why });
+        }
+        let ctx = self.looking();
+        if known.is_none() {
+            newer::tree_stands(&ctx)
+                .await
+                .map_err(|source| Error::NoWayBack { source })?;
+        }
+        if let Some(export) = &back.export {
+            let replaceable = newer::replaceable(&ctx, export).await;
+            replaceable.map_err(|source| Error::Unsaved { source })?;
+        }
+        let again = known.is_some();
+        let (entries, before) = known.map_or((None, None), |loss| (loss.entries, loss.export));
+        let entries = match newer::count(&ctx).await {
+            Ok(counts) => Some(counts),
+            // It was taken away by an earlier process of this rollback.
+            Err(_) if again => entries,
+            Err(source) if back.export.is_some() => return Err(Error::Unsaved { source }),
+            Err(error) => {
+                let message = format!("what clients wrote since cannot be counted: {error}");
+                self.note(Level::Warn, message);
+                entries
+            }
+        };
+        let loss = Loss {
+            why,
+            entries,
+            export: back.export.clone().or(before).filter(|_| !back.lose_writes),
+        };
+        if back.dry_run {
+            for line in lost(&loss) {
+                self.note(Level::Warn, line);
+            }
+            if !leave {
+                let message =
+                    "for real it wants leave to lose that: --export FILE or --lose-writes";
+                self.note(Level::Warn, message.to_owned());
+            }
+        }
+        Ok(Some(loss))
+    }
+
+    /// What tells that clients may have written to the new cluster, whatever this journal knows of.
+    async fn served(&self) -> Result<Option<String>> {
+        for step in &self.program.steps {
+            for (index, unit) in step.units.iter().enumerate() {
+                let ctx = self.context(step, index, unit);
+                let fail = |source| failed(step, unit, source);
+                if let Some(why) = unit.action.irrevocable(&ctx).await.map_err(fail)? {
+                    return Ok(Some(why));
+                }
+            }
+        }
+        let over = self.outage_is_over() && !self.rolling_back();
+        Ok(over.then(|| "the outage has ended".to_owned()))
+    }
+
+    fn question(
+        &self,
+        step: &Step,
+        actions: usize,
+        effect: Effect,
+        loss: Option<&Loss>,
+    ) -> Question {
+        let mut consequences = match loss {
+            None => vec![
+                "the source serves from file storage again, with its data as it was sealed, or newer if it served since"
+                    .to_owned(),
+            ],
+            Some(loss) => {
+                let mut told = lost(loss);
+                told.push("clients are not served until the source serves from file storage again, with its data as it was sealed".to_owned());
+                told
+            }
+        };
+        consequences.push("raft files are moved aside on each volume, not removed".to_owned());
+        Question {
+            step: step.id.clone(),
+            effect,
+            ask: match loss {
+                None => format!("take back what the run did, {actions} actions, the last first"),
+                Some(_) => format!(
+                    "take back what the run did, {actions} actions, the last first, and lose what clients wrote since"
+                ),
+            },
+            consequences,
+            tier: if effect > Effect::Change || loss.is_some() {
+                Tier::TypeName(self.outage_word.clone())
+            } else {
+                Tier::YesNo
+            },
+        }
+    }
+
+    /// What a look beside any action sees.
+    fn looking(&self) -> Context {
+        let step = &self.program.steps[0];
+        self.context(step, 0, &step.units[0])
     }
 
     /// The actions that may have an effect, the last first.
@@ -117,11 +243,6 @@ impl Engine {
         }
         acted.reverse();
         acted
-    }
-
-    /// Whether a node was active with the old data on the new cluster.
-    fn served(&self) -> bool {
-        self.outage_is_over() && !self.rolling_back()
     }
 
     fn tell_calls(&self, step: &Step, unit: &Unit, calls: Vec<String>) {
@@ -173,4 +294,44 @@ impl Engine {
             summary,
         })
     }
+}
+
+/// What is lost, for people.
+pub fn lost(loss: &Loss) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{}: what clients wrote since is not in the file tree and is lost",
+        loss.why
+    )];
+    lines.push(
+        loss.entries
+            .as_ref()
+            .map_or_else(|| "how much that is cannot be told".to_owned(), differing),
+    );
+    lines.push(match &loss.export {
+        Some(file) => format!(
+            "a snapshot of the new cluster is saved first: {}",
+            file.display()
+        ),
+        None => "nothing of it is saved but the raft files aside".to_owned(),
+    });
+    lines
+}
+
+fn differing(counts: &ParityCounts) -> String {
+    let ParityCounts {
+        identical,
+        volatile,
+        written,
+        deleted,
+        expired,
+        missing,
+        unexplained,
+        ..
+    } = counts;
+    let differ = volatile + written + deleted + expired + missing + unexplained;
+    format!(
+        "{differ} entries differ: {written} written and {deleted} deleted by clients, {volatile} of tokens, leases and engines \
+         that write by themselves changed, {expired} expired, {} otherwise; {identical} are the same",
+        missing + unexplained
+    )
 }

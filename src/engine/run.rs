@@ -12,15 +12,15 @@ use super::program::{Program, Range, Step, Unit};
 use super::{Error, Interrupt, Result};
 use crate::action::{self, Context, Evidence, Observation, Outcome};
 use crate::event::{
-    ActionStatus, Answer, Effect, Event, Observer, Operator, Question, StepStatus, Tier,
+    ActionStatus, Answer, Effect, Event, Level, Observer, Operator, Question, StepStatus, Tier,
 };
-use crate::journal::{Journal, Record};
+use crate::journal::{Journal, Record, State};
 
 /// The journal, shared with the actions' marks.
 pub type SharedJournal = Arc<Mutex<Journal>>;
 
-/// The kind of action after which the throwaway key is dead.
-const RESTORE: &str = "restore";
+/// The kinds of action that bring the source's data: from then on nothing but the old key opens the cluster.
+const BRING_DATA: [&str; 2] = ["restore", "operator-migrate"];
 /// The kind of action that child namespaces need.
 const MOVE_NAMESPACES: &str = "move-namespaces";
 /// Tries of an action that only looks.
@@ -61,10 +61,12 @@ pub enum End {
     Planned,
     /// Every effect is taken back.
     RolledBack,
+    /// What was left of the run is removed.
+    CleanedUp,
 }
 
 /// How an action went.
-enum Went {
+pub(super) enum Went {
     On,
     Back(String),
 }
@@ -145,7 +147,7 @@ impl Engine {
             index: place + 1,
             of: self.program.steps.len(),
         });
-        self.confirm(step, place).await?;
+        self.in_time(self.confirm(step, place)).await?;
         for (index, unit) in step.units.iter().enumerate() {
             if self
                 .journal()
@@ -194,11 +196,12 @@ impl Engine {
                 .filter(|action| action.open_intent)
                 .map_or(0, |action| action.open_intents);
             ctx.restore_sent = state.actions().values().any(|action| {
-                action.kind == RESTORE && (action.open_intent || action.done.is_some())
+                BRING_DATA.contains(&action.kind.as_str())
+                    && (action.open_intent || action.done.is_some())
             });
             ctx.restore_taken = state.restore_taken();
             ctx.namespaces_moved = state.namespaces_moved();
-            ctx.outage_open = state.outage_started().is_some() && state.outage_ended().is_none();
+            ctx.outage_open = state.in_outage();
             *ctx.facts.lock().unwrap_or_else(PoisonError::into_inner) = state
                 .facts()
                 .map(|(name, fact)| (name.to_owned(), fact.value.clone()))
@@ -248,10 +251,10 @@ impl Engine {
                     "the cluster goes on serving the old data meanwhile".to_owned()
                 }
                 Effect::Outage => match self.ahead() {
-                    None => "clients are not served until the restore is done".to_owned(),
+                    None => "clients are not served until the data is in its new place".to_owned(),
                     Some(expected) => format!(
-                        "clients are not served until the restore is done: about {:.0}s by what its parts took in the proof, \
-                         and as long as you take to answer",
+                        "clients are not served until the data is in its new place: about {:.0}s by what its parts took in \
+                         the proof, and as long as you take to answer",
                         expected.seconds
                     ),
                 },
@@ -277,37 +280,49 @@ impl Engine {
         .await
     }
 
-    pub(super) fn outage_is_over(&self) -> bool {
+    /// Of the journal's state; of that before the first record where there is none.
+    pub(super) fn state<T: Default>(&self, of: impl FnOnce(&State) -> T) -> T {
         self.journal()
-            .is_some_and(|journal| journal.state().outage_ended().is_some())
+            .map_or_else(T::default, |journal| of(journal.state()))
+    }
+
+    pub(super) fn note(&self, level: Level, message: String) {
+        self.observer.observe(&Event::Note { level, message });
+    }
+
+    pub(super) fn outage_is_over(&self) -> bool {
+        self.state(|state| state.outage_ended().is_some())
     }
 
     pub(super) fn rolling_back(&self) -> bool {
-        self.journal()
-            .is_some_and(|journal| journal.state().rolling_back())
+        self.state(State::rolling_back)
     }
 
     fn in_outage(&self) -> bool {
-        self.journal()
-            .is_some_and(|journal| journal.state().in_outage())
+        self.state(State::in_outage)
     }
 
     pub(super) async fn ask(&self, question: Question) -> Result<()> {
+        self.agreed(&question).await?;
+        self.record(Record::Confirmed {
+            step: question.step,
+            asked: question.ask,
+        })
+    }
+
+    /// Asks and records nothing.
+    pub(super) async fn agreed(&self, question: &Question) -> Result<()> {
         let answer = tokio::select! {
-            answer = self.operator.ask(&question) => answer,
+            answer = self.operator.ask(question) => answer,
             signal = self.interrupt.wait(1) => return Err(Error::Interrupted { signal, midway: false }),
         };
+        let step = question.step.clone();
         match answer {
-            Answer::Yes => self.record(Record::Confirmed {
-                step: question.step,
-                asked: question.ask,
-            }),
-            Answer::No => Err(Error::Declined {
-                step: question.step,
-            }),
+            Answer::Yes => Ok(()),
+            Answer::No => Err(Error::Declined { step }),
             Answer::Nobody => Err(Error::Nobody {
-                step: question.step,
-                tier: question.tier,
+                step,
+                tier: question.tier.clone(),
             }),
         }
     }
@@ -360,7 +375,13 @@ impl Engine {
     }
 
     /// For real: look, arm, apply, look again.
-    async fn act(&self, step: &Step, index: usize, unit: &Unit, ctx: &Context) -> Result<Went> {
+    pub(super) async fn act(
+        &self,
+        step: &Step,
+        index: usize,
+        unit: &Unit,
+        ctx: &Context,
+    ) -> Result<Went> {
         let started = Instant::now();
         let mut ctx = ctx.clone();
         for redo in 1..=REDOS {
@@ -402,7 +423,9 @@ impl Engine {
                         why,
                     });
                 }
-                Observation::Redo(why) => self.confirm_redo(step, unit, why).await?,
+                Observation::Redo(why) => {
+                    self.in_time(self.confirm_redo(step, unit, why)).await?;
+                }
                 Observation::Pending => {}
             }
             let calls = unit
@@ -496,7 +519,7 @@ impl Engine {
     }
 
     /// A look, repeated while it fails for a transient reason, that so many signals stop.
-    async fn looked(
+    pub(super) async fn looked(
         &self,
         step: &Step,
         unit: &Unit,

@@ -16,4 +16,4 @@ pub use file::{Journal, read, records};
 pub use fold::{ActionKey, ActionState, Done, Fact, FoldError, Span, State};
 pub use lock::{Holder, is_locked};
 pub use mirror::{Mirror, MirrorError, Restored, mirrored, restore};
-pub use record::{FORMAT, Header, Mark, Record, RunbookText};
+pub use record::{CLEANUP, FORMAT, Header, Loss, Mark, Record, RunbookText, millis};

@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::event::{ActionStatus, Failure, Mode};
+use crate::event::{ActionStatus, Failure, Mode, ParityCounts};
 use crate::platform::Target;
 
 /// The version of the format that this tool writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
+
+/// The step that removes what is left of a run: of no runbook.
+pub const CLEANUP: &str = "cleanup";
 
 /// The first record: what the run is, and against what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +71,18 @@ pub enum Mark {
     NamespacesMoved,
 }
 
+/// What clients may have written to the new cluster, and lose on the way back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// What tells that clients may have written.
+    pub why: String,
+    /// How the new cluster's entries compare with the source's; `None` where they could not be counted.
+    pub entries: Option<ParityCounts>,
+    /// Where a snapshot of the new cluster is saved before it is taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<PathBuf>,
+}
+
 /// What one line of a journal says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "kebab-case")]
@@ -84,6 +100,9 @@ pub enum Record {
         /// The longest outage that is agreed to from here on, in milliseconds, when another one was given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_outage_ms: Option<u64>,
+        /// From here on the run only removes what is left of it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cleanup: bool,
     },
     /// The operator agreed to a step.
     Confirmed {
@@ -166,7 +185,11 @@ pub enum Record {
     /// The last step ended well.
     Finished,
     /// From here on the run only takes back what it did.
-    RollingBack,
+    RollingBack {
+        /// What is lost with that, where the new cluster may have served; agreed to by the operator.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        loss: Option<Loss>,
+    },
     /// An action's effect is about to be taken back. On disk before anything happens.
     Undoing {
         /// The step's id.
@@ -193,7 +216,27 @@ pub enum Record {
     RolledBack,
 }
 
+/// As the journal keeps a length of time.
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Record {
+    /// This process goes on with the run.
+    pub fn resumed(
+        runbook: Option<RunbookText>,
+        max_outage: Option<Duration>,
+        cleanup: bool,
+    ) -> Self {
+        Self::Resumed {
+            baoctl: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            runbook,
+            max_outage_ms: max_outage.map(millis),
+            cleanup,
+        }
+    }
+
     /// Every kind by the name it has in the file.
     pub const KINDS: [&str; 15] = [
         "started",

@@ -15,7 +15,7 @@ use super::Result;
 use crate::armed::Armed;
 use crate::bao::{AuditDevice, Node};
 use crate::meter::Meter;
-use crate::storage::{DigestList, Phase};
+use crate::storage::{Digest, DigestList, Phase};
 
 /// What a run is about. A journal is bound to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -366,6 +366,40 @@ pub trait Platform: Send + Sync {
     async fn remove_tree_entry(&self, member: &str, key: &str, armed: &Armed) -> Result<()>;
     /// Moves `vault.db` and `raft/`, nothing else, into a folder `raft-aside-<label>` on the same volume. The server must be stopped.
     async fn set_raft_aside(&self, member: &str, label: &str, armed: &Armed) -> Result<()>;
+
+    /// Stops the member's server so that it stays away until it is replaced, and has `bao operator migrate` write its file
+    /// tree into the store that its raft configuration names. The tree is only read, a tombstone in it notwithstanding, and no
+    /// server sees the store before it is whole. The same again begins anew, with what is there moved aside under `label`.
+    async fn operator_migrate(
+        &self,
+        member: &str,
+        label: &str,
+        meter: &dyn Meter,
+        armed: &Armed,
+    ) -> Result<()>;
+    /// Ends a migration that is under way and removes what it has half written; absent is fine.
+    async fn discard_migration(&self, member: &str, armed: &Armed) -> Result<()>;
+    /// Every file on the member's data volume that is neither of raft nor moved aside, by its path there, with its digest: also such
+    /// that no file server wrote. None where there is no volume.
+    async fn volume_files(
+        &self,
+        member: &str,
+        meter: &dyn Meter,
+    ) -> Result<BTreeMap<String, Digest>>;
+    /// Removes files by these paths, and the folders above them that hold nothing then; absent is fine. The server may run on raft
+    /// beside them.
+    async fn remove_volume_files(
+        &self,
+        member: &str,
+        paths: &[String],
+        armed: &Armed,
+    ) -> Result<()>;
+    /// Removes a folder of raft files that were moved aside, one of [`Volume::aside`]; absent is fine.
+    async fn remove_aside(&self, member: &str, folder: &str, armed: &Armed) -> Result<()>;
+    /// What a run of this tool may have left running beside the servers, each as a person would name it.
+    async fn leftovers(&self) -> Result<Vec<String>>;
+    /// Removes all of [`Platform::leftovers`]; none is fine.
+    async fn remove_leftovers(&self, armed: &Armed) -> Result<()>;
 
     /// What is worth knowing of the place before a run, beyond what every platform is asked.
     async fn inspect(&self) -> Result<Vec<Remark>> {

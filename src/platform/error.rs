@@ -46,6 +46,17 @@ pub enum Error {
         /// The last lines of its log.
         log: Vec<String>,
     },
+    /// `bao operator migrate` did not end well; its last lines tell why.
+    #[error(
+        "`bao operator migrate` failed: {why}. The file tree is whole, and nothing of the raft store is in its place yet\n{}",
+        log.join("\n")
+    )]
+    Migration {
+        /// What was seen.
+        why: String,
+        /// The last lines that it said.
+        log: Vec<String>,
+    },
     /// The storage layer refused what it read or could not write.
     #[error(transparent)]
     Storage(#[from] crate::storage::Error),

@@ -4,6 +4,7 @@ mod contract;
 mod error;
 pub mod kubernetes;
 pub mod local;
+mod migration;
 
 pub use contract::{
     Actor, Aim, Applicability, Before, Flip, FlipPlan, Grade, Instance, Part, Platform, Release,

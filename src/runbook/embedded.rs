@@ -10,7 +10,7 @@ use super::nearest::nearest;
 use crate::journal::RunbookText;
 
 /// The runbooks that are built in, as name and text.
-pub const EMBEDDED: [(&str, &str); 2] = [
+pub const EMBEDDED: [(&str, &str); 3] = [
     (
         "migrate-raft",
         include_str!("../../runbooks/migrate-raft.yaml"),
@@ -18,6 +18,10 @@ pub const EMBEDDED: [(&str, &str); 2] = [
     (
         "migrate-raft-fast",
         include_str!("../../runbooks/migrate-raft-fast.yaml"),
+    ),
+    (
+        "operator-migrate",
+        include_str!("../../runbooks/operator-migrate.yaml"),
     ),
 ];
 

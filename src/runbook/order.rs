@@ -11,9 +11,14 @@ pub(super) enum Subject {
     Unseal(Key),
     /// The first `flip` alone: later ones only add members.
     FirstFlip,
+    /// What brings the source's data: one of [`BRING_DATA`].
+    Data,
 }
 
-use Subject::{FirstFlip, Kind, Unseal};
+use Subject::{Data, FirstFlip, Kind, Unseal};
+
+/// The kinds that bring the source's data.
+const BRING_DATA: &[&str] = &["restore", "operator-migrate"];
 
 /// `subject` comes only after one of each of `after`, for the reason `why`.
 #[derive(Debug)]
@@ -97,13 +102,18 @@ pub(super) const AFTER: &[Rule] = &[
         why: "there must be a proven snapshot, and a throwaway cluster to restore it into",
     },
     Rule {
+        subject: Kind("operator-migrate"),
+        after: &[Kind("prove"), Kind("final-copy"), Kind("flip")],
+        why: "the keys must be proven, the tree frozen, and the store be the one that the release names",
+    },
+    Rule {
         subject: Unseal(Key::Throwaway),
         after: &[Kind("init")],
         why: "the throwaway key comes from init",
     },
     Rule {
         subject: Unseal(Key::Old),
-        after: &[Kind("restore")],
+        after: &[Data],
         why: "the old key opens nothing before the old data is there",
     },
     Rule {
@@ -113,23 +123,23 @@ pub(super) const AFTER: &[Rule] = &[
     },
     Rule {
         subject: Kind("return-key"),
-        after: &[Kind("park-key"), Kind("restore")],
+        after: &[Kind("park-key"), Data],
         why: "the old key is parked until the old data is there",
     },
     Rule {
         subject: Kind("destroy-throwaway"),
-        after: &[Kind("restore")],
-        why: "the throwaway keys are needed until the data is restored",
+        after: &[Data],
+        why: "the throwaway keys and the parked copy are needed until the old data is there",
     },
     Rule {
         subject: Kind("compare"),
-        after: &[Kind("restore")],
-        why: "there is nothing to compare before the data is restored",
+        after: &[Data],
+        why: "there is nothing to compare before the old data is there",
     },
     Rule {
         subject: Kind("compare-tables"),
-        after: &[Kind("restore")],
-        why: "there is nothing to compare before the data is restored",
+        after: &[Data],
+        why: "there is nothing to compare before the old data is there",
     },
 ];
 
@@ -146,6 +156,11 @@ pub(super) const BEFORE: &[Limit] = &[
         why: "clients are served from then on, by a server that would break at its next unseal",
     },
     Limit {
+        subject: Kind("operator-migrate"),
+        before: Kind("replace-source"),
+        why: "the server must find the data when it starts on raft",
+    },
+    Limit {
         subject: Kind("park-key"),
         before: Kind("seal-source"),
         why: "the auto-unseal hook would open the source again",
@@ -160,6 +175,11 @@ pub(super) const FOLLOWED: &[Followed] = &[
         why: "the key would never come back",
     },
     Followed {
+        subject: Kind("park-key"),
+        by: Kind("destroy-throwaway"),
+        why: "the parked copy of the key would be left behind",
+    },
+    Followed {
         subject: Kind("suspend-actors"),
         by: Kind("resume-actors"),
         why: "jobs of the release would stay suspended",
@@ -170,19 +190,32 @@ pub(super) const FOLLOWED: &[Followed] = &[
         why: "the throwaway keys would be left behind",
     },
     Followed {
-        subject: Kind("restore"),
+        subject: Kind("init"),
+        by: Kind("restore"),
+        why: "a throwaway cluster is there to be restored into",
+    },
+    Followed {
+        subject: Kind("operator-migrate"),
+        by: Kind("replace-source"),
+        why: "the source is stopped for it and would stay so",
+    },
+    Followed {
+        subject: Data,
         by: Unseal(Key::Old),
         why: "the data would stay sealed",
     },
     Followed {
-        subject: Kind("restore"),
+        subject: Data,
         by: Kind("compare"),
         why: "nobody would know whether everything is there",
     },
 ];
 
-/// What there must be once, no more and no less.
-pub(super) const ONCE: &[&str] = &["seal-source", "init", "restore"];
+/// What there must be once, no more and no less: one of the kinds of each.
+pub(super) const ONCE: &[&[&str]] = &[&["seal-source"], BRING_DATA];
+
+/// What there may be once; what needs it says so.
+pub(super) const AT_MOST_ONCE: &[&str] = &["init"];
 
 impl Subject {
     /// Whether an action is meant; `earlier_flips` counts the flips before it.
@@ -191,6 +224,7 @@ impl Subject {
             Kind(kind) => action.kind() == kind,
             Unseal(key) => matches!(action, ActionSpec::Unseal { key: its, .. } if *its == key),
             FirstFlip => action.kind() == "flip" && earlier_flips == 0,
+            Data => BRING_DATA.contains(&action.kind()),
         }
     }
 
@@ -201,6 +235,7 @@ impl Subject {
             Unseal(Key::Old) => "unseal` with `key: old",
             Unseal(Key::Throwaway) => "unseal` with `key: throwaway",
             FirstFlip => "flip",
+            Data => "restore` or `operator-migrate",
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::model::Runbook;
-use super::order::{AFTER, BEFORE, FOLLOWED, ONCE};
+use super::order::{AFTER, AT_MOST_ONCE, BEFORE, FOLLOWED, ONCE, Subject};
 use super::places::{Place, Places};
 use crate::action::ActionSpec;
+use crate::journal::CLEANUP;
 
 /// An action in the order in which the run comes to it.
 struct Placed<'a> {
@@ -63,6 +64,11 @@ fn texts(runbook: &Runbook, places: &Places, findings: &mut Vec<(Place, String)>
     let mut first: BTreeMap<&str, Place> = BTreeMap::new();
     for (step, at) in runbook.steps.iter().zip(&places.steps) {
         check(at.id, !is_kebab(&step.id), kebab("id", &step.id));
+        check(
+            at.id,
+            step.id == CLEANUP,
+            format!("the step `{CLEANUP}` is that of `baoctl cleanup`"),
+        );
         check(at.title, is_blank(&step.title), empty("title"));
         check(at.rollback, is_blank(&step.rollback), empty("rollback"));
         check(at.list, step.actions.is_empty(), empty("actions"));
@@ -116,7 +122,11 @@ fn order(actions: &[Placed], findings: &mut Vec<(Place, String)>) {
                     .iter()
                     .any(|it| rule.by.is(it.action, it.earlier_flips));
             if left_open {
-                let (name, by, why) = (rule.subject.name(), rule.by.name(), rule.why);
+                let name = match rule.subject {
+                    Subject::Data => placed.action.kind(),
+                    subject => subject.name(),
+                };
+                let (by, why) = (rule.by.name(), rule.why);
                 findings.push((placed.at, format!("`{name}` without a later `{by}`: {why}")));
             }
         }
@@ -129,21 +139,25 @@ fn counts(
     actions: &[Placed],
     findings: &mut Vec<(Place, String)>,
 ) {
-    let of = |kind: &str| -> Vec<&Placed> {
-        let found = actions.iter().filter(|it| it.action.kind() == kind);
+    let of = |kinds: &[&str]| -> Vec<&Placed> {
+        let found = actions
+            .iter()
+            .filter(|it| kinds.contains(&it.action.kind()));
         found.collect()
     };
-    for kind in ONCE {
-        let found = of(kind);
-        if found.is_empty() && !actions.is_empty() {
-            findings.push((
-                places.list,
-                format!("there is no `{kind}`; there must be one"),
-            ));
+    for kinds in ONCE {
+        if of(kinds).is_empty() && !actions.is_empty() {
+            let missing = kinds.join("` or `");
+            let message = format!("there is no `{missing}`; there must be one");
+            findings.push((places.list, message));
         }
+    }
+    let at_most_one = AT_MOST_ONCE.iter().map(std::slice::from_ref);
+    for kinds in ONCE.iter().copied().chain(at_most_one) {
+        let found = of(kinds);
         for again in found.iter().skip(1) {
-            let line = found[0].at.line;
-            let message = format!("`{kind}` is in line {line} already; there must be one");
+            let (first, line) = (found[0].action.kind(), found[0].at.line);
+            let message = format!("`{first}` is in line {line} already; there must be one");
             findings.push((again.at, message));
         }
     }

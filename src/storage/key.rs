@@ -2,6 +2,8 @@
 //!
 //! Source: `physical/file/file.go` of OpenBao (`expandPath`, `ListPage`).
 
+use std::collections::BTreeSet;
+
 use super::error::{StorageError, TreeProblem};
 
 /// The longest key that raft's store (bbolt, `MaxKeySize`) holds, in bytes.
@@ -29,6 +31,21 @@ pub fn path_of_key(key: &str) -> Result<String, StorageError> {
     check(key).map_err(|problem| StorageError::tree(key, problem))?;
     let (directory, last) = split(key);
     Ok(format!("{directory}_{last}"))
+}
+
+/// The folders above these paths, in ascending order: each comes before those in it.
+pub fn folders_of(paths: &[String]) -> BTreeSet<&str> {
+    let mut folders = BTreeSet::new();
+    for path in paths {
+        let mut rest = path.as_str();
+        while let Some(slash) = rest.rfind('/') {
+            rest = &rest[..slash];
+            if !folders.insert(rest) {
+                break;
+            }
+        }
+    }
+    folders
 }
 
 /// A key's directory with its trailing slash (empty at the top) and its last segment.

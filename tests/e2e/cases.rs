@@ -26,6 +26,7 @@ pub const CORE: &[Case] = &[
         card_order_exec_probe_hook_unseals_after,
     ),
     ("fast_path_probe_helm_agrees", fast_path_probe_helm_agrees),
+    ("operator_migrate_path_probe", operator_migrate_path_probe),
     ("killed_in_each_step", killed_in_each_step),
     ("taken_over_in_mid_outage", taken_over_in_mid_outage),
 ];
@@ -127,10 +128,23 @@ pub const FULL: &[Case] = &[
     }),
     ("full_token_not_root", full_token_not_root),
     ("full_actors_suspended", full_actors_suspended),
+    ("full_operator_migrate_minimal_image", || {
+        let kind = Kind {
+            overlays: &["minimal"],
+            ..PLAIN
+        };
+        plain("offline-minimal", kind, &OFFLINE)
+    }),
+    (
+        "full_operator_migrate_killed_and_rolled_back",
+        full_operator_migrate_killed_and_rolled_back,
+    ),
     ("full_driver_manifests", drivers::manifests),
     ("full_driver_manual", drivers::manual),
     ("full_rolled_back", full_rolled_back),
+    ("full_rolled_back_after_land", full_rolled_back_after_land),
     ("full_rolled_back_by_hand", full_rolled_back_by_hand),
+    ("full_cleaned_up", full_cleaned_up),
     ("full_apiserver_restarted", faults::apiserver_restarted),
     ("full_pod_deleted_during_join", || {
         faults::pod_deleted("join")
@@ -150,6 +164,7 @@ pub const FULL: &[Case] = &[
 pub const MIGRATE: [&str; 1] = ["migrate-raft"];
 pub const RESUME: [&str; 1] = ["resume"];
 pub const FAST: [&str; 3] = ["migrate-raft", "--runbook", "migrate-raft-fast"];
+pub const OFFLINE: [&str; 3] = ["migrate-raft", "--runbook", "operator-migrate"];
 const STEPS: [&str; 9] = [
     "snapshot",
     "record-keys",
@@ -341,6 +356,39 @@ fn killed_in_each_step() -> Figures {
     finished(&release, &said)
 }
 
+/// The offline route, and each voter comes back by the hook afterwards.
+fn operator_migrate_path_probe() -> Figures {
+    let kind = Kind {
+        entries: 1000,
+        ..PLAIN
+    };
+    let release = Release::install("offline", kind);
+    let client = Client::start(&release);
+    let said = release.run(&release.agreed(&OFFLINE)).expect(0);
+    let client = client.end();
+    let figures = finished(&release, &said);
+    release.hook_unseals();
+    release.verify();
+    Figures {
+        client: Some(client),
+        ..figures
+    }
+}
+
+/// Killed in the middle of the migration, back to file storage, and forward again.
+fn full_operator_migrate_killed_and_rolled_back() -> Figures {
+    let release = Release::install("offline-killed", PLAIN);
+    let in_it = || in_action("operator-migrate", Duration::from_secs(8));
+    let killed = release.killed(&release.agreed(&OFFLINE), in_it());
+    assert_eq!(killed.code, -1, "{}", killed.text);
+    release.run(&release.agreed(&["rollback"])).expect(0);
+    is_back(&release);
+    let again = release.killed(&release.agreed(&OFFLINE), in_it());
+    assert_eq!(again.code, -1, "{}", again.text);
+    let said = release.run(&release.agreed(&RESUME)).expect(0);
+    finished(&release, &said)
+}
+
 fn finished(release: &Release, said: &Said) -> Figures {
     let outage = said.expect_parity();
     release.verify();
@@ -391,6 +439,41 @@ fn full_rolled_back() -> Figures {
     assert_eq!(killed.code, -1, "{}", killed.text);
     release.run(&release.agreed(&["rollback"])).expect(0);
     is_back(&release);
+    Figures::default()
+}
+
+/// Back to file storage after the last step, with what clients wrote saved; and what is left of that removed.
+fn full_rolled_back_after_land() -> Figures {
+    let release = Release::install("rolled-back-after-land", PLAIN);
+    release.run(&release.agreed(&MIGRATE)).expect(0);
+    let said = release.run(&release.agreed(&["rollback"])).expect(5);
+    assert!(said.text.contains("--export FILE"), "{}", said.text);
+    let saved = release.folder.path().join("saved.snap");
+    let export = ["rollback", "--export", saved.to_str().unwrap()];
+    release.run(&release.agreed(&export)).expect(0);
+    is_back(&release);
+    assert!(saved.is_file());
+    let clean = ["cleanup", "--grace", "0s"];
+    release.run(&release.agreed(&clean)).expect(0);
+    let left = release.kubectl(&["get", "lease,secret,pod", "-o", "name"]);
+    assert!(!left.contains("baoctl"), "{left}");
+    release.serves_from_file();
+    Figures::default()
+}
+
+/// What is left of a run goes, and the cluster goes on serving.
+fn full_cleaned_up() -> Figures {
+    let release = Release::install("cleaned-up", PLAIN);
+    release.run(&release.agreed(&MIGRATE)).expect(0);
+    let clean = ["cleanup", "--grace", "0s"];
+    release
+        .run(&[&clean[..], &["--dry-run"]].concat())
+        .expect(0);
+    release.run(&release.agreed(&clean)).expect(0);
+    release.verify();
+    let left = release.kubectl(&["get", "lease,secret,pod", "-o", "name"]);
+    assert!(!left.contains("baoctl"), "{left}");
+    release.run(&release.agreed(&["rollback"])).expect(5);
     Figures::default()
 }
 

@@ -98,6 +98,7 @@ pub fn all_kinds() -> Vec<Record> {
             pid: 7,
             runbook: None,
             max_outage_ms: None,
+            cleanup: false,
         },
         intent("restore", "restore"),
         result("restore", 0, "restore", ActionStatus::Done),

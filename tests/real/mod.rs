@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use baoctl::action::Keys;
 use baoctl::bao::{Health, HttpNode, Node};
-use baoctl::platform::local::{LocalPlatform, find_bao};
+use baoctl::platform::local::{Golden, LocalPlatform, find_bao, verify};
 use baoctl::platform::{Platform, SecretName};
 use serde_json::Value;
 
@@ -59,6 +59,32 @@ impl Place {
         all.extend(args);
         place.run(&all).expect_code(0);
         place
+    }
+
+    /// With a source of this many entries, and a migration of it that ended after `step`.
+    pub fn migrated(step: &str) -> Self {
+        let place = Self::with_source(&["--entries", "200"]);
+        place.migrate("migrate-raft", step);
+        place
+    }
+
+    /// Migrates by the runbook, up to the end of the step.
+    pub fn migrate(&self, runbook: &str, step: &str) -> Said {
+        let mut args = MIGRATE.to_vec();
+        args.extend(["--json", "--runbook", runbook, "--until", step]);
+        let said = self.run(&args);
+        said.expect_code(0);
+        said
+    }
+
+    /// Reads the sample data back from a member that serves, with the old token.
+    #[track_caller]
+    pub fn assert_data(&self, member: &str) {
+        let golden = Golden::load(&self.platform().golden_file()).unwrap();
+        let token = self.keys(SecretName::Unseal).expect("the old key").token;
+        let active = wait(self.node(member).health()).unwrap() == Health::Active;
+        let checked = wait(verify(&golden, &self.node(member), &token, active)).unwrap();
+        assert!(checked > 20, "{checked}");
     }
 
     pub fn work(&self) -> PathBuf {
@@ -365,17 +391,7 @@ pub fn assert_back(place: &Place) {
     let node = place.node("openbao-0");
     assert_eq!(wait(node.health()).unwrap(), Health::Active);
     assert_eq!(wait(node.seal_status()).unwrap().storage_type, "file");
-    let keys = place.keys(SecretName::Unseal).expect("the old key is back");
-    let token = secrecy::ExposeSecret::expose_secret(&keys.token);
-    let empty = serde_json::json!({});
-    let read = place.send(
-        "GET",
-        "openbao-0",
-        "secret/metadata/?list=true",
-        token,
-        &empty,
-    );
-    assert_eq!(read, 200);
+    place.assert_data("openbao-0");
     assert!(place.keys(SecretName::Parked).is_none());
     assert!(place.keys(SecretName::Throwaway).is_none());
     for member in platform.members() {

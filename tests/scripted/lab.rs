@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use baoctl::action::{Compared, Context, Fact};
-use baoctl::engine::{self, End, Engine, Mirrored, Program, Range};
+use baoctl::engine::{self, Back, End, Engine, Mirrored, Program, Range};
 use baoctl::event::{Answer, Event, Mode, Observer, Operator, Question, Tier};
 use baoctl::journal::{self, FORMAT, Header, Journal, Mirror, Record, RunbookText, State};
 use baoctl::meter::Silent;
@@ -67,7 +67,9 @@ pub struct Lab {
     /// Follows each process that is run.
     pub mirror: Option<Arc<dyn Mirror>>,
     /// The way back instead of the way on.
-    pub back: bool,
+    pub back: Option<Back>,
+    /// Removes what is left of the run.
+    pub cleanup: bool,
     /// The operator's file with the keys.
     pub keys_file: Option<PathBuf>,
     /// Every event of every process, as kind and action.
@@ -89,7 +91,8 @@ impl Lab {
             range: Range::default(),
             consent: Consent::Always,
             mirror: None,
-            back: false,
+            back: None,
+            cleanup: false,
             keys_file: None,
             heard: Arc::default(),
         }
@@ -101,6 +104,10 @@ impl Lab {
 
     pub fn journal_path(&self) -> PathBuf {
         self.folder.path().join("run/journal.jsonl")
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     pub fn state(&self) -> State {
@@ -159,16 +166,17 @@ impl Lab {
         fate.point("before the journal is opened");
         let (journal, run) = match Journal::open(&self.journal_path()) {
             Ok(mut journal) => {
-                if journal.state().finished().is_some() {
-                    return Ok(End::Finished);
+                let state = journal.state();
+                let run = state.header().unwrap().run;
+                let ended = state.finished().is_some();
+                match &self.back {
+                    _ if self.cleanup => {}
+                    Some(_) if ended && state.rolling_back() => return Ok(End::RolledBack),
+                    // It records itself, once nothing speaks against it.
+                    Some(_) => {}
+                    None if ended => return Ok(End::Finished),
+                    None => drop(journal.append(Record::resumed(None, None, false))?),
                 }
-                let run = journal.state().header().unwrap().run;
-                journal.append(Record::Resumed {
-                    baoctl: "0.1.0".to_owned(),
-                    pid: 1,
-                    runbook: None,
-                    max_outage_ms: None,
-                })?;
                 (journal, run)
             }
             Err(journal::Error::Missing { .. }) => {
@@ -203,10 +211,13 @@ impl Lab {
             Ok(())
         });
         engine.journal = Some(journal);
-        let end = if self.back {
-            engine.roll_back(false).await?
-        } else {
-            engine.run().await?
+        let end = match &self.back {
+            _ if self.cleanup => {
+                engine.program = Program::cleanup(self.state().rolling_back());
+                engine.clean_up(false).await?
+            }
+            Some(back) => engine.roll_back(back).await?,
+            None => engine.run().await?,
         };
         fate.point("at the end");
         Ok(end)
@@ -291,6 +302,7 @@ impl Lab {
         assert_eq!(world.secrets.len(), 1, "a Secret of the run is left");
         assert_eq!(world.job.suspended, None, "a job is left suspended");
         assert!(!world.members.contains_key(SCRATCH), "scratch is left");
+        assert!(!world.migrating, "half of a migration is left");
         assert!(tree::file_of(&world.data, tree::MIGRATION).exists());
 
         let state = self.state();
@@ -319,6 +331,7 @@ impl Lab {
         }
         assert_eq!(world.job.suspended, None, "a job is left suspended");
         assert!(!world.members.contains_key(SCRATCH), "scratch is left");
+        assert!(!world.migrating, "half of a migration is left");
         assert!(!tree::file_of(&world.data, tree::MIGRATION).exists());
         let unseal = &world.secrets[&SecretName::Unseal]["unseal-key"];
         assert_eq!(
@@ -329,6 +342,23 @@ impl Lab {
         let state = self.state();
         assert!(state.rolling_back() && state.finished().is_some());
         assert!(!state.in_outage());
+    }
+
+    /// Panics unless all that is left of the run is removed, and nothing else.
+    pub fn check_clean(&self) {
+        let mut world = self.world();
+        world.tick();
+        assert_eq!(world.violations, [""; 0]);
+        assert_eq!(tree::digests(&world.data).len(), 0);
+        for name in MEMBERS {
+            assert_eq!(world.server(name).unwrap().open.as_deref(), Some("old"));
+            assert_eq!(world.member(name).aside.len(), 0, "{name}");
+        }
+        let state = self.state();
+        assert!(state.cleaning() && state.finished().is_some());
+        for name in ["backup.tar", "final.tar", "final.snap", "final.manifest"] {
+            assert!(!self.path("run").join(name).exists(), "{name}");
+        }
     }
 
     /// Panics unless the source is whole and nothing dangerous was done.

@@ -13,10 +13,11 @@ use baoctl::platform::{
     Actor, Applicability, Before, Error, Flip, FlipPlan, Instance, Part, Platform, Release, Result,
     SecretData, SecretName, StorageKind, SuspendedBy, Target, Volume,
 };
-use baoctl::storage::{DigestList, Phase};
+use baoctl::storage::{Digest, DigestList, Phase};
 use secrecy::ExposeSecret;
 
 use super::node::{Grip, ScriptedNode};
+use super::raft::RaftFiles;
 use super::server::Server;
 use super::tree;
 use super::world::{MEMBERS, Member, SCRATCH, World};
@@ -247,6 +248,88 @@ impl Platform for ScriptedPlatform {
             Ok(())
         })
         .await
+    }
+
+    async fn operator_migrate(
+        &self,
+        member: &str,
+        label: &str,
+        _: &dyn Meter,
+        armed: &Armed,
+    ) -> Result<()> {
+        self.stop(member, armed).await?;
+        self.act("begin to migrate", |world| {
+            world.migrating = true;
+            Ok(())
+        })
+        .await?;
+        self.act("put the migrated store in place", |world| {
+            if world.server(member).is_some() || !world.migrating {
+                world.violation(format!(
+                    "a store put in place under {member}, or half of one"
+                ));
+            }
+            world.migrating = false;
+            let entries = Arc::new(world.tree_entries());
+            let group = Some(world.found(member));
+            let member = world.member_mut(member);
+            if let Some(files) = member.raft.replace(RaftFiles { group, entries }) {
+                member.aside.push((label.to_owned(), files));
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn volume_files(&self, member: &str, _: &dyn Meter) -> Result<BTreeMap<String, Digest>> {
+        assert_eq!(member, MEMBERS[0]);
+        self.look(|world| tree::digests(&world.data)).await
+    }
+
+    async fn remove_volume_files(&self, _: &str, paths: &[String], _: &Armed) -> Result<()> {
+        // One call each, so that a process can die between two.
+        for half in paths.chunks(paths.len().div_ceil(2).max(1)) {
+            self.act("remove files of the tree", |world| {
+                let file = world.server(MEMBERS[0]);
+                if file.is_some_and(|server| server.storage == StorageKind::File) {
+                    world.violation("the tree was removed under its server");
+                }
+                for path in half {
+                    let _ = fs::remove_file(world.data.join(path));
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_aside(&self, member: &str, folder: &str, _: &Armed) -> Result<()> {
+        self.act(&format!("remove {folder} of {member}"), |world| {
+            let aside = &mut world.member_mut(member).aside;
+            aside.retain(|(label, _)| format!("raft-aside-{label}") != folder);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn discard_migration(&self, _: &str, _: &Armed) -> Result<()> {
+        self.act("discard the migration", |world| {
+            world.migrating = false;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn leftovers(&self) -> Result<Vec<String>> {
+        let there = self
+            .look(|world| world.members.contains_key(SCRATCH))
+            .await?;
+        Ok(there.then(|| SCRATCH.to_owned()).into_iter().collect())
+    }
+
+    async fn remove_leftovers(&self, armed: &Armed) -> Result<()> {
+        self.scratch_discard(armed).await
     }
 
     fn others_act(&self) -> bool {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use baoctl::meter::Silent;
 use baoctl::storage::key::path_of_key;
 use baoctl::storage::{
-    self, ArchiveReader, ConvertOptions, DigestList, Phase, Source, TreeOptions, tree,
+    self, ArchiveReader, ConvertOptions, Digest, DigestList, Phase, Source, TreeOptions, tree,
 };
 
 /// Storage entries by key.
@@ -171,6 +171,19 @@ pub fn files(data: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     found
+}
+
+/// Every file below `data`, the tombstone as well, by its path there.
+pub fn digests(data: &Path) -> BTreeMap<String, Digest> {
+    let tombstone = file_of(data, MIGRATION);
+    let mut all = files(data);
+    if let Ok(file) = fs::read(&tombstone) {
+        all.insert(tombstone, file);
+    }
+    let name = |path: PathBuf| path.strip_prefix(data).unwrap().display().to_string();
+    all.into_iter()
+        .map(|(path, file)| (name(path), Digest::of(&file)))
+        .collect()
 }
 
 pub fn manifest(data: &Path, phase: Phase) -> Result<DigestList, storage::Error> {

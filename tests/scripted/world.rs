@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use baoctl::platform::{Actor, SecretData, SecretName, StorageKind};
@@ -93,6 +94,8 @@ pub struct World {
     pub restores: BTreeMap<String, u32>,
     /// Inits that were carried out on members.
     pub inits: u32,
+    /// Half of the source's data stands where no server looks.
+    pub migrating: bool,
     pub(super) swaps: Vec<Swap>,
     /// What the tree should be, the tombstone left out.
     baseline: BTreeMap<PathBuf, Vec<u8>>,
@@ -142,6 +145,7 @@ impl World {
             namespaced: false,
             restores: BTreeMap::new(),
             inits: 0,
+            migrating: false,
             swaps: Vec::new(),
             counter: 0,
         };
@@ -199,6 +203,16 @@ impl World {
         tree::put(&self.data, key, &baoctl::storage::tree::encode(b"written"));
         let path = tree::file_of(&self.data, key);
         self.baseline.insert(path.clone(), fs::read(path).unwrap());
+    }
+
+    /// What a client of the new cluster writes.
+    pub fn write_to_cluster(&mut self, key: &str) {
+        for member in self.members.values_mut() {
+            if let Some(files) = &mut member.raft {
+                let entries = Arc::make_mut(&mut files.entries);
+                entries.insert(key.to_owned(), b"written".to_vec());
+            }
+        }
     }
 
     /// Whether the source's tree is as its server left it.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::outage::seconds;
 use super::state::{ActionKey, ActionState, Done, Fact, Span, State};
 use crate::event::ActionStatus;
-use crate::journal::record::{Mark, Record};
+use crate::journal::record::{CLEANUP, Mark, Record, RunbookText};
 
 /// Why a record does not follow from those before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -135,7 +135,7 @@ impl State {
             Record::RolledBack => self.stays_on_course(true),
             Record::Mark {
                 mark: Mark::OutageEnded,
-            } if self.outage_started.is_none() => Err(FoldError::NoOutage),
+            } if self.outages.is_empty() => Err(FoldError::NoOutage),
             Record::Rewound { to, steps, .. } if !steps.contains(to) => {
                 Err(FoldError::Rewind { to: to.clone() })
             }
@@ -157,11 +157,11 @@ impl State {
             Record::Resumed {
                 runbook,
                 max_outage_ms,
+                cleanup,
                 ..
             } => {
-                self.finished = None;
                 self.max_outage_ms = max_outage_ms.or(self.max_outage_ms);
-                self.runbook = runbook.clone().or_else(|| self.runbook.take());
+                self.resumed(runbook.as_ref(), *cleanup);
             }
             Record::Confirmed { step, .. } => {
                 self.confirmed.insert(step.clone(), time);
@@ -236,7 +236,10 @@ impl State {
             Record::Mark { mark } => self.mark(*mark, time),
             Record::Rewound { steps, .. } => self.rewind(steps),
             Record::Finished | Record::RolledBack => self.finished = Some(time),
-            Record::RollingBack => self.rolling_back = true,
+            Record::RollingBack { loss } => {
+                self.rolling_back = true;
+                self.loss.clone_from(loss);
+            }
             Record::Undoing { .. } | Record::Stopped(_) => {}
             Record::Undone {
                 step, action, kind, ..
@@ -249,18 +252,34 @@ impl State {
         }
     }
 
+    fn resumed(&mut self, runbook: Option<&RunbookText>, cleanup: bool) {
+        self.finished = None;
+        if let Some(runbook) = runbook {
+            self.runbook = Some(runbook.clone());
+        }
+        if cleanup {
+            self.cleaning = true;
+            // What was there to remove may be there again.
+            self.actions.retain(|(step, _), _| step != CLEANUP);
+        }
+    }
+
     fn mark(&mut self, mark: Mark, time: Timestamp) {
         match mark {
             Mark::OutageStarted => {
-                self.outage_started.get_or_insert(time);
+                let served = self.rolling_back && !self.in_outage() && !self.serves_again;
+                if self.outages.is_empty() || served {
+                    self.outages.push((time, None));
+                }
             }
             Mark::OutageEnded => {
-                self.outage_ended.get_or_insert(time);
+                if let Some((_, ended)) = self.outages.last_mut() {
+                    ended.get_or_insert(time);
+                }
+                self.serves_again |= self.rolling_back;
             }
             Mark::OutageAverted => {
-                if self.outage_ended.is_none() {
-                    self.outage_started = None;
-                }
+                self.outages.pop_if(|(_, ended)| ended.is_none());
             }
             Mark::RestoreTaken => self.restore_taken = true,
             Mark::NamespacesMoved => self.namespaces_moved = true,
@@ -300,9 +319,9 @@ impl State {
         self.spans.push(span);
     }
 
-    /// A run goes forward until it rolls back, and then only back.
+    /// A run goes forward until it rolls back, and then only back, until what is left of it is removed.
     const fn stays_on_course(&self, back: bool) -> Result<(), FoldError> {
-        if self.rolling_back == back {
+        if (self.rolling_back && !self.cleaning) == back {
             Ok(())
         } else {
             Err(FoldError::Course)
@@ -378,7 +397,9 @@ impl State {
         }
         self.facts.retain(|_, found| !found.is_empty());
         self.confirmed.retain(|step, _| !steps.contains(step));
-        self.outage_ended = None;
+        if let Some((_, ended)) = self.outages.last_mut() {
+            *ended = None;
+        }
         self.restore_taken = false;
         self.namespaces_moved = false;
         self.rewinds = self.rewinds.saturating_add(1);

@@ -50,8 +50,8 @@ impl State {
     }
 
     fn outage(&self) -> Option<(Timestamp, Timestamp)> {
-        let from = self.outage_started?;
-        Some((from, self.outage_ended.or(self.last_at)?))
+        let (from, ended) = *self.outages.last()?;
+        Some((from, ended.or(self.last_at)?))
     }
 }
 

@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::event::ActionStatus;
-use crate::journal::record::{Header, RunbookText};
+use crate::journal::record::{Header, Loss, RunbookText};
 
 /// An action by its step's id and its place in the step, from 0.
 pub type ActionKey = (String, usize);
 
 /// Where a run stands.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct State {
     pub(super) header: Option<Header>,
     pub(super) runbook: Option<RunbookText>,
@@ -23,8 +24,8 @@ pub struct State {
     pub(super) actions: BTreeMap<ActionKey, ActionState>,
     pub(super) facts: BTreeMap<String, Vec<Fact>>,
     pub(super) confirmed: BTreeMap<String, Timestamp>,
-    pub(super) outage_started: Option<Timestamp>,
-    pub(super) outage_ended: Option<Timestamp>,
+    /// Each with its end; the way back from a cluster that served begins a second one.
+    pub(super) outages: Vec<(Timestamp, Option<Timestamp>)>,
     pub(super) spans: Vec<Span>,
     pub(super) restore_taken: bool,
     pub(super) namespaces_moved: bool,
@@ -32,6 +33,9 @@ pub struct State {
     pub(super) rewinds: u32,
     pub(super) finished: Option<Timestamp>,
     pub(super) rolling_back: bool,
+    pub(super) loss: Option<Loss>,
+    pub(super) serves_again: bool,
+    pub(super) cleaning: bool,
 }
 
 /// Where an action stands.
@@ -130,6 +134,21 @@ impl State {
         self.rolling_back
     }
 
+    /// What the way back loses, once the operator has agreed to that.
+    pub const fn loss(&self) -> Option<&Loss> {
+        self.loss.as_ref()
+    }
+
+    /// Whether the outage ended on the way back: the source serves.
+    pub const fn serves_again(&self) -> bool {
+        self.serves_again
+    }
+
+    /// Whether what is left of the run is being removed; with [`State::finished`] it is.
+    pub const fn cleaning(&self) -> bool {
+        self.cleaning
+    }
+
     /// How often the run went back to an earlier step.
     pub const fn rewinds(&self) -> u32 {
         self.rewinds
@@ -181,9 +200,9 @@ impl State {
         self.confirmed.contains_key(step)
     }
 
-    /// When the first outage mark was made. A rewind keeps it.
-    pub const fn outage_started(&self) -> Option<Timestamp> {
-        self.outage_started
+    /// When the last outage began. A rewind keeps it.
+    pub fn outage_started(&self) -> Option<Timestamp> {
+        self.outages.last().map(|(started, _)| *started)
     }
 
     /// Whether a single voter has taken the restore, since the last rewind.
@@ -201,14 +220,16 @@ impl State {
         self.max_outage_ms.map(Duration::from_millis)
     }
 
-    /// When the outage ended; a rewind clears it.
-    pub const fn outage_ended(&self) -> Option<Timestamp> {
-        self.outage_ended
+    /// When the last outage ended; a rewind clears it.
+    pub fn outage_ended(&self) -> Option<Timestamp> {
+        self.outages.last().and_then(|(_, ended)| *ended)
     }
 
     /// Whether clients are not served now, as far as the journal tells.
-    pub const fn in_outage(&self) -> bool {
-        self.outage_started.is_some() && self.outage_ended.is_none()
+    pub fn in_outage(&self) -> bool {
+        self.outages
+            .last()
+            .is_some_and(|(_, ended)| ended.is_none())
     }
 
     /// Every carrying out of an action that came to an end, in order.

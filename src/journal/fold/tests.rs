@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::event::{ActionStatus, Mode};
-use crate::journal::{FORMAT, Header, Mark, Record, RunbookText};
+use crate::journal::{CLEANUP, FORMAT, Header, Loss, Mark, Record, RunbookText};
 use crate::platform::Target;
 
 fn started() -> Record {
@@ -93,6 +93,7 @@ fn resumed(runbook: Option<RunbookText>) -> Record {
         pid: 1,
         runbook,
         max_outage_ms: None,
+        cleanup: false,
     }
 }
 
@@ -221,7 +222,11 @@ fn a_rollback_goes_back_only() {
     };
     let forward = [intent("a", "k"), done("a", "k", 1)];
     assert!(fold(&[&forward[..], &[undone("a")]].concat()).is_err());
-    let back = [&forward[..], &[Record::RollingBack, undone("a")]].concat();
+    let back = [
+        &forward[..],
+        &[Record::RollingBack { loss: None }, undone("a")],
+    ]
+    .concat();
     let state = fold(&back).unwrap();
     assert!(state.rolling_back() && state.action("a", 0).unwrap().undone);
     assert!(state.done("a", 0).is_none());
@@ -230,6 +235,102 @@ fn a_rollback_goes_back_only() {
     }
     let state = fold(&[&back[..], &[Record::RolledBack]].concat()).unwrap();
     assert!(state.finished().is_some());
+}
+
+/// The way back from a cluster that served takes it away a second time; a rewind never begins another outage.
+#[test]
+fn a_way_back_that_loses_something_has_an_outage_of_its_own() {
+    let loss = Loss {
+        why: "the outage has ended".into(),
+        entries: None,
+        export: Some("saved.snap".into()),
+    };
+    let mut records = vec![
+        mark(Mark::OutageStarted),
+        mark(Mark::OutageEnded),
+        Record::Finished,
+        Record::resumed(None, None, false),
+        Record::RollingBack {
+            loss: Some(loss.clone()),
+        },
+    ];
+    let state = fold(&records).unwrap();
+    assert!(!state.in_outage());
+    assert_eq!((state.loss(), state.finished()), (Some(&loss), None));
+    let first = state.outage_started();
+    records.extend([mark(Mark::OutageStarted), mark(Mark::OutageStarted)]);
+    let state = fold(&records).unwrap();
+    assert!(state.in_outage() && state.outage_started() > first);
+    let averted = [&records[..], &[mark(Mark::OutageAverted)]].concat();
+    assert_eq!(fold(&averted).unwrap().outage_started(), first);
+    records.extend([mark(Mark::OutageEnded), mark(Mark::OutageStarted)]);
+    records.push(Record::RolledBack);
+    let state = fold(&records).unwrap();
+    assert!(!state.in_outage() && state.serves_again());
+    assert_eq!(state.outage_seconds(), Some(2.0));
+}
+
+#[test]
+fn what_is_left_is_removed_after_either_end() {
+    let cleanup = || {
+        vec![
+            Record::resumed(None, None, true),
+            intent(CLEANUP, "remove-aside"),
+            done(CLEANUP, "remove-aside", 1),
+        ]
+    };
+    for end in [
+        vec![Record::Finished],
+        vec![Record::RollingBack { loss: None }, Record::RolledBack],
+    ] {
+        let mut records = [end.clone(), cleanup()].concat();
+        let state = fold(&records).unwrap();
+        assert!(state.cleaning() && state.finished().is_none());
+        // Another process begins with what it finds.
+        records.extend(cleanup());
+        records.push(Record::Finished);
+        let state = fold(&records).unwrap();
+        assert!(state.cleaning() && state.finished().is_some());
+        assert_eq!(state.rolling_back(), end.len() == 2);
+        // From there is no way back.
+        let back = [
+            Record::resumed(None, None, false),
+            Record::RollingBack { loss: None },
+        ];
+        let undone = Record::Undone {
+            step: "a".into(),
+            action: 0,
+            kind: "k".into(),
+            summary: String::new(),
+        };
+        assert!(fold(&[&records[..], &back[..], &[undone]].concat()).is_err());
+    }
+}
+
+/// What an earlier version wrote says nothing of a loss or a cleanup, and what is written without them is the same.
+#[test]
+fn records_of_before_are_read_and_written_as_they_were() {
+    for text in [
+        json!({"record": "rolling-back"}),
+        json!({"record": "resumed", "baoctl": "0.1.0", "pid": 7, "runbook": null}),
+    ] {
+        let record: Record = serde_json::from_value(text.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&record).unwrap(), text);
+        assert!(matches!(
+            record,
+            Record::RollingBack { loss: None } | Record::Resumed { cleanup: false, .. }
+        ));
+    }
+    // As this version writes them, for those that come later.
+    let loss = json!({"record": "rolling-back", "loss": {"why": "w", "entries": {
+        "identical": 1, "rewritten": 2, "new": 3, "volatile": 4, "written": 5, "deleted": 6, "expired": 7, "missing": 8,
+        "unexplained": 9}, "export": "/f"}});
+    let cleanup =
+        json!({"record": "resumed", "baoctl": "0.2.0", "pid": 7, "runbook": null, "cleanup": true});
+    for text in [loss, cleanup] {
+        let record: Record = serde_json::from_value(text.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&record).unwrap(), text);
+    }
 }
 
 #[test]

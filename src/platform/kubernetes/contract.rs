@@ -1,5 +1,6 @@
 //! The contract of [`Platform`] on a cluster.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::platform::{
     Actor, Aim, Applicability, Before, Flip, FlipPlan, Instance, Part, Platform, Release, Remark,
     Result, SecretData, SecretName, Target, UNSEAL_KEY, Volume,
 };
-use crate::storage::{DigestList, Phase};
+use crate::storage::{Digest, DigestList, Phase};
 
 #[async_trait]
 impl Platform for KubernetesPlatform {
@@ -181,6 +182,52 @@ impl Platform for KubernetesPlatform {
             )));
         }
         self.raft_aside(member, label).await
+    }
+
+    async fn operator_migrate(
+        &self,
+        member: &str,
+        label: &str,
+        meter: &dyn Meter,
+        _armed: &Armed,
+    ) -> Result<()> {
+        self.migrate(member, label, meter).await
+    }
+
+    async fn discard_migration(&self, _member: &str, _armed: &Armed) -> Result<()> {
+        self.discard_migrator().await
+    }
+
+    async fn volume_files(
+        &self,
+        member: &str,
+        meter: &dyn Meter,
+    ) -> Result<BTreeMap<String, Digest>> {
+        self.layout.ordinal(member)?;
+        volume::files(&self.site, member, meter).await
+    }
+
+    async fn remove_volume_files(
+        &self,
+        member: &str,
+        paths: &[String],
+        _armed: &Armed,
+    ) -> Result<()> {
+        self.layout.ordinal(member)?;
+        volume::remove_files(&self.site, member, paths).await
+    }
+
+    async fn remove_aside(&self, member: &str, folder: &str, _armed: &Armed) -> Result<()> {
+        self.layout.ordinal(member)?;
+        volume::remove_aside(&self.site, member, folder).await
+    }
+
+    async fn leftovers(&self) -> Result<Vec<String>> {
+        self.left_behind().await
+    }
+
+    async fn remove_leftovers(&self, _armed: &Armed) -> Result<()> {
+        self.remove_left_behind().await
     }
 
     async fn inspect(&self) -> Result<Vec<Remark>> {

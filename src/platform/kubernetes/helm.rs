@@ -1,7 +1,7 @@
-//! The `helm` program. Values go to it in a private file, never as arguments.
+//! The `helm` program. Generated values go to its standard input, never into a file or an argument.
 
-use std::ffi::OsString;
-use std::io::{ErrorKind, Write};
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tempfile::NamedTempFile;
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -141,38 +141,29 @@ struct ChartMetadata {
     version: String,
 }
 
-/// The values of an upgrade: where they are, and what keeps them there.
+/// The values of an upgrade.
 #[derive(Debug)]
 pub(super) enum Values {
-    /// Generated, in a private file that goes with this.
-    Generated(NamedTempFile),
+    /// Generated: they may hold secrets, and go to the standard input.
+    Generated(Value),
     /// The user's own file.
     Own(PathBuf),
 }
 
 impl Values {
-    /// Writes generated values.
-    pub(super) fn generated(values: &Value) -> Result<Self> {
-        let io = |source| Error::Io {
-            doing: "writing the values in",
-            path: std::env::temp_dir(),
-            source,
-        };
-        // Made with mode 0600.
-        let mut file = tempfile::Builder::new()
-            .prefix("baoctl-values-")
-            .suffix(".json")
-            .tempfile()
-            .map_err(io)?;
-        file.write_all(values.to_string().as_bytes()).map_err(io)?;
-        file.flush().map_err(io)?;
-        Ok(Self::Generated(file))
+    /// What follows `-f`.
+    fn word(&self) -> &OsStr {
+        match self {
+            Self::Generated(_) => OsStr::new("-"),
+            Self::Own(path) => path.as_os_str(),
+        }
     }
 
-    fn path(&self) -> &Path {
+    /// For the standard input.
+    fn text(&self) -> Option<String> {
         match self {
-            Self::Generated(file) => file.path(),
-            Self::Own(path) => path,
+            Self::Generated(values) => Some(values.to_string()),
+            Self::Own(_) => None,
         }
     }
 
@@ -243,9 +234,10 @@ impl Helm {
     ) -> Result<Rendered> {
         let mut words = self.upgrade_words(chart, version, values);
         words.extend(["--dry-run=server", "-o", "json"].map(OsString::from));
-        let answer: Upgraded = self
-            .json("upgrade --dry-run=server", &words, CHANGE)
+        let output = self
+            .fed("upgrade --dry-run=server", &words, values.text(), CHANGE)
             .await?;
+        let answer: Upgraded = read("upgrade --dry-run=server", &output)?;
         Ok(Rendered {
             chart: Chart {
                 name: answer.chart.metadata.name,
@@ -258,7 +250,9 @@ impl Helm {
     /// The exact upgrade.
     pub(super) async fn upgrade(&self, chart: &str, version: &str, values: &Values) -> Result<()> {
         let words = self.upgrade_words(chart, version, values);
-        self.call("upgrade", &words, CHANGE).await.map(drop)
+        self.fed("upgrade", &words, values.text(), CHANGE)
+            .await
+            .map(drop)
     }
 
     /// Back to an earlier revision's content.
@@ -280,7 +274,7 @@ impl Helm {
         ]
         .map(OsString::from)
         .to_vec();
-        words.push(values.path().into());
+        words.push(values.word().into());
         words
     }
 
@@ -298,38 +292,45 @@ impl Helm {
     async fn json<T: DeserializeOwned>(
         &self,
         name: &str,
-        words: &[impl AsRef<std::ffi::OsStr>],
+        words: &[impl AsRef<OsStr>],
         deadline: Duration,
     ) -> Result<T> {
-        let output = self.call(name, words, deadline).await?;
-        serde_json::from_slice(&output).map_err(|error| {
-            // The parser's own words may quote a value.
-            Error::Refused(format!(
-                "the answer of `helm {name}` cannot be read (line {} column {})",
-                error.line(),
-                error.column()
-            ))
-        })
+        read(name, &self.call(name, words, deadline).await?)
     }
 
     async fn call(
         &self,
         name: &str,
-        words: &[impl AsRef<std::ffi::OsStr>],
+        words: &[impl AsRef<OsStr>],
+        deadline: Duration,
+    ) -> Result<Vec<u8>> {
+        self.fed(name, words, None, deadline).await
+    }
+
+    /// The same with something on its standard input.
+    async fn fed(
+        &self,
+        name: &str,
+        words: &[impl AsRef<OsStr>],
+        stdin: Option<String>,
         deadline: Duration,
     ) -> Result<Vec<u8>> {
         let mut command = Command::new(&self.program);
         command
             .args(words)
             .args(["--kube-context", &self.context, "-n", &self.namespace])
-            .stdin(Stdio::null())
+            .stdin(if stdin.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         if let Some(path) = &self.kubeconfig {
             command.arg("--kubeconfig").arg(path);
         }
-        let child = command.spawn().map_err(|error| match error.kind() {
+        let mut child = command.spawn().map_err(|error| match error.kind() {
             ErrorKind::NotFound => Error::MissingProgram {
                 program: self.program.display().to_string(),
                 why: format!("install helm 3.14 or later, or name it with {PROGRAM}"),
@@ -340,7 +341,15 @@ impl Helm {
                 source: error,
             },
         })?;
-        let output = timeout(deadline, child.wait_with_output())
+        let fed = child.stdin.take().zip(stdin);
+        let run = async {
+            if let Some((mut pipe, text)) = fed {
+                // One that ends without reading it says why itself.
+                let _ = pipe.write_all(text.as_bytes()).await;
+            }
+            child.wait_with_output().await
+        };
+        let output = timeout(deadline, run)
             .await
             .map_err(|_| {
                 Error::Refused(format!(
@@ -364,6 +373,17 @@ impl Helm {
         };
         Err(Error::Refused(format!("`helm {name}` failed: {why}{hint}")))
     }
+}
+
+fn read<T: DeserializeOwned>(name: &str, output: &[u8]) -> Result<T> {
+    serde_json::from_slice(output).map_err(|error| {
+        // The parser's own words may quote a value.
+        Error::Refused(format!(
+            "the answer of `helm {name}` cannot be read (line {} column {})",
+            error.line(),
+            error.column()
+        ))
+    })
 }
 
 /// The last lines of an error output.
@@ -443,12 +463,11 @@ mod tests {
     }
 
     #[test]
-    fn generated_values_are_private() {
-        use std::os::unix::fs::PermissionsExt;
-        let values = Values::generated(&serde_json::json!({"a": 1})).unwrap();
-        let mode = values.path().metadata().unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+    fn generated_values_are_in_no_file_and_no_word() {
+        let values = Values::Generated(serde_json::json!({"a": "secret"}));
+        assert_eq!(values.word(), "-");
         assert_eq!(values.shown(), "<generated values>");
+        assert_eq!(values.text().as_deref(), Some(r#"{"a":"secret"}"#));
     }
 
     #[tokio::test]

@@ -69,7 +69,7 @@ impl HelmDriver {
         }
         let values = self.helm.values().await?;
         let config = at.raft_text(configured(&values)?, flip, register).await?;
-        Values::generated(&overlay(&config, flip.replicas))
+        Ok(Values::Generated(overlay(&config, flip.replicas)))
     }
 
     fn chart_reference(&self, installed: &Chart) -> Result<&str> {

@@ -19,7 +19,7 @@ pub(super) const NODE_ID: [&str; 2] = ["BAO_RAFT_NODE_ID", "VAULT_RAFT_NODE_ID"]
 pub(super) const CLUSTER_ADDRESS: [&str; 2] = ["BAO_CLUSTER_ADDR", "VAULT_CLUSTER_ADDR"];
 
 /// Stands for the member's name in a host name.
-const POD: &str = "{pod}";
+pub(super) const POD: &str = "{pod}";
 
 /// One object's key, as a volume shows it at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,7 +226,7 @@ pub(super) fn env(container: &Container, name: &str) -> Option<String> {
 }
 
 /// An address with [`POD`] for each variable that holds the pod's name.
-fn with_pod(container: &Container, address: &str) -> String {
+pub(super) fn with_pod(container: &Container, address: &str) -> String {
     let of_pod = |variable: &&EnvVar| {
         let field = variable
             .value_from

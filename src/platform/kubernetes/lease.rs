@@ -7,7 +7,7 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
-use kube::api::PostParams;
+use kube::api::{DeleteParams, PostParams, Preconditions};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -528,6 +528,12 @@ impl Claim {
         }
     }
 
+    /// Removes the Lease. Nothing may act by the claim after that.
+    pub async fn remove(&self) -> Claimed<()> {
+        self.renewing.abort();
+        self.inner.remove().await
+    }
+
     /// Gives the release back, so that the next process need not wait. Nothing may act by the claim after that.
     pub async fn release(&self) -> Claimed<()> {
         self.renewing.abort();
@@ -613,6 +619,20 @@ impl Inner {
             Some(holder) => Err(self.lose(holder.to_owned())),
             None => Err(self.lose("somebody who gave it back already".to_owned())),
         }
+    }
+
+    async fn remove(&self) -> Claimed<()> {
+        let _last = self.last.lock().await;
+        let lease = self.own().await?;
+        let params = DeleteParams::default().preconditions(Preconditions {
+            uid: lease.metadata.uid,
+            resource_version: lease.metadata.resource_version,
+        });
+        let name = &self.claiming.name;
+        let leases = self.claiming.cluster.api::<Lease>();
+        let doing = format!("deleting Lease {name}");
+        absent_ok(call(doing, leases.delete(name, &params)).await)?;
+        Ok(())
     }
 
     async fn release(&self) -> Claimed<()> {

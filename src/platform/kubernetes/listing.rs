@@ -3,6 +3,8 @@
 //! Programs differ in how they print a name with a line feed or a backslash in it. Here each name is known before it
 //! is printed, so that each way is recognised for certain.
 
+use std::collections::BTreeMap;
+
 use super::exec::Ended;
 use crate::platform::{Error, Result};
 use crate::storage::key::{TEMP_SUFFIX, key_of_path};
@@ -26,16 +28,85 @@ pub(super) fn names_in(piece: &[u8]) -> u64 {
     piece.split(|byte| *byte == 0).skip(1).map(|_| 1).sum()
 }
 
-/// Reads the script's output.
+/// Reads the script's output as the tree that a file server wrote.
 pub(super) fn digests(out: &[u8], phase: Phase, ended: &Ended) -> Result<Made> {
+    let mut list = DigestList::default();
+    let mut changed: Option<String> = None;
+    let codes = each(out, &mut |path, digest| {
+        let path = std::str::from_utf8(path)
+            .map_err(|_| StorageError::tree(String::from_utf8_lossy(path), TreeProblem::NotUtf8))?;
+        let key = key_of_path(path)?;
+        if key == LOCK || (phase == Phase::Live && key.ends_with(TEMP_SUFFIX)) {
+            return Ok(());
+        }
+        match digest {
+            Some(digest) if key == MIGRATION && digest.bytes > 0 => {}
+            Some(digest) => list.push(&key, digest)?,
+            None => changed = Some(format!("{key} changed")),
+        }
+        Ok(())
+    })?;
+    list.sort()?;
+    complaints(ended)?;
+    if codes != [0, 0, 0] {
+        // A folder that went while it was listed: what else is missing is unknown.
+        return Ok(Made::Changed(None, disturbed(ended)));
+    }
+    Ok(match changed {
+        None => Made::Whole(list),
+        Some(what) => Made::Changed(Some(list), what),
+    })
+}
+
+/// Reads the script's output as files of whatever sort, by their paths.
+pub(super) fn files(out: &[u8], ended: &Ended) -> Result<BTreeMap<String, Digest>> {
+    let mut files = BTreeMap::new();
+    let codes = each(out, &mut |path, digest| {
+        let path = String::from_utf8_lossy(path).into_owned();
+        match digest {
+            Some(digest) => drop(files.insert(path, digest)),
+            None => return Err(Error::Refused(format!("{path} changes while it is read"))),
+        }
+        Ok(())
+    })?;
+    complaints(ended)?;
+    if codes == [0, 0, 0] {
+        Ok(files)
+    } else {
+        Err(Error::Refused(disturbed(ended)))
+    }
+}
+
+fn disturbed(ended: &Ended) -> String {
+    format!("the listing was disturbed: {}", ended.last_lines())
+}
+
+/// Names that were not found are those that went.
+fn complaints(ended: &Ended) -> Result<()> {
+    let mut complaints = ended
+        .complaints
+        .lines()
+        .filter(|line| !line.trim().is_empty());
+    match complaints.find(|line| !line.contains("No such file")) {
+        None => Ok(()),
+        Some(bad) => Err(Error::Refused(format!(
+            "the tree cannot be read whole: {}",
+            bad.trim()
+        ))),
+    }
+}
+
+/// Gets a path, with a digest where the file did not change meanwhile.
+type EachFile<'a> = dyn FnMut(&[u8], Option<Digest>) -> Result<()> + 'a;
+
+/// Calls `file` for each file of the script's output; the exit codes at its end.
+fn each(out: &[u8], file: &mut EachFile<'_>) -> Result<[u64; 3]> {
     let mut cursor = Cursor { rest: out };
     if let Some(odd) = cursor.name().filter(|name| !name.is_empty()) {
         let path = String::from_utf8_lossy(plain(odd)).into_owned();
         let problem = TreeProblem::NotAFile("link or special file");
         return Err(StorageError::tree(path, problem).into());
     }
-    let mut list = DigestList::default();
-    let mut changed: Option<String> = None;
     while cursor.take(b"batch ") {
         let count = cursor.number().filter(|_| cursor.take(b"\n"));
         let count = count.ok_or_else(|| cursor.lost())?;
@@ -50,47 +121,17 @@ pub(super) fn digests(out: &[u8], phase: Phase, ended: &Ended) -> Result<Made> {
             return Err(cursor.lost());
         }
         for (index, name) in names.iter().enumerate() {
-            let path = plain(name);
-            let path = std::str::from_utf8(path).map_err(|_| {
-                StorageError::tree(String::from_utf8_lossy(path), TreeProblem::NotUtf8)
-            })?;
-            let key = key_of_path(path)?;
-            if key == LOCK || (phase == Phase::Live && key.ends_with(TEMP_SUFFIX)) {
-                continue;
-            }
-            match (before[index], sums[index], after[index]) {
-                (Some(before), Some(sha256), Some(after)) if before == after => {
-                    if key != MIGRATION || before.size == 0 {
-                        let bytes = before.size;
-                        list.push(&key, Digest { bytes, sha256 })?;
-                    }
-                }
-                _ => changed = Some(format!("{key} changed")),
-            }
+            let digest = match (before[index], sums[index], after[index]) {
+                (Some(before), Some(sha256), Some(after)) if before == after => Some(Digest {
+                    bytes: before.size,
+                    sha256,
+                }),
+                _ => None,
+            };
+            file(plain(name), digest)?;
         }
     }
-    let codes = cursor.codes().ok_or_else(|| cursor.lost())?;
-    list.sort()?;
-    // Names that were not found are those that went.
-    let mut complaints = ended
-        .complaints
-        .lines()
-        .filter(|line| !line.trim().is_empty());
-    if let Some(bad) = complaints.find(|line| !line.contains("No such file")) {
-        return Err(Error::Refused(format!(
-            "the tree cannot be read whole: {}",
-            bad.trim()
-        )));
-    }
-    if codes != [0, 0, 0] {
-        // A folder that went while it was listed: what else is missing is unknown.
-        let what = format!("the listing was disturbed: {}", ended.last_lines());
-        return Ok(Made::Changed(None, what));
-    }
-    Ok(match changed {
-        None => Made::Whole(list),
-        Some(what) => Made::Changed(Some(list), what),
-    })
+    cursor.codes().ok_or_else(|| cursor.lost())
 }
 
 fn plain(name: &[u8]) -> &[u8] {

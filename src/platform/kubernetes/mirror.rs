@@ -240,6 +240,22 @@ impl ClusterMirror {
         Ok(Some(mirror))
     }
 
+    /// Removes the copy: nobody goes on from it any more.
+    pub async fn remove(&self) -> std::result::Result<(), MirrorError> {
+        self.claim.check().await.map_err(refused)?;
+        let parts = self.look().await?;
+        // The first one last: without it the others are not found again.
+        for (number, part) in (1..)
+            .zip(parts.iter().flat_map(|it| &it.parts))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+        {
+            self.place.remove(number, part).await.map_err(unavailable)?;
+        }
+        Ok(())
+    }
+
     /// The journal as the cluster has it, behind which no earlier holder writes; for `journal::restore`.
     pub async fn read_back(&self) -> std::result::Result<Vec<u8>, MirrorError> {
         let found = self.place.read().await.map_err(unavailable)?;

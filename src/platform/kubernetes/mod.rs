@@ -22,6 +22,8 @@ mod lease;
 mod listing;
 mod manifests;
 mod manual;
+mod migrator;
+mod migrator_pod;
 mod mirror;
 mod mounts;
 mod platform;

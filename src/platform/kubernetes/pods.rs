@@ -234,6 +234,17 @@ impl KubernetesPlatform {
 
     /// Scales members away from the lowest of these on, and moves the raft files of these aside.
     pub(super) async fn put_pods_away(&self, members: &[String], label: &str) -> Result<()> {
+        self.scale_away(members).await?;
+        let moves = members.iter().map(|member| async move {
+            self.raft_aside(member, label).await?;
+            // A helper that stays would keep the volume on its node.
+            self.helper_done(member).await
+        });
+        try_join_all(moves).await.map(drop)
+    }
+
+    /// Scales members away from the lowest of these on, and waits until their pods are gone.
+    pub(super) async fn scale_away(&self, members: &[String]) -> Result<()> {
         let mut lowest = u32::MAX;
         for member in members {
             lowest = lowest.min(self.layout.ordinal(member)?);
@@ -257,12 +268,7 @@ impl KubernetesPlatform {
         for member in &gone {
             self.mark_renewed(member);
         }
-        let moves = members.iter().map(|member| async move {
-            self.raft_aside(member, label).await?;
-            // A helper that stays would keep the volume on its node.
-            self.helper_done(member).await
-        });
-        try_join_all(moves).await.map(drop)
+        Ok(())
     }
 
     /// Empties a member whose server may run, and gives it a new pod at once.

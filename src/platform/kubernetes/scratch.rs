@@ -12,13 +12,14 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::client::{absent_ok, call};
+use super::helper::Site;
 use super::layout::server_of;
 use super::platform::KubernetesPlatform;
 use super::pods::instance_of;
 use super::reasons;
-use super::secrets::{MANAGED_BY, OURS, labels};
+use super::secrets::{MANAGED_BY, OURS, RELEASE, labels};
 use crate::bao::{HttpNode, Node};
-use crate::platform::{Error, Result};
+use crate::platform::{Error, Platform, Result};
 
 const NAME: &str = "baoctl-scratch";
 const CONTAINER: &str = "server";
@@ -105,6 +106,48 @@ impl KubernetesPlatform {
     pub(super) async fn discard_scratch(&self) -> Result<()> {
         discard(&self.cluster.api::<Pod>()).await?;
         discard(&self.cluster.api::<ConfigMap>()).await
+    }
+
+    /// The scratch node of this release and helper pods, as far as they are there.
+    pub(super) async fn left_behind(&self) -> Result<Vec<String>> {
+        let mut left = Vec::new();
+        let pods = self.cluster.api::<Pod>();
+        let helpers = self.members().into_iter().map(|it| Site::helper_of(&it));
+        for name in helpers.chain([NAME.to_owned()]) {
+            let found = absent_ok(call(format!("reading pod {name}"), pods.get(&name)).await)?;
+            if found.is_some_and(|pod| self.is_own(&pod, &name)) {
+                left.push(format!("Pod {name}"));
+            }
+        }
+        let maps = self.cluster.api::<ConfigMap>();
+        let found = absent_ok(call(format!("reading ConfigMap {NAME}"), maps.get(NAME)).await)?;
+        if found.is_some_and(|map| self.is_own(&map, NAME)) {
+            left.push(format!("ConfigMap {NAME}"));
+        }
+        Ok(left)
+    }
+
+    pub(super) async fn remove_left_behind(&self) -> Result<()> {
+        if self
+            .left_behind()
+            .await?
+            .iter()
+            .any(|it| it.ends_with(NAME))
+        {
+            self.discard_scratch().await?;
+        }
+        for member in self.members() {
+            self.helper_done(&member).await?;
+        }
+        Ok(())
+    }
+
+    /// A helper's name tells its release, the scratch node's label does.
+    fn is_own(&self, object: &impl ResourceExt, name: &str) -> bool {
+        let is = |label: &str, value: &str| {
+            object.labels().get(label).map(String::as_str) == Some(value)
+        };
+        is(MANAGED_BY, OURS) && (name != NAME || is(RELEASE, &self.options.release))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The data volume of a member, seen through a shell: the same looks and changes as on a local folder.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use super::listing;
 use super::tar_watch::TarWatch;
 use crate::meter::{Meter, Unit};
 use crate::platform::{Error, Result, Volume};
-use crate::storage::key::path_of_key;
-use crate::storage::{DigestList, Phase, tree};
+use crate::storage::key::{folders_of, path_of_key};
+use crate::storage::{Digest, DigestList, Phase, tree};
 
 const LOOK: &str = include_str!("scripts/look.sh");
 const MANIFEST: &str = concat!(
@@ -38,6 +39,14 @@ const REMOVE_ENTRY: &str = concat!(
 const SET_ASIDE: &str = concat!(
     include_str!("scripts/synced.sh"),
     include_str!("scripts/set_aside.sh")
+);
+const REMOVE_FILES: &str = concat!(
+    include_str!("scripts/synced.sh"),
+    include_str!("scripts/remove_files.sh")
+);
+const REMOVE_ASIDE: &str = concat!(
+    include_str!("scripts/synced.sh"),
+    include_str!("scripts/remove_aside.sh")
 );
 
 /// What `read_entry.sh` ends with when there is no such file.
@@ -97,6 +106,71 @@ fn available(line: &str) -> Option<u64> {
     blocks.checked_mul(1024)
 }
 
+async fn listed(place: &Place, meter: &dyn Meter) -> Result<(Vec<u8>, Ended)> {
+    let mut out = Vec::new();
+    let mut on_bytes = |piece: &[u8]| {
+        meter.advance(Unit::Entries, listing::names_in(piece));
+    };
+    let ended = place
+        .shell
+        .stream(MANIFEST, &[&place.data], &mut out, &mut on_bytes)
+        .await?;
+    place.shell.well(&ended)?;
+    Ok((out, ended))
+}
+
+/// Every file that is neither of raft nor moved aside, with its digest.
+pub async fn files(
+    site: &Site,
+    member: &str,
+    meter: &dyn Meter,
+) -> Result<BTreeMap<String, Digest>> {
+    let Some(place) = site.place(member).await? else {
+        return Ok(BTreeMap::new());
+    };
+    let (out, ended) = listed(&place, meter).await?;
+    listing::files(&out, &ended)
+}
+
+/// Removes files, and the folders above them that hold nothing then.
+pub async fn remove_files(site: &Site, member: &str, paths: &[String]) -> Result<()> {
+    let Some(place) = site.place(member).await? else {
+        return Ok(());
+    };
+    let folders = folders_of(paths);
+    let files: Vec<&str> = paths.iter().map(String::as_str).collect();
+    // Those below sort behind those above.
+    let folders: Vec<&str> = folders.into_iter().rev().collect();
+    for (what, names) in [("files", files), ("folders", folders)] {
+        let each = names.iter().flat_map(|name| ["./", name, "\0"]);
+        let names: String = each.collect();
+        let length = names.len().to_string();
+        let args = [place.data.as_str(), what, &length];
+        place
+            .shell
+            .feed(REMOVE_FILES, &args, names.as_bytes())
+            .await?;
+    }
+    Ok(())
+}
+
+/// Removes one of the folders that [`set_aside`] made.
+pub async fn remove_aside(site: &Site, member: &str, folder: &str) -> Result<()> {
+    if !folder.starts_with("raft-aside-") || folder.contains('/') {
+        return Err(Error::Refused(format!(
+            "{folder:?} is no folder of raft files that were moved aside"
+        )));
+    }
+    let Some(place) = site.place(member).await? else {
+        return Ok(());
+    };
+    place
+        .shell
+        .run(REMOVE_ASIDE, &[&place.data, folder])
+        .await
+        .map(drop)
+}
+
 /// The manifest of the file tree, made beside the data. Unlike the local one it does not read what the files hold.
 pub async fn manifest(
     site: &Site,
@@ -107,17 +181,7 @@ pub async fn manifest(
     let place = needed(site, member).await?;
     let mut tries = 1;
     loop {
-        let mut out = Vec::new();
-        let ended = {
-            let mut on_bytes = |piece: &[u8]| {
-                meter.advance(Unit::Entries, listing::names_in(piece));
-            };
-            place
-                .shell
-                .stream(MANIFEST, &[&place.data], &mut out, &mut on_bytes)
-                .await?
-        };
-        place.shell.well(&ended)?;
+        let (out, ended) = listed(&place, meter).await?;
         match listing::digests(&out, phase, &ended)? {
             listing::Made::Whole(list) => return Ok(list),
             listing::Made::Changed(list, what) => {

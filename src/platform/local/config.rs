@@ -1,6 +1,7 @@
 //! The servers' configuration files.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use super::layout::NodeFiles;
 use super::topology::{Applied, Member, Topology};
@@ -32,10 +33,8 @@ pub(super) fn member(
         StorageKind::Raft => {
             let flip = applied.flip.as_ref();
             let multiplier = flip.map_or(1, |flip| flip.performance_multiplier);
-            let mut storage = raft(&data, &member.name, multiplier);
-            if let Some(size) = flip.and_then(|flip| flip.max_entry_size) {
-                let _ = writeln!(storage, "  max_entry_size = \"{size}\"");
-            }
+            let mut storage = raft("storage", &data, &member.name, multiplier);
+            storage.push_str(&entry_size(applied));
             // A new peer waits for the next look of the autopilot to become a voter: every 10 s unless told otherwise, and
             // never more often than it updates itself, every 2 s.
             storage.push_str("  autopilot_reconcile_interval = \"3s\"\n");
@@ -64,6 +63,22 @@ pub(super) fn member(
     text
 }
 
+/// What `bao operator migrate` is told: the peer that it makes is the member as its own configuration has it.
+pub(super) fn migration(applied: &Applied, member: &Member, source: &Path, store: &Path) -> String {
+    format!(
+        "storage_source \"file\" {{\n  path = {}\n}}\n\n{}{}}}\n\ncluster_addr = {}\n",
+        quoted(&source.display().to_string()),
+        raft(
+            "storage_destination",
+            &store.display().to_string(),
+            &member.name,
+            1
+        ),
+        entry_size(applied),
+        quoted(&cluster_addr(member)),
+    )
+}
+
 /// The scratch node's configuration: alone, without audit devices, open for `sys/raw` and, to whoever has the shares, for a
 /// root token of its own.
 pub(super) fn scratch(member: &Member, files: &NodeFiles) -> String {
@@ -74,7 +89,7 @@ pub(super) fn scratch(member: &Member, files: &NodeFiles) -> String {
             member,
             "  disable_unauthed_generate_root_endpoints = false\n"
         ),
-        raft(&data, &member.name, 1)
+        raft("storage", &data, &member.name, 1)
     )
 }
 
@@ -90,16 +105,29 @@ fn common(member: &Member, listener: &str) -> String {
         "ui = false\ndisable_mlock = true\n{API_ADDR}{}\ncluster_addr = {}\n\n\
          listener \"tcp\" {{\n  address = {}\n  cluster_address = {}\n  tls_disable = true\n{listener}}}\n",
         quoted(&member.api()),
-        quoted(&format!("https://127.0.0.1:{}", member.cluster_port)),
+        quoted(&cluster_addr(member)),
         quoted(&format!("127.0.0.1:{}", member.api_port)),
         quoted(&format!("127.0.0.1:{}", member.cluster_port)),
     )
 }
 
+/// Where the other members find it.
+fn cluster_addr(member: &Member) -> String {
+    format!("https://127.0.0.1:{}", member.cluster_port)
+}
+
+/// For values over raft's own limit, which it takes only when it is told to.
+fn entry_size(applied: &Applied) -> String {
+    let size = applied.flip.as_ref().and_then(|flip| flip.max_entry_size);
+    size.map_or_else(String::new, |size| {
+        format!("  max_entry_size = \"{size}\"\n")
+    })
+}
+
 /// A raft stanza left open for what is special.
-fn raft(data: &str, node_id: &str, multiplier: u32) -> String {
+fn raft(stanza: &str, data: &str, node_id: &str, multiplier: u32) -> String {
     format!(
-        "storage \"raft\" {{\n  path = {}\n  node_id = {}\n  performance_multiplier = \"{multiplier}\"\n",
+        "{stanza} \"raft\" {{\n  path = {}\n  node_id = {}\n  performance_multiplier = \"{multiplier}\"\n",
         quoted(data),
         quoted(node_id)
     )

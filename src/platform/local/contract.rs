@@ -1,5 +1,6 @@
 //! The contract of [`Platform`], as far as processes and folders have it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,12 +11,12 @@ use super::platform::LocalPlatform;
 use super::{config, files, process, relay, secrets, servers, tree, volume};
 use crate::armed::Armed;
 use crate::bao::{HttpNode, Node};
-use crate::meter::Meter;
+use crate::meter::{Meter, Silent};
 use crate::platform::{
     Applicability, Before, Error, Flip, FlipPlan, Instance, Part, Platform, Release, Result,
     SecretData, SecretName, StorageKind, Target, Volume,
 };
-use crate::storage::{DigestList, Phase};
+use crate::storage::{Digest, DigestList, Phase};
 
 #[async_trait]
 impl Platform for LocalPlatform {
@@ -148,6 +149,61 @@ impl Platform for LocalPlatform {
             )));
         }
         volume::set_aside(&self.files(member).data(), label)
+    }
+
+    async fn operator_migrate(
+        &self,
+        member: &str,
+        label: &str,
+        meter: &dyn Meter,
+        armed: &Armed,
+    ) -> Result<()> {
+        self.stop(member, armed).await?;
+        self.migrate(member, label, meter).await
+    }
+
+    async fn discard_migration(&self, member: &str, _armed: &Armed) -> Result<()> {
+        self.known(member)?;
+        files::remove_folder(&self.files(member).migration())
+    }
+
+    async fn volume_files(
+        &self,
+        member: &str,
+        meter: &dyn Meter,
+    ) -> Result<BTreeMap<String, Digest>> {
+        self.known(member)?;
+        let data = self.files(member).data();
+        relay::blocking(meter, move |relay| tree::files(&data, relay)).await
+    }
+
+    async fn remove_volume_files(
+        &self,
+        member: &str,
+        paths: &[String],
+        _armed: &Armed,
+    ) -> Result<()> {
+        self.known(member)?;
+        let (data, paths) = (self.files(member).data(), paths.to_vec());
+        relay::blocking(&Silent, move |relay| tree::remove(&data, &paths, relay)).await
+    }
+
+    async fn remove_aside(&self, member: &str, folder: &str, _armed: &Armed) -> Result<()> {
+        self.known(member)?;
+        volume::remove_aside(&self.files(member).data(), folder)
+    }
+
+    async fn leftovers(&self) -> Result<Vec<String>> {
+        let folder = self.files(SCRATCH).folder().to_owned();
+        let left = folder.exists();
+        Ok(left
+            .then(|| folder.display().to_string())
+            .into_iter()
+            .collect())
+    }
+
+    async fn remove_leftovers(&self, armed: &Armed) -> Result<()> {
+        self.scratch_discard(armed).await
     }
 
     async fn release(&self) -> Result<Release> {

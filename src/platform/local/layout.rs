@@ -65,6 +65,11 @@ impl NodeFiles {
         self.folder.join("data")
     }
 
+    /// What a migration of the data works in, on the same volume and out of every server's sight.
+    pub fn migration(&self) -> PathBuf {
+        self.folder.join("migration")
+    }
+
     pub fn audit(&self) -> PathBuf {
         self.folder.join("audit")
     }

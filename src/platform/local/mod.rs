@@ -6,6 +6,7 @@ mod contract;
 mod files;
 mod flip;
 mod layout;
+mod migrate;
 mod platform;
 mod process;
 mod relay;

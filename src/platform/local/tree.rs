@@ -1,5 +1,6 @@
 //! The file backend's tree: single entries, and a copy of the whole as a tar file.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -9,8 +10,10 @@ use super::relay::Relay;
 use super::volume;
 use crate::meter::{Meter, Unit};
 use crate::platform::{Error, Result};
-use crate::storage::key::path_of_key;
-use crate::storage::{self, DigestList, Phase, Source, StorageError, TreeOptions, TreeProblem};
+use crate::storage::key::{folders_of, path_of_key};
+use crate::storage::{
+    self, Digest, DigestList, Phase, Source, StorageError, TreeOptions, TreeProblem,
+};
 
 /// The key that keeps a server on file storage from starting.
 const MIGRATION: &str = "core/migration";
@@ -88,6 +91,56 @@ fn archive(data: &Path, partial: &Path, relay: &Relay) -> Result<()> {
     finished.map_err(files::io("writing", partial))
 }
 
+/// Every file that is neither of raft nor moved aside, with its digest.
+pub(super) fn files(data: &Path, relay: &Relay) -> Result<BTreeMap<String, Digest>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        if !data.join(&folder).exists() {
+            continue;
+        }
+        for child in children(data, &folder)?.unwrap_or_default() {
+            if relay.cancelled() {
+                return Err(Error::Refused(
+                    "the look at the files was given up".to_owned(),
+                ));
+            }
+            if child.is_folder {
+                folders.push(child.path);
+                continue;
+            }
+            let full = data.join(&child.path);
+            let bytes = fs::read(&full).map_err(files::io("reading", &full))?;
+            relay.advance(Unit::Entries, 1);
+            found.insert(
+                child.path.to_string_lossy().into_owned(),
+                Digest::of(&bytes),
+            );
+        }
+    }
+    Ok(found)
+}
+
+/// Removes files, and the folders above them that hold nothing then.
+pub(super) fn remove(data: &Path, paths: &[String], relay: &Relay) -> Result<()> {
+    for path in paths {
+        if relay.cancelled() {
+            return Err(Error::Refused("the removal was given up".to_owned()));
+        }
+        let full = data.join(path);
+        match fs::remove_file(&full) {
+            Err(error) if !vanished(&error) => return Err(files::io("removing", &full)(error)),
+            _ => {}
+        }
+    }
+    // Those below sort behind those above.
+    for folder in folders_of(paths).iter().rev() {
+        // One that holds anything stays, which is the error it gives.
+        let _ = fs::remove_dir(data.join(folder));
+    }
+    files::sync_folder(data)
+}
+
 struct Child {
     path: PathBuf,
     is_folder: bool,
@@ -157,7 +210,6 @@ fn vanished(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::io::Read;
 
     use super::*;
@@ -209,5 +261,26 @@ mod tests {
             ])
         );
         assert!(!work.path().join("copy.tar.partial").exists());
+    }
+
+    #[test]
+    fn what_is_named_goes_and_all_else_stays() {
+        let work = tempfile::tempdir().unwrap();
+        let data = work.path().join("data");
+        write_entry(&data, "core/keyring", b"one").unwrap();
+        write_entry(&data, "core/hsm/barrier", b"two").unwrap();
+        write_entry(&data, "logical/a/b", b"three").unwrap();
+        fs::write(data.join("logical/notes.txt"), "mine").unwrap();
+        fs::write(data.join("vault.db"), "db").unwrap();
+        let found = files(&data, &Relay::default()).unwrap();
+        let (notes, named): (Vec<String>, Vec<String>) =
+            found.into_keys().partition(|path| path.contains("notes"));
+        assert_eq!(notes, ["logical/notes.txt"]);
+        remove(&data, &named, &Relay::default()).unwrap();
+        remove(&data, &named, &Relay::default()).unwrap();
+        let left = files(&data, &Relay::default()).unwrap();
+        assert_eq!(left.into_keys().collect::<Vec<_>>(), notes);
+        assert!(!data.join("core").exists() && !data.join("logical/a").exists());
+        assert!(data.join("vault.db").exists());
     }
 }

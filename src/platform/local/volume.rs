@@ -76,6 +76,17 @@ pub(super) fn set_aside(data: &Path, label: &str) -> Result<()> {
     files::sync_folder(data)
 }
 
+/// Removes one of the folders that [`set_aside`] made.
+pub(super) fn remove_aside(data: &Path, folder: &str) -> Result<()> {
+    if !folder.starts_with(ASIDE) || folder.contains('/') {
+        return Err(Error::Refused(format!(
+            "{folder:?} is no folder of raft files that were moved aside"
+        )));
+    }
+    files::remove_folder(&data.join(folder))?;
+    files::sync_folder(data)
+}
+
 fn room_for(data: &Path, label: &str, pending: &[&str]) -> Result<PathBuf> {
     let mut number = 1_u32;
     loop {

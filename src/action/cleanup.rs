@@ -1,0 +1,389 @@
+//! Removes what is left of a run that has ended: exactly what is listed, and nothing of what serves.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use indicatif::HumanBytes;
+
+use super::await_voters::AwaitVoters;
+use super::context::blocking;
+use super::final_copy::Files;
+use super::tombstone::{self, of_this_run};
+use super::{
+    Action, Context, Error, Evidence, FinalCopied, Look, Observation, Outcome, Result, Source,
+};
+use crate::armed::Armed;
+use crate::meter::Silent;
+use crate::platform::StorageKind;
+use crate::storage::key::path_of_key;
+use crate::storage::{Digest, DigestList, DigestSource, Phase};
+
+/// Looks whether the new cluster serves on its own: the tree is no way back any more after this.
+pub struct StillServes;
+
+/// Removes the files of the tree as they were sealed, and the tombstone last.
+pub struct RemoveTree;
+
+/// Removes the raft files that the run moved aside.
+pub struct RemoveAside;
+
+/// Removes what the run may have left running beside the servers.
+pub struct RemoveLeftovers;
+
+/// Removes the copies of the data in the run's folder.
+pub struct RemoveCopies;
+
+/// Copies of the data in the run's folder, as ciphertext.
+pub const COPIES: [&str; 5] = [
+    "backup.tar",
+    "backup.snap",
+    "proof-inert.snap",
+    "final.tar",
+    "final.snap",
+];
+/// What tells of their entries.
+const LISTS: [&str; 2] = ["final.snap.values", "final.manifest"];
+/// Names of unknown files that are told.
+const MOST: usize = 5;
+
+/// Why the tree must stay, where it must: three voters, one of them leading, each on the source's data.
+async fn unserved(ctx: &Context) -> Result<Option<String>> {
+    let source: Source = ctx.fact()?;
+    if ctx.platform.release().await?.storage != StorageKind::Raft {
+        return Ok(Some("the release is not configured for raft".to_owned()));
+    }
+    for member in ctx.platform.members() {
+        if ctx.platform.instance(&member).await?.is_none() {
+            return Ok(Some(format!("{member} does not run")));
+        }
+        let status = ctx.node(&member)?.seal_status().await?;
+        if status.sealed || status.storage_type != "raft" {
+            let sealed = if status.sealed { "sealed, " } else { "" };
+            return Ok(Some(format!(
+                "{member} is {sealed}on {} storage",
+                status.storage_type
+            )));
+        }
+        if status.cluster_id.as_ref() != Some(&source.cluster_id) {
+            return Ok(Some(format!(
+                "{member} is in cluster {}, the source was {}",
+                status.cluster_id.unwrap_or_default(),
+                source.cluster_id
+            )));
+        }
+    }
+    let voters = AwaitVoters {
+        voters: ctx.replicas,
+    };
+    Ok(match voters.look(ctx).await? {
+        Look::Ready(_) => None,
+        Look::NotYet(seen) => Some(seen),
+    })
+}
+
+#[async_trait]
+impl Action for StillServes {
+    fn title(&self, _: &Context) -> String {
+        "look whether the new cluster serves with all its voters".to_owned()
+    }
+
+    async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
+        Ok(vec![format!(
+            "each member: GET sys/seal-status; leader: {} voters, all healthy",
+            ctx.replicas
+        )])
+    }
+
+    async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        Ok(match unserved(ctx).await? {
+            None => Observation::Done(Evidence::new("the new cluster serves")),
+            Some(why) => Observation::Conflict(format!("{why}: nothing is removed")),
+        })
+    }
+
+    async fn apply(&self, _: &Context, _: Armed) -> Result<Outcome> {
+        Ok(Evidence::new("the new cluster serves").into())
+    }
+}
+
+/// What stands where the file tree stood.
+struct Tree {
+    /// Files that are as they were sealed, with their bytes in all.
+    known: Vec<String>,
+    bytes: u64,
+    /// This run's tombstone stands.
+    tombstone: bool,
+    /// What is not of the sealed tree, and is kept.
+    others: Vec<String>,
+}
+
+impl Tree {
+    async fn look(ctx: &Context) -> Result<Self> {
+        let first = ctx.first()?;
+        let found = ctx
+            .platform
+            .volume_files(&first, ctx.meter.as_ref())
+            .await?;
+        let mut tree = Self {
+            known: Vec::new(),
+            bytes: 0,
+            tombstone: false,
+            others: Vec::new(),
+        };
+        if found.is_empty() {
+            return Ok(tree);
+        }
+        let sealed = sealed(ctx).await?;
+        let tombstone = path_of_key(tombstone::KEY)?;
+        for (path, digest) in found {
+            if sealed.get(&path) == Some(&digest) {
+                tree.bytes += digest.bytes;
+                tree.known.push(path);
+            } else if path == tombstone && of_this_run(ctx).await?.is_some() {
+                tree.tombstone = true;
+            } else {
+                tree.others.push(path);
+            }
+        }
+        Ok(tree)
+    }
+
+    fn is_gone(&self) -> bool {
+        self.known.is_empty() && !self.tombstone
+    }
+
+    fn kept(&self) -> String {
+        match self.others.len() {
+            0 => String::new(),
+            others => format!(
+                "{others} files that are not of the sealed tree are kept: {}",
+                self.others[..others.min(MOST)].join(", ")
+            ),
+        }
+    }
+}
+
+/// The files of the tree by path, as they were sealed: from the manifest of the run, or from the tree while it is whole.
+async fn sealed(ctx: &Context) -> Result<BTreeMap<String, Digest>> {
+    let copied: FinalCopied = ctx.fact()?;
+    let path = Files::of(ctx).manifest;
+    let loaded = blocking(move || DigestList::load(&path)).await.ok();
+    let list = if let Some(list) = loaded.filter(|list| list.sha256() == copied.manifest_digest) {
+        list
+    } else {
+        let first = ctx.first()?;
+        if !ctx.platform.volume(&first).await?.file_tree {
+            // An earlier cleanup removed both.
+            return Ok(BTreeMap::new());
+        }
+        let list = ctx
+            .platform
+            .tree_manifest(&first, Phase::Sealed, &Silent)
+            .await?;
+        if list.sha256() != copied.manifest_digest {
+            return Err(Error::refused(format!(
+                "the manifest of the sealed tree is not in {}, and the tree is not as it was sealed: nobody can say which of \
+                     its files are the run's; nothing was removed",
+                Files::of(ctx).manifest.display()
+            )));
+        }
+        list
+    };
+    let (mut digests, mut key) = (list.digests(), String::new());
+    let mut files = BTreeMap::new();
+    while let Some(digest) = digests.next_digest(&mut key)? {
+        files.insert(path_of_key(&key)?, digest);
+    }
+    Ok(files)
+}
+
+#[async_trait]
+impl Action for RemoveTree {
+    fn title(&self, ctx: &Context) -> String {
+        format!(
+            "remove the old file tree from the volume of {}",
+            ctx.first().unwrap_or_default()
+        )
+    }
+
+    async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
+        let (first, tree) = (ctx.first()?, Tree::look(ctx).await?);
+        let mut calls = Vec::new();
+        if !tree.known.is_empty() {
+            calls.push(format!(
+                "{first}: remove {} files of the file tree, {}, each as final.manifest has it",
+                tree.known.len(),
+                HumanBytes(tree.bytes)
+            ));
+        }
+        if tree.tombstone {
+            calls.push(format!("{first}: remove the entry {}", tombstone::KEY));
+        }
+        calls.extend(Some(tree.kept()).filter(|kept| !kept.is_empty()));
+        Ok(calls)
+    }
+
+    async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        let tree = Tree::look(ctx).await?;
+        Ok(if tree.is_gone() {
+            Observation::Done(Evidence::new(format!(
+                "no file of the sealed tree is left. {}",
+                tree.kept()
+            )))
+        } else {
+            Observation::Pending
+        })
+    }
+
+    async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
+        if let Some(why) = unserved(ctx).await? {
+            return Err(Error::refused(format!("{why}: the file tree stays")));
+        }
+        let (first, tree) = (ctx.first()?, Tree::look(ctx).await?);
+        let manifest = Files::of(ctx).manifest;
+        if !manifest.is_file() && !tree.known.is_empty() {
+            // A part of the tree tells nobody what is of it.
+            let whole = ctx.platform.tree_manifest(&first, Phase::Sealed, &Silent);
+            let whole = whole.await?;
+            blocking(move || whole.save(&manifest)).await?;
+        }
+        ctx.platform
+            .remove_volume_files(&first, &tree.known, &armed)
+            .await?;
+        // As long as any of it stands, no server must start on it.
+        if tree.tombstone {
+            ctx.platform
+                .remove_volume_files(&first, &[path_of_key(tombstone::KEY)?], &armed)
+                .await?;
+        }
+        Ok(Evidence::new(format!(
+            "{} files of the file tree removed, {}. {}",
+            tree.known.len(),
+            HumanBytes(tree.bytes),
+            tree.kept()
+        ))
+        .into())
+    }
+}
+
+/// The folders with raft files that lie aside, by member: of this run, and others.
+async fn aside(ctx: &Context) -> Result<[Vec<(String, String)>; 2]> {
+    let run = ctx.run.to_string();
+    let (mut own, mut others) = (Vec::new(), Vec::new());
+    for member in ctx.platform.members() {
+        for folder in ctx.platform.volume(&member).await?.aside {
+            let list = if folder.contains(&run) {
+                &mut own
+            } else {
+                &mut others
+            };
+            list.push((member.clone(), folder));
+        }
+    }
+    Ok([own, others])
+}
+
+#[async_trait]
+impl Action for RemoveAside {
+    fn title(&self, _: &Context) -> String {
+        "remove the raft files that this run moved aside".to_owned()
+    }
+
+    async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
+        let [own, others] = aside(ctx).await?;
+        let own = own
+            .into_iter()
+            .map(|(member, folder)| format!("{member}: remove the folder {folder}"));
+        let others = others
+            .into_iter()
+            .map(|(member, folder)| format!("{member}: {folder} is of another run and is kept"));
+        Ok(own.chain(others).collect())
+    }
+
+    async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        let [own, _] = aside(ctx).await?;
+        Ok(if own.is_empty() {
+            Observation::Done(Evidence::new("none lie aside"))
+        } else {
+            Observation::Pending
+        })
+    }
+
+    async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
+        let [own, _] = aside(ctx).await?;
+        for (member, folder) in &own {
+            ctx.platform.remove_aside(member, folder, &armed).await?;
+        }
+        Ok(Evidence::new(format!("{} folders removed", own.len())).into())
+    }
+}
+
+#[async_trait]
+impl Action for RemoveLeftovers {
+    fn title(&self, _: &Context) -> String {
+        "remove what the run left beside the servers".to_owned()
+    }
+
+    async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
+        let left = ctx.platform.leftovers().await?;
+        Ok(left.iter().map(|it| format!("remove {it}")).collect())
+    }
+
+    async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        Ok(if ctx.platform.leftovers().await?.is_empty() {
+            Observation::Done(Evidence::new("nothing is left beside the servers"))
+        } else {
+            Observation::Pending
+        })
+    }
+
+    async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
+        ctx.platform.remove_leftovers(&armed).await?;
+        Ok(Evidence::new("nothing is left beside the servers").into())
+    }
+}
+
+/// The copies that are there.
+fn copies(ctx: &Context) -> Vec<PathBuf> {
+    let all = COPIES.into_iter().chain(LISTS);
+    all.map(|name| ctx.file(name))
+        .filter(|path| path.is_file())
+        .collect()
+}
+
+#[async_trait]
+impl Action for RemoveCopies {
+    fn title(&self, ctx: &Context) -> String {
+        format!(
+            "remove the copies of the data in {}",
+            ctx.platform.run_dir().display()
+        )
+    }
+
+    async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
+        let line = |path: PathBuf| {
+            let bytes = path.metadata().map_or(0, |meta| meta.len());
+            format!("remove {}, {}", path.display(), HumanBytes(bytes))
+        };
+        Ok(copies(ctx).into_iter().map(line).collect())
+    }
+
+    async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        Ok(if copies(ctx).is_empty() {
+            Observation::Done(Evidence::new("no copy of the data is left on this machine"))
+        } else {
+            Observation::Pending
+        })
+    }
+
+    async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
+        let copies = copies(ctx);
+        for path in &copies {
+            std::fs::remove_file(path).map_err(|error| {
+                Error::refused(format!("cannot remove {}: {error}", path.display()))
+            })?;
+        }
+        Ok(Evidence::new(format!("{} files removed", copies.len())).into())
+    }
+}

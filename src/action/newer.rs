@@ -1,0 +1,89 @@
+//! What clients wrote to the new cluster, and the source does not have: it is lost on the way back.
+
+use std::path::Path;
+
+use super::cluster::active;
+use super::compare::{against_source, counts};
+use super::context::blocking;
+use super::final_copy::whole;
+use super::keys::Keys;
+use super::{Context, Error, FinalCopied, Result, Source};
+use crate::event::ParityCounts;
+use crate::meter::SharedMeter;
+use crate::storage::{self, ArchiveReader, Phase};
+
+/// The member that leads the new cluster on the source's data.
+async fn leader(ctx: &Context) -> Result<String> {
+    let source: Source = ctx.fact()?;
+    if let Some(leader) = active(ctx).await? {
+        let status = ctx.node(&leader)?.seal_status().await?;
+        if status.storage_type == "raft" && status.cluster_id == Some(source.cluster_id) {
+            return Ok(leader);
+        }
+    }
+    Err(Error::refused(
+        "no member leads the new cluster (unseal its members)",
+    ))
+}
+
+/// How the entries of the new cluster compare with those of the source. Looks only.
+pub async fn count(ctx: &Context) -> Result<ParityCounts> {
+    let leader = leader(ctx).await?;
+    whole(ctx).await?;
+    let token = Keys::old(ctx).await?.token;
+    let path = ctx.file("newer.snap");
+    ctx.node(&leader)?
+        .snapshot_save(&token, &path, ctx.meter.as_ref())
+        .await?;
+    let found = against_source(ctx, &path, true).await;
+    let _ = std::fs::remove_file(&path);
+    Ok(counts(&found?))
+}
+
+/// Refuses a file that is there and is no snapshot: it would be written over.
+pub async fn replaceable(ctx: &Context, to: &Path) -> Result<()> {
+    if to.exists() && verify(ctx, to).await.is_err() {
+        return Err(Error::refused(format!(
+            "{} is there already and is no snapshot; name another file",
+            to.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Saves the new cluster as a native snapshot, reads it back whole and returns its entries. A snapshot that is there already is
+/// replaced.
+pub async fn save(ctx: &Context, to: &Path) -> Result<u64> {
+    let leader = leader(ctx).await?;
+    let token = Keys::old(ctx).await?.token;
+    ctx.node(&leader)?
+        .snapshot_save(&token, to, ctx.meter.as_ref())
+        .await?;
+    verify(ctx, to).await
+}
+
+async fn verify(ctx: &Context, snapshot: &Path) -> Result<u64> {
+    let (path, meter): (_, SharedMeter) = (snapshot.to_owned(), ctx.meter.clone());
+    blocking(move || -> Result<u64> {
+        Ok(storage::verify(ArchiveReader::open(&path)?, meter.as_ref())?.entries)
+    })
+    .await
+}
+
+/// Refuses where the file tree is not there as it was sealed: there is nothing to go back to then.
+pub async fn tree_stands(ctx: &Context) -> Result<()> {
+    let copied: FinalCopied = ctx.fact()?;
+    let first = ctx.first()?;
+    let manifest = ctx
+        .platform
+        .tree_manifest(&first, Phase::Sealed, ctx.meter.as_ref())
+        .await?;
+    if manifest.sha256() == copied.manifest_digest {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "the file tree on the volume of {first} is not the one that was sealed, so that there is nothing to go back to; the \
+         tree as it was sealed is in {}",
+        ctx.file("final.tar").display()
+    )))
+}
