@@ -83,6 +83,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l bao -d 'The `
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l from -d 'First step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l until -d 'Last step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l large -d 'Also a value over raft\'s default entry size of 1 MiB'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l namespaces -d 'Also child namespaces, nested ones too; of the built-in runbooks only migrate-raft-fast moves them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l keep -d 'Leave the servers running and their data in place'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l discard -d 'Stop and remove what an earlier rehearsal left in the folder, also when it is not finished'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l source-only -d 'Make the source and stop there, for a `migrate-raft --platform local` of your own'

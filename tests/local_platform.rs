@@ -28,6 +28,7 @@ const FEW: SampleOptions = SampleOptions {
     shares: 3,
     threshold: 2,
     large: false,
+    namespaces: false,
 };
 
 async fn secret(work: &Work, name: SecretName) -> Option<SecretData> {
@@ -271,6 +272,7 @@ async fn a_taken_port_names_the_member_and_the_port() {
         replicas: 3,
         max_entry_size: None,
         performance_multiplier: 1,
+        apart: false,
     };
     for (ordinal, kind) in [(0, "api_port"), (0, "cluster_port"), (1, "api_port")] {
         let port = work.port(ordinal, kind);
@@ -448,6 +450,7 @@ async fn a_flip_starts_the_followers_once_and_leaves_the_first_as_it_runs() {
         replicas: 3,
         max_entry_size: Some(4 << 20),
         performance_multiplier: 1,
+        apart: false,
     };
     let topology = work.platform.work_dir().join("local.json");
     let before = (fs::read(&topology).unwrap(), instances().await);

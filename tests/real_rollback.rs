@@ -6,38 +6,11 @@ mod real;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use baoctl::bao::{Health, Node};
-use baoctl::platform::{Platform, SecretName};
+use baoctl::action::{ActionSpec, Key};
+use baoctl::platform::SecretName;
 use baoctl::runbook::Loaded;
-use real::{Place, WORD, assert_compared, wait};
+use real::{MIGRATE, Place, ROLLBACK, assert_back, assert_compared, wait};
 use secrecy::ExposeSecret;
-
-const ROLLBACK: [&str; 4] = ["rollback", "--yes", "--confirm-outage", WORD];
-
-/// The source serves with its old key and data, and no other server has anything to say.
-fn assert_back(place: &Place) {
-    let platform = place.platform();
-    let node = place.node("openbao-0");
-    assert_eq!(wait(node.health()).unwrap(), Health::Active);
-    assert_eq!(wait(node.seal_status()).unwrap().storage_type, "file");
-    place.assert_data("openbao-0");
-    assert!(place.keys(SecretName::Parked).is_none());
-    assert!(place.keys(SecretName::Throwaway).is_none());
-    for member in platform.members() {
-        assert!(
-            !wait(platform.volume(&member)).unwrap().raft_files,
-            "{member}"
-        );
-        let runs = wait(platform.instance(&member)).unwrap().is_some();
-        assert_eq!(runs, member == "openbao-0", "{member}");
-    }
-    let tree = place.work().join("nodes/openbao-0/data");
-    assert!(!tree.join("core/_migration").exists());
-    place
-        .run(&["status"])
-        .expect_code(0)
-        .expect_words(&["rolled back"]);
-}
 
 /// From each of its steps back and, as the next run, forward again: the data is what it was, however often.
 fn from_each_step_and_forward_again(runbook: &str) {
@@ -47,7 +20,8 @@ fn from_each_step_and_forward_again(runbook: &str) {
     for step in &loaded.runbook.steps {
         println!("{runbook}: back after {}", step.id);
         place.migrate(runbook, &step.id);
-        served |= step.id == "restore";
+        let opens = |it: &ActionSpec| matches!(it, ActionSpec::Unseal { key: Key::Old, .. });
+        served |= step.actions.iter().any(opens);
         let mut back = ROLLBACK.to_vec();
         if served {
             place
@@ -88,6 +62,11 @@ fn from_each_step_and_forward_again_join_before_restore() {
 #[test]
 fn from_each_step_and_forward_again_restore_before_join() {
     from_each_step_and_forward_again("migrate-raft-fast");
+}
+
+#[test]
+fn from_each_step_and_forward_again_offline() {
+    from_each_step_and_forward_again("operator-migrate");
 }
 
 /// The offline route, with a step that ends before this action.

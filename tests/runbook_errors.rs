@@ -234,6 +234,36 @@ fn the_own() {
 }
 
 #[test]
+fn the_move_of_namespaces() {
+    let moves = "      - move-namespaces: {rewind-to: init}\n";
+    let late = "      - return-key: {}\n";
+    let cases: &[&[(&str, &str)]] = &[
+        &[(moves, ""), (late, &format!("{late}{moves}"))],
+        &[
+            (moves, ""),
+            ("      - restore:", &format!("{moves}      - restore:")),
+        ],
+        &[(
+            "- move-namespaces: {rewind-to: init}",
+            "- move-namespaces: {rewind-to: apply}",
+        )],
+        &[(
+            "- move-namespaces: {rewind-to: init}",
+            "- move-namespaces: {}",
+        )],
+        &[
+            ("- flip: {replicas: 1}", "- flip: {replicas: 3}"),
+            ("graft: false", "graft: true"),
+        ],
+    ];
+    let found: Vec<String> = cases
+        .iter()
+        .map(|changes| format!("{changes:?}\n{}\n", refused(FAST, changes)))
+        .collect();
+    insta::assert_snapshot!(found.join("\n"));
+}
+
+#[test]
 fn the_meaning_of_the_offline_route() {
     let (migrate, replace) = (
         "      - operator-migrate: {}\n",

@@ -232,6 +232,10 @@ pub async fn may_have_served(ctx: &Context) -> Result<Option<String>> {
     let Some(source) = ctx.find::<Source>() else {
         return Ok(None);
     };
+    if ctx.platform.stands_apart().await? {
+        // Whatever it serves, no client has reached it.
+        return Ok(None);
+    }
     for member in ctx.running().await? {
         // One that does not answer serves nobody.
         let Ok(status) = ctx.node(&member)?.seal_status().await else {

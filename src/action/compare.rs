@@ -193,15 +193,11 @@ pub(super) fn counts(parity: &Parity) -> ParityCounts {
 
 /// A snapshot of the new cluster against the source's values.
 pub(super) async fn against_source(ctx: &Context, snapshot: &Path, served: bool) -> Result<Parity> {
-    let mounts = ctx.fact::<Tables>()?.mounts;
-    let prefix = |uuid: &str| format!("logical/{uuid}/");
+    let tables: Tables = ctx.fact()?;
     let options = ParityOptions {
-        volatile_prefixes: mounts
-            .values()
-            .filter(|mount| WRITES_BY_ITSELF.contains(&mount.kind.as_str()))
-            .map(|mount| prefix(&mount.uuid))
-            .collect(),
-        cubbyhole: mounts.get("cubbyhole/").map(|mount| prefix(&mount.uuid)),
+        volatile_prefixes: tables
+            .prefixes(|_, mount| WRITES_BY_ITSELF.contains(&mount.kind.as_str())),
+        cubbyholes: tables.prefixes(|path, _| path == "cubbyhole/"),
         served,
     };
     let (snapshot, values) = (snapshot.to_owned(), Files::of(ctx).values);

@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::cluster::{answers_reads, await_active, bring_up};
 use super::keys::Keys;
-use super::{Action, Context, Error, Evidence, Observation, Outcome, Result, SameTables, Tables};
+use super::{
+    Action, Context, Error, Evidence, Namespace, Observation, Outcome, Result, SameTables, Tables,
+};
 use crate::armed::Armed;
 use crate::bao::Node;
 
@@ -23,7 +28,63 @@ pub async fn tables(node: &dyn Node, token: &SecretString) -> Result<Tables> {
         auth: node.auth_methods(token).await?,
         policies: node.policies(token).await?,
         audit: node.audit_devices(token).await?,
+        namespaces: BTreeMap::new(),
     })
+}
+
+/// The child namespaces of a node with what is mounted and allowed in each, by path.
+pub async fn namespaces(
+    node: &dyn Node,
+    token: &SecretString,
+) -> Result<BTreeMap<String, Namespace>> {
+    let (mut found, mut ahead) = (BTreeMap::new(), vec![String::new()]);
+    while let Some(parent) = ahead.pop() {
+        for name in node.list(token, &format!("{parent}sys/namespaces")).await? {
+            let row = format!("{parent}sys/namespaces/{}", name.trim_end_matches('/'));
+            let path = format!("{parent}{name}");
+            let named: Row = data(node, token, &row).await?;
+            if named.tainted {
+                return Err(Error::refused(format!(
+                    "the namespace {path} is being deleted: wait until it is gone"
+                )));
+            }
+            let mut policies = node.list(token, &format!("{path}sys/policies/acl")).await?;
+            policies.sort_unstable();
+            let namespace = Namespace {
+                uuid: named.uuid,
+                id: named.id,
+                mounts: data(node, token, &format!("{path}sys/mounts")).await?,
+                auth: data(node, token, &format!("{path}sys/auth")).await?,
+                policies,
+            };
+            found.insert(path.clone(), namespace);
+            ahead.push(path);
+        }
+    }
+    Ok(found)
+}
+
+/// A row of `sys/namespaces`.
+#[derive(Deserialize)]
+struct Row {
+    id: String,
+    uuid: String,
+    #[serde(default)]
+    tainted: bool,
+}
+
+/// The `data` of an answer that must be there.
+async fn data<T: DeserializeOwned>(node: &dyn Node, token: &SecretString, path: &str) -> Result<T> {
+    let answer = node.read(token, path).await?;
+    let data = answer.and_then(|mut answer| answer.get_mut("data").map(Value::take));
+    // The parser's own words may quote a value.
+    data.and_then(|data| serde_json::from_value(data).ok())
+        .ok_or_else(|| {
+            Error::refused(format!(
+                "{}: GET {path}: an answer of another form",
+                node.name()
+            ))
+        })
 }
 
 #[async_trait]
@@ -67,26 +128,15 @@ impl Action for CompareTables {
         let (mut differences, mut new) = (Vec::new(), BTreeSet::new());
         for member in &members {
             let node = ctx.node(member)?;
-            let found = tables(node.as_ref(), &old.token).await?;
-            let mut found_here = Vec::new();
-            different("mount", &expected.mounts, &found.mounts, &mut found_here);
-            different("auth method", &expected.auth, &found.auth, &mut found_here);
-            different(
-                "audit device",
-                &expected.audit,
-                &found.audit,
-                &mut found_here,
-            );
+            let mut found = tables(node.as_ref(), &old.token).await?;
+            if !expected.namespaces.is_empty() {
+                found.namespaces = namespaces(node.as_ref(), &old.token).await?;
+            }
+            let found_here = differences_of(&expected, &found);
             new.extend(added("mount", &expected.mounts, &found.mounts));
             new.extend(added("auth method", &expected.auth, &found.auth));
             new.extend(added("audit device", &expected.audit, &found.audit));
-            for policy in expected
-                .policies
-                .iter()
-                .filter(|policy| !found.policies.contains(policy))
-            {
-                found_here.push(format!("policy {policy} is missing"));
-            }
+            new.extend(added("namespace", &expected.namespaces, &found.namespaces));
             differences.extend(
                 found_here
                     .into_iter()
@@ -106,12 +156,48 @@ impl Action for CompareTables {
             expected.policies.len(),
             expected.audit.len()
         );
+        if !expected.namespaces.is_empty() {
+            summary = format!(
+                "{summary}; the same in {} child namespaces",
+                expected.namespaces.len()
+            );
+        }
         if !new.is_empty() {
             let new: Vec<String> = new.into_iter().collect();
             summary = format!("{summary}; made since: {}", new.join(", "));
         }
         Ok(Evidence::new(summary).with(&SameTables { members }).into())
     }
+}
+
+/// What is not there, or not as it was; what is there beside is no difference.
+pub fn differences_of(expected: &Tables, found: &Tables) -> Vec<String> {
+    let mut all = Vec::new();
+    different("mount", &expected.mounts, &found.mounts, &mut all);
+    different("auth method", &expected.auth, &found.auth, &mut all);
+    different("audit device", &expected.audit, &found.audit, &mut all);
+    lacking(&expected.policies, &found.policies, &mut all);
+    for (path, was) in &expected.namespaces {
+        let Some(is) = found.namespaces.get(path) else {
+            all.push(format!("namespace {path} is missing"));
+            continue;
+        };
+        let mut within = Vec::new();
+        different("mount", &was.mounts, &is.mounts, &mut within);
+        different("auth method", &was.auth, &is.auth, &mut within);
+        lacking(&was.policies, &is.policies, &mut within);
+        all.extend(
+            within
+                .into_iter()
+                .map(|it| format!("namespace {path}: {it}")),
+        );
+    }
+    all
+}
+
+fn lacking(expected: &[String], found: &[String], into: &mut Vec<String>) {
+    let missing = expected.iter().filter(|policy| !found.contains(policy));
+    into.extend(missing.map(|policy| format!("policy {policy} is missing")));
 }
 
 fn different<T: PartialEq + Debug>(

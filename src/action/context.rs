@@ -28,6 +28,7 @@ pub type Settler =
 
 /// What an action can see and use.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Context {
     /// The place.
     pub platform: Arc<dyn Platform>,
@@ -53,6 +54,10 @@ pub struct Context {
     pub restore_sent: bool,
     /// A single voter has taken it, since then.
     pub restore_taken: bool,
+    /// The runbook has the action that child namespaces need.
+    pub moves_namespaces: bool,
+    /// Their tables have been moved, since then.
+    pub namespaces_moved: bool,
     /// The journal has the outage's beginning and not its end.
     pub outage_open: bool,
     /// Tells how far the running action is.

@@ -36,6 +36,9 @@ pub struct Source {
     pub bytes: u64,
     /// `max_entry_size` for the raft values, when a value is over the default of 1 MiB.
     pub max_entry_size: Option<u64>,
+    /// Child namespaces.
+    #[serde(default)]
+    pub namespaces: u64,
 }
 fact!(Source, "source", "preflight");
 
@@ -45,7 +48,7 @@ pub struct Checks(pub Vec<Finding>);
 fact!(Checks, "checks", "preflight");
 
 /// What the source's API said was mounted, allowed and audited, right before it was sealed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tables {
     /// `sys/mounts`.
     pub mounts: BTreeMap<String, Mount>,
@@ -55,6 +58,45 @@ pub struct Tables {
     pub policies: Vec<String>,
     /// `sys/audit`.
     pub audit: BTreeMap<String, AuditDevice>,
+    /// The child namespaces, nested ones too, by path, for example `a/b/`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub namespaces: BTreeMap<String, Namespace>,
+}
+
+impl Tables {
+    /// The storage prefixes of the mounts that fit, of the root and of each child namespace.
+    pub fn prefixes(&self, fits: impl Fn(&str, &Mount) -> bool) -> Vec<String> {
+        let children = self.namespaces.values();
+        let children = children.map(|child| (child.prefix(), &child.mounts));
+        let mut all = Vec::new();
+        for (of, mounts) in children.chain([(String::new(), &self.mounts)]) {
+            let fitting = mounts.iter().filter(|(path, mount)| fits(path, mount));
+            all.extend(fitting.map(|(_, mount)| format!("{of}logical/{}/", mount.uuid)));
+        }
+        all
+    }
+}
+
+/// What is mounted and allowed in a child namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespace {
+    /// What its entries are stored under: `namespaces/<uuid>/`.
+    pub uuid: String,
+    /// What the rows of its mount tables name it by.
+    pub id: String,
+    /// Its `sys/mounts`.
+    pub mounts: BTreeMap<String, Mount>,
+    /// Its `sys/auth`.
+    pub auth: BTreeMap<String, Mount>,
+    /// Its ACL policies.
+    pub policies: Vec<String>,
+}
+
+impl Namespace {
+    /// What the keys of its entries begin with.
+    pub fn prefix(&self) -> String {
+        format!("namespaces/{}/", self.uuid)
+    }
 }
 fact!(Tables, "tables", "seal-source");
 

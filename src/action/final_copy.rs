@@ -255,7 +255,8 @@ async fn make(
     };
     let (conversion, manifest_digest) = blocking(move || work.run(&manifest)).await?;
 
-    if !conversion.tree.child_namespaces.is_empty() {
+    let source: super::Source = ctx.fact()?;
+    if source.namespaces == 0 && !conversion.tree.child_namespaces.is_empty() {
         return Err(Error::refused(
             "child namespaces have appeared since preflight; this server version breaks them on the move",
         ));

@@ -26,9 +26,15 @@ pub struct Flip {
     pub replicas: u32,
 }
 
-fn values(ctx: &Context, replicas: u32) -> platform::Flip {
+pub fn values(ctx: &Context, replicas: u32) -> platform::Flip {
     let source = ctx.find::<Source>();
-    platform::Flip::new(replicas, source.and_then(|source| source.max_entry_size))
+    let large = source.as_ref().and_then(|source| source.max_entry_size);
+    let namespaces = source.is_some_and(|source| source.namespaces > 0);
+    platform::Flip {
+        // Until their tables are moved, and they are moved on the only member.
+        apart: replicas == 1 && namespaces && !ctx.namespaces_moved,
+        ..platform::Flip::new(replicas, large)
+    }
 }
 
 /// Says what is left to a person, where something is.

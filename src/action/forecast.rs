@@ -26,6 +26,9 @@ pub struct Timings {
     pub restore: f64,
     /// From the unseal with the old key until it leads.
     pub reopen: f64,
+    /// Two unseals and two starts more, where child namespaces are to be moved; else nothing.
+    #[serde(default)]
+    pub namespaces: f64,
 }
 
 /// The server sleeps as long after a restore before it seals itself.

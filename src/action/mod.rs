@@ -21,6 +21,7 @@ mod forecast;
 mod init;
 mod join;
 mod keys;
+mod move_namespaces;
 pub mod newer;
 mod operator_migrate;
 mod park_key;
@@ -40,13 +41,13 @@ pub mod tombstone;
 mod unseal;
 
 pub use back_up::copy_live;
-pub use compare_tables::tables;
+pub use compare_tables::{namespaces, tables};
 pub use context::{Context, Look, Marker, Settler, blocking, free_bytes};
 pub use contract::{Action, Evidence, Fact, Observation, Outcome};
 pub use error::{Error, Result};
 pub use facts::{
-    Backup, Checks, CommandRan, Compared, FinalCopied, Frozen, Held, KeysRead, Proof, Restored,
-    SameTables, Source, Tables, Throwaway, Voters,
+    Backup, Checks, CommandRan, Compared, FinalCopied, Frozen, Held, KeysRead, Namespace, Proof,
+    Restored, SameTables, Source, Tables, Throwaway, Voters,
 };
 pub use forecast::{Forecast, Timings};
 pub use keys::{Keys, ROOT_TOKEN, UNSEAL_KEY};

@@ -164,6 +164,9 @@ async fn on_scratch(
     unseal(ctx, node, &old, armed).await?;
     await_leading(ctx, node).await?;
     timings.reopen = began.elapsed().as_secs_f64();
+    if source.namespaces > 0 {
+        timings.namespaces = 2.0 * (timings.start + timings.reopen);
+    }
 
     let cluster_id = node.seal_status().await?.cluster_id.unwrap_or_default();
     if cluster_id != source.cluster_id {

@@ -472,7 +472,7 @@ async fn guard(ctx: &Context, copied: &FinalCopied) -> Result<(String, SecretStr
 }
 
 /// Stops every member, moves its raft files aside and starts it empty. Each part may be done already.
-async fn begin_anew(ctx: &Context, armed: &Armed) -> Result<()> {
+pub async fn begin_anew(ctx: &Context, armed: &Armed) -> Result<()> {
     let members = ctx.running().await?;
     let before: Voters = ctx.fact()?;
     let all: Vec<String> = before

@@ -7,7 +7,7 @@ use indicatif::HumanBytes;
 use secrecy::SecretString;
 
 use super::cluster::{await_active, unseal};
-use super::compare_tables::tables;
+use super::compare_tables::{namespaces, tables};
 use super::context::free_bytes;
 use super::keys::Keys;
 use super::suspend_actors::nobody_acts;
@@ -68,7 +68,11 @@ impl Action for SealSource {
         }
         let token = Keys::old(ctx).await?.token;
         serves_to_the_end(node.as_ref(), &token).await?;
-        Ok(Evidence::default().with(&tables(node.as_ref(), &token).await?))
+        let mut found = tables(node.as_ref(), &token).await?;
+        if ctx.fact::<Source>()?.namespaces > 0 {
+            found.namespaces = namespaces(node.as_ref(), &token).await?;
+        }
+        Ok(Evidence::default().with(&found))
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {

@@ -79,6 +79,13 @@ pub enum ActionSpec {
         #[serde(rename = "rewind-to")]
         rewind_to: String,
     },
+    /// Moves the tables of child namespaces to where a server on raft looks for them, with clients kept out: one that is
+    /// unsealed a second time without that breaks.
+    MoveNamespaces {
+        /// The step to go back to when the server was restarted before all were moved.
+        #[serde(rename = "rewind-to")]
+        rewind_to: String,
+    },
     /// Puts the OLD key back into the Secret that the auto-unseal hook reads.
     ReturnKey {},
     /// Removes the throwaway keys and the parked copy.
@@ -179,6 +186,7 @@ impl ActionSpec {
             Self::Unseal { .. } => "unseal",
             Self::AwaitVoters { .. } => "await-voters",
             Self::Restore { .. } => "restore",
+            Self::MoveNamespaces { .. } => "move-namespaces",
             Self::ReturnKey {} => "return-key",
             Self::DestroyThrowaway {} => "destroy-throwaway",
             Self::Compare {} => "compare",
@@ -211,6 +219,7 @@ impl ActionSpec {
             | Self::AwaitVoters { .. }
             | Self::CompareTables {}
             | Self::Unseal { .. }
+            | Self::MoveNamespaces { .. }
             | Self::ReturnKey {}
             | Self::DestroyThrowaway {}
             | Self::Compare {} => Effect::Change,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::SecretString;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::{
     AuditDevice, Health, InitKeys, Leader, Mount, RaftConfiguration, Result, SealStatus,
@@ -99,8 +100,24 @@ pub trait Node: Send + Sync {
         armed: &Armed,
     ) -> Result<()>;
 
-    /// `GET sys/raw/<key>`: the decrypted entry's length in bytes, `None` for 404. Needs `raw_storage_endpoint`.
-    async fn raw_len(&self, token: &SecretString, key: &str) -> Result<Option<u64>>;
+    /// `GET sys/raw/<key>`: the decrypted entry, `None` for 404. Needs `raw_storage_endpoint`, as the next two do.
+    async fn raw(&self, token: &SecretString, key: &str) -> Result<Option<Zeroizing<Vec<u8>>>>;
+    /// The length of [`Node::raw`], in bytes.
+    async fn raw_len(&self, token: &SecretString, key: &str) -> Result<Option<u64>> {
+        Ok(self.raw(token, key).await?.map(|value| value.len() as u64))
+    }
+    /// `PUT sys/raw/<key>`: writes an entry; the same again is the same.
+    async fn raw_write(
+        &self,
+        token: &SecretString,
+        key: &str,
+        value: &[u8],
+        armed: &Armed,
+    ) -> Result<()>;
+    /// `DELETE sys/raw/<key>`; absent is fine.
+    async fn raw_delete(&self, token: &SecretString, key: &str, armed: &Armed) -> Result<()>;
+    /// `LIST <path>`, as the server sorts it; empty for 404.
+    async fn list(&self, token: &SecretString, path: &str) -> Result<Vec<String>>;
     /// `GET <path>` on the data API; the whole answer, `None` for 404.
     async fn read(&self, token: &SecretString, path: &str) -> Result<Option<Value>>;
 }

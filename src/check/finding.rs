@@ -84,7 +84,7 @@ pub async fn all(ctx: &Context) -> Result<Checked> {
     super::release::place(ctx, &mut checked).await?;
     super::release::check(ctx, &mut checked).await?;
     let server = super::server::check(ctx, &mut checked).await?;
-    let data = super::data::check(ctx, &mut checked).await?;
+    let data = super::data::check(ctx, server.as_ref(), &mut checked).await?;
     super::room::check(ctx, data.bytes, &mut checked).await?;
     checked.source = server.map(|status| Source {
         version: status.version,
@@ -94,6 +94,7 @@ pub async fn all(ctx: &Context) -> Result<Checked> {
         entries: data.entries,
         bytes: data.bytes,
         max_entry_size: data.max_entry_size,
+        namespaces: data.namespaces,
     });
     if checked.source.is_some() {
         super::room::upload(ctx, data.bytes, &mut checked).await?;

@@ -33,6 +33,7 @@ use crate::ui::Output;
 Examples:
   baoctl rehearse
   baoctl rehearse --entries 20000 --shares 5 --threshold 3 --runbook migrate-raft-fast
+  baoctl rehearse --namespaces --runbook migrate-raft-fast
   baoctl rehearse --from-tree /backup/openbao-data --keys-file keys.json
   baoctl rehearse --source-only, then: baoctl migrate-raft --platform local --dry-run")]
 pub struct Args {
@@ -42,6 +43,9 @@ pub struct Args {
     /// Also a value over raft's default entry size of 1 MiB
     #[arg(long)]
     large: bool,
+    /// Also child namespaces, nested ones too; of the built-in runbooks only migrate-raft-fast moves them
+    #[arg(long)]
+    namespaces: bool,
     /// Unseal shares of the sample source
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
     shares: u32,
@@ -284,6 +288,7 @@ async fn source(args: &Args, bao: &Path, output: &Output) -> Result<LocalPlatfor
             shares: args.shares,
             threshold: args.threshold,
             large: args.large,
+            namespaces: args.namespaces,
         };
         let golden = make_source(&platform, options, meter.as_ref()).await?;
         Ok(((), format!("{} entries of sample data", golden.entries)))

@@ -319,7 +319,7 @@ pub(super) fn event_of(mark: Mark, state: &State) -> Option<Event> {
             seconds: state.outage_seconds().unwrap_or_default(),
         },
         Mark::OutageAverted => Event::OutageEnded { seconds: 0.0 },
-        Mark::RestoreTaken => return None,
+        Mark::RestoreTaken | Mark::NamespacesMoved => return None,
     })
 }
 

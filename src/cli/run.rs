@@ -52,6 +52,8 @@ pub(super) fn looking(
 ) -> Context {
     let mut ctx = context(platform, observer, Uuid::nil(), 3, keys_file);
     ctx.keys_given = keys_given;
+    // Which runbook will be followed is not known yet.
+    ctx.moves_namespaces = true;
     ctx
 }
 
@@ -125,6 +127,8 @@ pub(super) fn context(
         earlier_intents: 0,
         restore_sent: false,
         restore_taken: false,
+        moves_namespaces: false,
+        namespaces_moved: false,
         outage_open: false,
         meter: Arc::new(Silent),
         observer,

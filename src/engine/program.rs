@@ -96,6 +96,12 @@ impl Program {
         forecast.is_whole().then_some(forecast)
     }
 
+    /// Whether there is an action of this kind.
+    pub(super) fn has(&self, kind: &str) -> bool {
+        let mut units = self.steps.iter().flat_map(|step| &step.units);
+        units.any(|unit| unit.kind == kind)
+    }
+
     /// A step's place, from 0.
     pub fn position(&self, id: &str) -> Option<usize> {
         self.steps.iter().position(|step| step.id == id)

@@ -21,6 +21,8 @@ pub type SharedJournal = Arc<Mutex<Journal>>;
 
 /// The kinds of action that bring the source's data: from then on nothing but the old key opens the cluster.
 const BRING_DATA: [&str; 2] = ["restore", "operator-migrate"];
+/// The kind of action that child namespaces need.
+const MOVE_NAMESPACES: &str = "move-namespaces";
 /// Tries of an action that only looks.
 pub(super) const TRIES: u32 = 3;
 /// An effect that a second try did not bring about will not come by a fourth.
@@ -208,6 +210,7 @@ impl Engine {
         self.follow_marks(&mut ctx);
         ctx.step.clone_from(&step.id);
         ctx.place = index;
+        ctx.moves_namespaces = self.program.has(MOVE_NAMESPACES);
         ctx.meter = Arc::new(ActionMeter::new(&step.id, unit.kind, self.observer.clone()));
         if let Some(journal) = self.journal() {
             let state = journal.state();
@@ -220,6 +223,7 @@ impl Engine {
                     && (action.open_intent || action.done.is_some())
             });
             ctx.restore_taken = state.restore_taken();
+            ctx.namespaces_moved = state.namespaces_moved();
             ctx.outage_open = state.in_outage();
             *ctx.facts.lock().unwrap_or_else(PoisonError::into_inner) = state
                 .facts()

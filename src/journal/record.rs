@@ -67,6 +67,8 @@ pub enum Mark {
     OutageAverted,
     /// A single voter has taken the restore; what is left is its own waiting.
     RestoreTaken,
+    /// Every table of the child namespaces is where a server on raft looks for it: it may be restarted from now on.
+    NamespacesMoved,
 }
 
 /// What clients may have written to the new cluster, and lose on the way back.

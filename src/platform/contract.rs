@@ -107,6 +107,9 @@ pub struct Flip {
     pub max_entry_size: Option<u64>,
     /// Raft's `performance_multiplier`.
     pub performance_multiplier: u32,
+    /// With `raw_storage_endpoint`, and listening where no client looks for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub apart: bool,
 }
 
 impl Flip {
@@ -117,6 +120,7 @@ impl Flip {
             max_entry_size,
             // Five is the server's default: slow hardware. One makes init, election and failover some five times faster.
             performance_multiplier: 1,
+            apart: false,
         }
     }
 }
@@ -310,6 +314,14 @@ pub trait Platform: Send + Sync {
     /// Whether [`Platform::flip`] starts the members that should exist; else the platform does, in its own time.
     fn flip_starts_members(&self) -> bool {
         true
+    }
+    /// Whether [`Flip::apart`] can be made here.
+    fn can_stand_apart(&self) -> bool {
+        false
+    }
+    /// Whether the release is as [`Flip::apart`] makes it: a server that starts now is out of clients' reach.
+    async fn stands_apart(&self) -> Result<bool> {
+        Ok(false)
     }
     /// Whether a follower is started only when the member before it is unsealed: joining and unsealing then go member by
     /// member.

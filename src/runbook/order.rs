@@ -149,6 +149,11 @@ pub(super) const AFTER: &[Rule] = &[
         why: "the old key opens nothing before the old data is there",
     },
     Rule {
+        subject: Kind("move-namespaces"),
+        after: &[Kind("restore")],
+        why: "there is nothing to move before the data is restored",
+    },
+    Rule {
         subject: Kind("return-key"),
         after: &[Kind("park-key"), Data],
         why: "the old key is parked until the old data is there",
@@ -181,6 +186,11 @@ pub(super) const BEFORE: &[Limit] = &[
         subject: Unseal(Key::Throwaway),
         before: Kind("restore"),
         why: "the throwaway key opens nothing any more once the old data is there",
+    },
+    Limit {
+        subject: Kind("move-namespaces"),
+        before: Unseal(Key::Old),
+        why: "clients are served from then on, by a server that would break at its next unseal",
     },
     Limit {
         subject: Kind("operator-migrate"),

@@ -49,6 +49,7 @@ pub(super) fn validate(runbook: &Runbook, places: &Places, folder: Option<&Path>
     order(&actions, &mut findings);
     counts(places, &actions, &mut findings);
     rewinds(runbook, &actions, &mut findings);
+    alone(&actions, &mut findings);
     members::validate(runbook, places, &actions, &mut findings);
     own::validate(runbook, &actions, folder, &mut findings);
     findings
@@ -197,10 +198,29 @@ fn counts(places: &Places, actions: &[Placed], findings: &mut Findings) {
     }
 }
 
-/// Where a restore goes back to.
+/// `move-namespaces` comes while there is one member.
+fn alone(actions: &[Placed], findings: &mut Findings) {
+    let mut members = 1;
+    for placed in actions {
+        match placed.action {
+            ActionSpec::Flip { replicas } => members = *replicas,
+            ActionSpec::MoveNamespaces { .. } if members > 1 => findings.error(
+                placed.at,
+                format!(
+                    "`move-namespaces` needs one member, not {members}: another one would be unsealed on what is not yet moved"
+                ),
+            ),
+            _ => {}
+        }
+    }
+}
+
+/// Where a restore, or the move of namespaces after it, goes back to.
 fn rewinds(runbook: &Runbook, actions: &[Placed], findings: &mut Findings) {
     for (index, placed) in actions.iter().enumerate() {
-        let ActionSpec::Restore { rewind_to } = placed.action else {
+        let (ActionSpec::Restore { rewind_to } | ActionSpec::MoveNamespaces { rewind_to }) =
+            placed.action
+        else {
             continue;
         };
         let before = &actions[..index];

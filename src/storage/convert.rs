@@ -25,14 +25,16 @@ pub const SEAL_MATERIAL: [&str; 5] = [
     "core/root-key",
 ];
 
-/// Without these a server that is unsealed mounts nothing, and so revokes and rotates nothing.
-const ACTIVE: [&str; 6] = [
+/// Without these a server that is unsealed mounts nothing, and so revokes and rotates nothing. One that knows of no child
+/// namespace takes what is below `namespaces/` for nothing that is its own.
+const ACTIVE: [&str; 7] = [
     "core/mounts",
     "core/local-mounts",
     "core/auth",
     "core/local-auth",
     "core/audit",
     "core/local-audit",
+    "core/namespaces",
 ];
 
 /// Which entries are converted.
@@ -41,7 +43,7 @@ const ACTIVE: [&str; 6] = [
 pub enum Filter {
     /// All of them.
     Everything,
-    /// All but the mounts, auth methods, audit devices and leases: a server on this copy can decrypt every entry and
+    /// All but the mounts, auth methods, audit devices, namespaces and leases: a server on this copy can decrypt every entry and
     /// acts on none.
     Inert,
 }

@@ -33,8 +33,8 @@ const LEASE_BY_TOKEN: &str = "sys/expire/token/";
 pub struct ParityOptions {
     /// Prefixes below which anything may have changed, for example `logical/<uuid>/` of a database engine.
     pub volatile_prefixes: Vec<String>,
-    /// `logical/<uuid>/` of the cubbyhole mount: entries below it go with the tokens they belong to.
-    pub cubbyhole: Option<String>,
+    /// `logical/<uuid>/` of the cubbyhole mounts: entries below them go with the tokens they belong to.
+    pub cubbyholes: Vec<String>,
     /// Clients could write: entries that were added or changed where clients write (`logical/`, `auth/`, `sys/policy/`)
     /// are written then. Missing ones stay findings unless a prefix covers them: a copy that lost some looks like that.
     pub served: bool,
@@ -102,14 +102,13 @@ struct Judge<'a> {
     /// Salted ids of tokens that changed: one being revoked is marked before it goes, and its lease goes first.
     changed_ids: Vec<String>,
     /// Mount tables that are gone, and those whose entries appeared: `(gone, entries)`.
-    tables: BTreeMap<&'static str, (bool, u64)>,
+    tables: BTreeMap<String, (bool, u64)>,
 }
 
 impl Judge<'_> {
     fn added(&mut self, key: &str) {
-        let table = TABLES.iter().find(|(table, _)| is_row(key, table));
-        if let Some((table, _)) = table {
-            self.tables.entry(table).or_default().1 += 1;
+        if let Some(table) = table_of(key) {
+            self.tables.entry(table.to_owned()).or_default().1 += 1;
             self.found.rewritten.push(key.to_owned());
         } else if key == "core/lock"
             || key == RAFT_TLS
@@ -131,14 +130,14 @@ impl Judge<'_> {
             self.found.rewritten.push(key.to_owned());
         } else {
             self.changed_ids
-                .extend(key.strip_prefix(TOKEN_ID).map(str::to_owned));
+                .extend(within(key).strip_prefix(TOKEN_ID).map(str::to_owned));
             self.explained(key);
         }
     }
 
     fn removed(&mut self, key: &str) {
-        if let Some((table, _)) = TABLES.iter().find(|(table, _)| *table == key) {
-            self.tables.entry(table).or_default().0 = true;
+        if TABLES.iter().any(|(table, _)| *table == within(key)) {
+            self.tables.entry(key.to_owned()).or_default().0 = true;
         } else if self.is_named(key) {
             self.explained(key);
         } else if is_of_token(key) || self.is_cubbyhole(key) {
@@ -151,11 +150,12 @@ impl Judge<'_> {
     }
 
     fn finish(mut self) -> Parity {
-        for (table, may_be_empty) in TABLES {
-            match self.tables.get(table) {
-                Some((true, 0)) if !may_be_empty => self.found.missing.push(table.to_owned()),
-                Some((true, _)) => self.found.rewritten.push(table.to_owned()),
-                _ => {}
+        for (table, (gone, rows)) in std::mem::take(&mut self.tables) {
+            let may_be_empty = TABLES.contains(&(within(&table), true));
+            if gone && rows == 0 && !may_be_empty {
+                self.found.missing.push(table);
+            } else if gone {
+                self.found.rewritten.push(table);
             }
         }
         self.expired();
@@ -169,17 +169,18 @@ impl Judge<'_> {
         let changed = std::mem::take(&mut self.changed_ids);
         let ids: HashSet<&str> = gone
             .iter()
-            .filter_map(|key| key.strip_prefix(TOKEN_ID))
+            .filter_map(|key| within(key).strip_prefix(TOKEN_ID))
             .chain(changed.iter().map(String::as_str))
             .collect();
         let leases: HashSet<&str> = gone
             .iter()
-            .filter(|key| key.starts_with(LEASE))
+            .filter(|key| within(key).starts_with(LEASE))
             .filter_map(|key| token_of(key))
             .collect();
-        let any_lease = gone.iter().any(|key| key.starts_with(LEASE));
+        let any_lease = gone.iter().any(|key| within(key).starts_with(LEASE));
         let mut accessors = ids.iter().filter(|id| leases.contains(*id)).count();
-        for key in &gone {
+        for whole in &gone {
+            let key = within(whole);
             let reason = if let Some(id) = key.strip_prefix(TOKEN_ID) {
                 leases.contains(id)
             } else if key.starts_with(LEASE) {
@@ -200,7 +201,7 @@ impl Judge<'_> {
             } else {
                 &mut self.found.missing
             };
-            class.push(key.clone());
+            class.push(whole.clone());
         }
     }
 
@@ -210,7 +211,7 @@ impl Judge<'_> {
 
     fn is_of_clients(&self, key: &str) -> bool {
         let mut written = ["logical/", "auth/", "sys/policy/"].iter();
-        self.options.served && written.any(|prefix| key.starts_with(prefix))
+        self.options.served && written.any(|prefix| within(key).starts_with(prefix))
     }
 
     fn is_named(&self, key: &str) -> bool {
@@ -219,8 +220,8 @@ impl Judge<'_> {
     }
 
     fn is_cubbyhole(&self, key: &str) -> bool {
-        let prefix = self.options.cubbyhole.as_deref();
-        prefix.is_some_and(|prefix| !prefix.is_empty() && key.starts_with(prefix))
+        let mut holes = self.options.cubbyholes.iter();
+        holes.any(|prefix| !prefix.is_empty() && key.starts_with(prefix.as_str()))
     }
 
     /// Puts an entry that was added or changed with whoever may have done it.
@@ -251,21 +252,36 @@ fn is_of_token(key: &str) -> bool {
         LEASE_BY_TOKEN,
     ]
     .iter()
-    .any(|prefix| key.starts_with(prefix))
+    .any(|prefix| within(key).starts_with(prefix))
 }
 
-/// The salted token id that a key ends with: `h` and a SHA-256 in hex.
+/// The key as the namespace that it belongs to has it: the root's own, or what follows `namespaces/<uuid>/`.
+fn within(key: &str) -> &str {
+    let child = key
+        .strip_prefix("namespaces/")
+        .and_then(|rest| rest.split_once('/'));
+    child
+        .filter(|(id, _)| is_uuid(id))
+        .map_or(key, |(_, rest)| rest)
+}
+
+/// The salted token id that a key ends with: `h` and a SHA-256 in hex; a child namespace's has the namespace's id behind it.
 fn token_of(key: &str) -> Option<&str> {
     let last = key.rsplit('/').next()?;
+    let last = last.split_once('.').map_or(last, |(salted, _)| salted);
     let hexed = last.strip_prefix('h')?;
     (hexed.len() == 64 && hexed.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(last)
 }
 
-/// Whether `key` is `table/<uuid>`.
-fn is_row(key: &str, table: &str) -> bool {
-    key.strip_prefix(table)
-        .and_then(|rest| rest.strip_prefix('/'))
-        .is_some_and(|id| id.len() == 36 && uuid::Uuid::try_parse(id).is_ok())
+/// The table that `key` is a row of: `core/mounts` of `core/mounts/<uuid>`, in whichever namespace.
+fn table_of(key: &str) -> Option<&str> {
+    let (table, row) = key.rsplit_once('/')?;
+    let known = TABLES.iter().any(|(name, _)| *name == within(table));
+    (known && is_uuid(row)).then_some(table)
+}
+
+fn is_uuid(id: &str) -> bool {
+    id.len() == 36 && uuid::Uuid::try_parse(id).is_ok()
 }
 
 #[cfg(test)]

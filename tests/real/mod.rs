@@ -25,6 +25,8 @@ pub const MIGRATE: [&str; 6] = [
 ];
 /// The same for one that goes on.
 pub const RESUME: [&str; 4] = ["resume", "--yes", "--confirm-outage", WORD];
+/// The way back.
+pub const ROLLBACK: [&str; 4] = ["rollback", "--yes", "--confirm-outage", WORD];
 /// Longer than any command takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(400);
 
@@ -391,4 +393,30 @@ pub fn files(folder: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     found
+}
+
+/// The source serves with its old key and data, and no other server has anything to say.
+#[track_caller]
+pub fn assert_back(place: &Place) {
+    let platform = place.platform();
+    let node = place.node("openbao-0");
+    assert_eq!(wait(node.health()).unwrap(), Health::Active);
+    assert_eq!(wait(node.seal_status()).unwrap().storage_type, "file");
+    place.assert_data("openbao-0");
+    assert!(place.keys(SecretName::Parked).is_none());
+    assert!(place.keys(SecretName::Throwaway).is_none());
+    for member in platform.members() {
+        assert!(
+            !wait(platform.volume(&member)).unwrap().raft_files,
+            "{member}"
+        );
+        let runs = wait(platform.instance(&member)).unwrap().is_some();
+        assert_eq!(runs, member == "openbao-0", "{member}");
+    }
+    let tree = place.work().join("nodes/openbao-0/data");
+    assert!(!tree.join("core/_migration").exists());
+    place
+        .run(&["status"])
+        .expect_code(0)
+        .expect_words(&["rolled back"]);
 }

@@ -266,6 +266,8 @@ impl Lab {
                 earlier_intents: 0,
                 restore_sent: false,
                 restore_taken: false,
+                moves_namespaces: false,
+                namespaces_moved: false,
                 outage_open: false,
                 meter: Arc::new(Silent),
                 observer: observer.clone(),

@@ -13,8 +13,9 @@ use baoctl::bao::{
 };
 use baoctl::meter::Meter;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::sleep;
+use zeroize::Zeroizing;
 
 use super::fate::{Fate, Loss};
 use super::server::{Answer, No};
@@ -333,18 +334,94 @@ impl Node for ScriptedNode {
         .await
     }
 
-    async fn raw_len(&self, token: &SecretString, key: &str) -> Result<Option<u64>> {
+    async fn raw(&self, token: &SecretString, key: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
         let token = token.expose_secret();
         self.look("GET raw", |world| {
-            world.authorised(&self.name, token)?;
-            let files = world.member(&self.name).raft.as_ref();
-            let value = files.and_then(|files| files.entries.get(key));
-            Ok(value.map(|value| value.len() as u64))
+            let entries = world.raw(&self.name, token)?;
+            Ok(entries.get(key).map(|value| Zeroizing::new(value.clone())))
         })
         .await
     }
 
-    async fn read(&self, token: &SecretString, _: &str) -> Result<Option<Value>> {
-        self.table(token, |_| None).await
+    async fn raw_write(
+        &self,
+        token: &SecretString,
+        key: &str,
+        value: &[u8],
+        _: &Armed,
+    ) -> Result<()> {
+        let token = token.expose_secret();
+        self.act("PUT raw", |world| {
+            world
+                .raw(&self.name, token)?
+                .insert(key.to_owned(), value.to_vec());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn raw_delete(&self, token: &SecretString, key: &str, _: &Armed) -> Result<()> {
+        let token = token.expose_secret();
+        self.act("DELETE raw", |world| {
+            world.raw(&self.name, token)?.remove(key);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn list(&self, token: &SecretString, path: &str) -> Result<Vec<String>> {
+        let Some(prefix) = path.strip_prefix("sys/raw/") else {
+            let namespaced = self.grip.now(|world| world.namespaced);
+            return self
+                .table(token, |old| match path {
+                    "sys/namespaces" if old && namespaced => vec!["child/".to_owned()],
+                    "child/sys/policies/acl" => vec!["default".to_owned()],
+                    _ => Vec::new(),
+                })
+                .await;
+        };
+        let token = token.expose_secret();
+        self.look("LIST raw", |world| {
+            let keys = world.raw(&self.name, token)?.keys();
+            Ok(keys
+                .filter_map(|key| key.strip_prefix(prefix).map(str::to_owned))
+                .collect())
+        })
+        .await
+    }
+
+    async fn read(&self, token: &SecretString, path: &str) -> Result<Option<Value>> {
+        let id = |row: &str| row.rsplit('/').next().unwrap().to_owned();
+        let row = |kind: &str, row: &str| {
+            let local = row.starts_with("core/local-");
+            json!({"type": kind, "uuid": id(row), "local": local})
+        };
+        let [mount, local, method] = tree::CHILD_ROWS;
+        let data = match path {
+            "sys/namespaces/child" => {
+                let uuid = id(tree::CHILD.trim_end_matches('/'));
+                json!({"id": tree::CHILD_ID, "uuid": uuid})
+            }
+            "child/sys/mounts" => json!({"kv/": row("kv", mount), "near/": row("kv", local)}),
+            "child/sys/auth" => json!({"approle/": row("approle", method)}),
+            _ => Value::Null,
+        };
+        self.table(token, |old| {
+            (old && !data.is_null()).then(|| json!({"data": data}))
+        })
+        .await
+    }
+}
+
+impl World {
+    /// The decrypted entries of a server that lets them be seen.
+    fn raw(&mut self, name: &str, token: &str) -> Answer<&mut tree::Entries> {
+        self.authorised(name, token)?;
+        if !self.server(name).is_some_and(|server| server.apart) {
+            return Err(No::Status(404, "unsupported path"));
+        }
+        let files = self.member_mut(name).raft.as_mut();
+        let files = files.ok_or(No::Status(400, "raft storage is not in use"))?;
+        Ok(Arc::make_mut(&mut files.entries))
     }
 }

@@ -18,6 +18,7 @@ use secrecy::ExposeSecret;
 
 use super::node::{Grip, ScriptedNode};
 use super::raft::RaftFiles;
+use super::server::Server;
 use super::tree;
 use super::world::{MEMBERS, Member, SCRATCH, World};
 
@@ -69,6 +70,14 @@ impl World {
         });
         if !kept {
             self.violation("no Secret holds the old key");
+        }
+        for name in MEMBERS {
+            let files = self.member(name).raft.as_ref();
+            let broken = files.is_some_and(|files| tree::breaks(&files.entries));
+            let open = |server: &Server| server.open.is_some() && !server.apart;
+            if broken && self.server(name).is_some_and(open) {
+                self.violation(format!("{name} serves what it will break on"));
+            }
         }
         let empty = self
             .server(MEMBERS[0])
@@ -158,6 +167,14 @@ impl Platform for ScriptedPlatform {
         .await?;
         self.replace(member, armed).await?;
         Ok(true)
+    }
+
+    fn can_stand_apart(&self) -> bool {
+        true
+    }
+
+    async fn stands_apart(&self) -> Result<bool> {
+        self.look(|world| world.release.apart).await
     }
 
     async fn volume(&self, member: &str) -> Result<Volume> {
@@ -351,10 +368,19 @@ impl Platform for ScriptedPlatform {
         })
     }
 
+    async fn flipped(&self, flip: &Flip, _: &Before) -> Result<bool> {
+        self.look(|world| {
+            let now = &world.release;
+            (now.storage, now.replicas, now.apart) == (StorageKind::Raft, flip.replicas, flip.apart)
+        })
+        .await
+    }
+
     async fn flip(&self, flip: &Flip, _: &Before, _: &dyn Meter, _: &Armed) -> Result<()> {
         self.act("change the release", |world| {
             world.release.storage = StorageKind::Raft;
             world.release.replicas = flip.replicas;
+            world.release.apart = flip.apart;
             world.release.revision += 1;
             Ok(())
         })
@@ -373,6 +399,7 @@ impl Platform for ScriptedPlatform {
         self.act("go back to the first revision", |world| {
             world.release.storage = StorageKind::File;
             world.release.replicas = 1;
+            world.release.apart = false;
             world.release.revision += 1;
             Ok(())
         })

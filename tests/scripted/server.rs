@@ -49,6 +49,8 @@ pub struct Server {
     pub seals: Option<Instant>,
     /// When it goes away for good, having missed a restore.
     pub dies: Option<Instant>,
+    /// It has the raw endpoint, and no client reaches it.
+    pub apart: bool,
     /// When its last write after a seal is done.
     pub drained: Option<Instant>,
 }
@@ -68,6 +70,7 @@ impl Server {
             restored: false,
             seals: None,
             dies: None,
+            apart: false,
             drained: None,
         }
     }
@@ -250,6 +253,7 @@ impl World {
             return self.seal_status(name);
         }
         let set = self.key_set(&wanted);
+        let server_is_raft = server.storage == StorageKind::Raft;
         let server = self.server_mut(name).unwrap();
         if !server.given.iter().any(|given| given == share) {
             server.given.push(share.to_owned());
@@ -266,6 +270,14 @@ impl World {
                 return Err(No::Status(400, "cipher: message authentication failed"));
             }
             server.open = Some(wanted);
+            let files = self.member(name).raft.as_ref();
+            if server_is_raft && files.is_some_and(|files| tree::breaks(&files.entries)) {
+                if !self.server(name).unwrap().apart {
+                    self.violation(format!("{name} broke before its clients' eyes"));
+                }
+                self.stop(name);
+                return Err(No::Down);
+            }
         } else if fits {
             self.join(name, joining.unwrap().0)?;
         } else {

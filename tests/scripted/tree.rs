@@ -23,6 +23,17 @@ const TABLES: [&str; 4] = [
     "core/local-auth",
 ];
 
+/// What the keys of the one child namespace begin with, where there is one, and the mounts of its own: an engine, a local
+/// one and an auth method.
+pub const CHILD: &str = "namespaces/c0c0c0c0-1111-4222-8333-444455556666/";
+pub const CHILD_ROWS: [&str; 3] = [
+    "core/mounts/c1c1c1c1-1111-4222-8333-444455556666",
+    "core/local-mounts/c2c2c2c2-1111-4222-8333-444455556666",
+    "core/auth/c3c3c3c3-1111-4222-8333-444455556666",
+];
+/// How the rows of its tables name it.
+pub const CHILD_ID: &str = "chi1d0";
+
 /// What a server that was just initialised holds.
 pub fn fresh(keyring: &str) -> Entries {
     [
@@ -59,14 +70,52 @@ pub fn source(keyring: &str) -> Entries {
     entries
 }
 
-/// What a raft server makes of its entries when it leads for the first time.
+/// What a child namespace adds to it.
+pub fn child() -> Entries {
+    let known = CHILD.replace("namespaces/", "core/namespaces/");
+    let more = [
+        "logical/c1c1c1c1-1111-4222-8333-444455556666/secret",
+        "sys/policy/default",
+    ];
+    let keys = TABLES
+        .iter()
+        .chain(&more)
+        .map(|key| format!("{CHILD}{key}"));
+    keys.chain([known.trim_end_matches('/').to_owned()])
+        .map(|key| (key.clone(), format!("data of {key}").into_bytes()))
+        .collect()
+}
+
+/// Whether a server that is unsealed on these entries panics: its root's tables are split already, a child's are not.
+pub fn breaks(entries: &Entries) -> bool {
+    let whole = |of: &str| {
+        TABLES
+            .iter()
+            .any(|table| entries.contains_key(&format!("{of}{table}")))
+    };
+    whole(CHILD) && !whole("") && knows_child(entries)
+}
+
+fn knows_child(entries: &Entries) -> bool {
+    entries
+        .keys()
+        .any(|key| key.starts_with("core/namespaces/"))
+}
+
+/// What a raft server makes of its entries when it leads for the first time. The rows of a child come below the root.
 pub fn lead(entries: &mut Entries) {
     for table in TABLES {
-        if let Some(rows) = entries.remove(table) {
-            entries.insert(
-                format!("{table}/0e2d1c3b-1111-4222-8333-444455556666"),
-                rows,
-            );
+        if entries.remove(table).is_none() {
+            continue;
+        }
+        let row = format!("{table}/0e2d1c3b-1111-4222-8333-444455556666");
+        entries.insert(row, b"{\"namespace_id\":\"root\"}".to_vec());
+        let rows = CHILD_ROWS
+            .iter()
+            .filter(|row| row.starts_with(&format!("{table}/")));
+        for row in rows.filter(|_| knows_child(entries)).collect::<Vec<_>>() {
+            let value = format!("{{\"namespace_id\":\"{CHILD_ID}\"}}");
+            entries.insert((*row).to_owned(), value.into_bytes());
         }
     }
     entries
@@ -79,6 +128,14 @@ pub fn lead(entries: &mut Entries) {
 pub fn essence(entries: &Entries) -> Entries {
     let mut entries = entries.clone();
     lead(&mut entries);
+    for row in CHILD_ROWS {
+        if let Some(value) = entries.remove(row) {
+            entries.insert(format!("{CHILD}{row}"), value);
+        }
+    }
+    for table in TABLES {
+        entries.remove(&format!("{CHILD}{table}"));
+    }
     entries.remove(RAFT_TLS);
     entries
 }

@@ -63,6 +63,8 @@ pub struct Release {
     pub storage: StorageKind,
     pub replicas: u32,
     pub revision: u32,
+    /// A server that starts now has the raw endpoint, and no client reaches it.
+    pub apart: bool,
 }
 
 #[allow(clippy::struct_excessive_bools)] // Each is a fact of its own.
@@ -89,6 +91,8 @@ pub struct World {
     pub hooked: bool,
     /// What a real server or an auditor would call a catastrophe.
     pub violations: Vec<String>,
+    /// The source has a child namespace.
+    pub namespaced: bool,
     /// Restores that were accepted, by the cluster that they went over.
     pub restores: BTreeMap<String, u32>,
     /// Inits that were carried out on members.
@@ -119,6 +123,7 @@ impl World {
                 storage: StorageKind::File,
                 replicas: 1,
                 revision: 1,
+                apart: false,
             },
             secrets: HashMap::from([(SecretName::Unseal, secret)]),
             key_sets: vec![old],
@@ -138,6 +143,7 @@ impl World {
             token_left: Duration::from_hours(12),
             hooked: false,
             violations: Vec::new(),
+            namespaced: false,
             restores: BTreeMap::new(),
             inits: 0,
             swaps: Vec::new(),
@@ -146,6 +152,13 @@ impl World {
         world.start(MEMBERS[0]).unwrap();
         world.server_mut(MEMBERS[0]).unwrap().open = Some("old".to_owned());
         world
+    }
+
+    /// Makes a child namespace on the source.
+    pub fn add_namespace(&mut self) {
+        self.namespaced = true;
+        tree::plant(&self.data, &tree::child());
+        self.baseline = tree::files(&self.data);
     }
 
     pub fn next(&mut self) -> u64 {
@@ -210,6 +223,9 @@ impl World {
     /// The entries of the tree.
     pub fn tree_entries(&self) -> Entries {
         let mut entries = tree::source("old");
+        if self.namespaced {
+            entries.extend(tree::child());
+        }
         let drained = "core/wal/drained";
         if tree::file_of(&self.data, drained).exists() {
             entries.insert(drained.to_owned(), b"last words".to_vec());
@@ -275,7 +291,9 @@ impl World {
             .opens(name, storage)
             .map(|name| self.key_set(&name))
             .map(|set| (set.shares.len(), set.threshold));
-        self.member_mut(name).server = Some(Server::new(id, storage, counts));
+        let mut server = Server::new(id, storage, counts);
+        server.apart = name == SCRATCH || self.release.apart;
+        self.member_mut(name).server = Some(server);
         Ok(())
     }
 

@@ -9,9 +9,10 @@ use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::body::{
-    self, Autopilot, Configuration, Enveloped, Init, Raw, RootAttempt, RootProgress,
+    self, Autopilot, Configuration, Enveloped, Init, Keys, Raw, RootAttempt, RootProgress,
 };
 use super::client::{HttpNode, accepted, authorised, json as sending, whole};
 use super::error::Call;
@@ -36,6 +37,12 @@ struct UnsealRequest<'share> {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'share str>,
     reset: bool,
+}
+
+#[derive(Serialize)]
+struct RawRequest<'value> {
+    value: &'value str,
+    encoding: &'static str,
 }
 
 #[derive(Serialize)]
@@ -277,7 +284,7 @@ impl Node for HttpNode {
         self.force_snapshot(token, from, meter).await
     }
 
-    async fn raw_len(&self, token: &SecretString, key: &str) -> Result<Option<u64>> {
+    async fn raw(&self, token: &SecretString, key: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
         let path = format!("sys/raw/{key}");
         let call = self
             .call(&Method::GET, &path, self.deadlines.call)
@@ -293,11 +300,56 @@ impl Node for HttpNode {
         accepted(&call, status, &answer)?;
         let raw = body::parse::<Enveloped<Raw>>(&answer).map_err(|why| call.malformed(why));
         body::wipe(answer);
-        let mut value = raw?.data.value;
-        let length = base64_simd::STANDARD.decoded_length(value.as_bytes());
-        zeroize::Zeroize::zeroize(&mut value);
-        let length = length.map_err(|_| call.malformed("the value is not base64"))?;
-        Ok(Some(length as u64))
+        let value = Zeroizing::new(raw?.data.value);
+        let decoded = base64_simd::STANDARD.decode_to_vec(value.as_bytes());
+        let decoded = decoded.map_err(|_| call.malformed("the value is not base64"))?;
+        Ok(Some(Zeroizing::new(decoded)))
+    }
+
+    async fn raw_write(
+        &self,
+        token: &SecretString,
+        key: &str,
+        value: &[u8],
+        _armed: &Armed,
+    ) -> Result<()> {
+        let path = format!("sys/raw/{key}");
+        let call = self
+            .call(&Method::PUT, &path, self.deadlines.call)
+            .carrying(token);
+        let value = Zeroizing::new(base64_simd::STANDARD.encode_to_string(value));
+        let request = body::wiped(&RawRequest {
+            value: &value,
+            encoding: "base64",
+        })
+        .map_err(|error| call.malformed(error.to_string()))?;
+        self.put(&call, &path, Some(token), request).await.map(drop)
+    }
+
+    async fn raw_delete(&self, token: &SecretString, key: &str, _armed: &Armed) -> Result<()> {
+        let path = format!("sys/raw/{key}");
+        let call = self
+            .call(&Method::DELETE, &path, self.deadlines.call)
+            .carrying(token);
+        let request = self.request(Method::DELETE, &path, self.deadlines.call, false);
+        let (status, answer) = whole(&call, authorised(&call, request, token)?).await?;
+        accepted(&call, status, &answer)
+    }
+
+    async fn list(&self, token: &SecretString, path: &str) -> Result<Vec<String>> {
+        let call = self
+            .call(&Method::GET, path, self.deadlines.call)
+            .carrying(token);
+        let request = self
+            .request(Method::GET, path, self.deadlines.call, true)
+            .query(&[("list", "true")]);
+        let (status, answer) = whole(&call, authorised(&call, request, token)?).await?;
+        if status == StatusCode::NOT_FOUND {
+            return Ok(Vec::new());
+        }
+        accepted(&call, status, &answer)?;
+        let listed: Enveloped<Keys> = body::parse(&answer).map_err(|why| call.malformed(why))?;
+        Ok(listed.data.keys)
     }
 
     async fn read(&self, token: &SecretString, path: &str) -> Result<Option<Value>> {

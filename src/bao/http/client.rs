@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::body::{self, Enveloped, Keys};
+use super::body::{self, Enveloped};
 use super::error::Call;
 use super::forward;
 use super::path::encode;
@@ -175,23 +175,6 @@ impl HttpNode {
         body::parse(&answer)
             .map(Some)
             .map_err(|why| call.malformed(why))
-    }
-
-    /// `LIST <path>`, as the server sorts it; empty for 404.
-    pub async fn list(&self, token: &SecretString, path: &str) -> Result<Vec<String>> {
-        let call = self
-            .call(&Method::GET, path, self.deadlines.call)
-            .carrying(token);
-        let request = self
-            .request(Method::GET, path, self.deadlines.call, true)
-            .query(&[("list", "true")]);
-        let (status, answer) = whole(&call, authorised(&call, request, token)?).await?;
-        if status == StatusCode::NOT_FOUND {
-            return Ok(Vec::new());
-        }
-        accepted(&call, status, &answer)?;
-        let listed: Enveloped<Keys> = body::parse(&answer).map_err(|why| call.malformed(why))?;
-        Ok(listed.data.keys)
     }
 
     /// `GET <path>` with a query, for example `version=2`; the whole answer, `None` for 404.

@@ -286,6 +286,7 @@ impl State {
                 self.outages.pop_if(|(_, ended)| ended.is_none());
             }
             Mark::RestoreTaken => self.restore_taken = true,
+            Mark::NamespacesMoved => self.namespaces_moved = true,
         }
     }
 
@@ -404,6 +405,7 @@ impl State {
             *ended = None;
         }
         self.restore_taken = false;
+        self.namespaces_moved = false;
         self.rewinds = self.rewinds.saturating_add(1);
     }
 }

@@ -14,7 +14,7 @@ pub type ActionKey = (String, usize);
 
 /// Where a run stands.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct State {
     pub(super) header: Option<Header>,
     pub(super) runbook: Option<RunbookText>,
@@ -28,6 +28,7 @@ pub struct State {
     pub(super) outages: Vec<(Timestamp, Option<Timestamp>)>,
     pub(super) spans: Vec<Span>,
     pub(super) restore_taken: bool,
+    pub(super) namespaces_moved: bool,
     pub(super) max_outage_ms: Option<u64>,
     pub(super) rewinds: u32,
     pub(super) finished: Option<Timestamp>,
@@ -208,6 +209,11 @@ impl State {
     /// Whether a single voter has taken the restore, since the last rewind.
     pub const fn restore_taken(&self) -> bool {
         self.restore_taken
+    }
+
+    /// Whether the tables of the child namespaces have been moved, since the last rewind.
+    pub const fn namespaces_moved(&self) -> bool {
+        self.namespaces_moved
     }
 
     /// The longest outage that was agreed to, where one was.

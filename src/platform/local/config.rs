@@ -7,6 +7,8 @@ use super::layout::NodeFiles;
 use super::topology::{Applied, Member, Topology};
 use crate::platform::StorageKind;
 
+const API_ADDR: &str = "api_addr = ";
+
 /// A member's configuration under `applied`.
 pub(super) fn member(
     topology: &Topology,
@@ -14,7 +16,11 @@ pub(super) fn member(
     member: &Member,
     files: &NodeFiles,
 ) -> String {
-    let mut text = common(member, "");
+    let placed = topology.placed(applied, member);
+    let mut text = common(&placed, "");
+    if applied.apart() {
+        text.push_str("raw_storage_endpoint = true\n");
+    }
     let data = files.data().display().to_string();
     match applied.storage {
         StorageKind::File => {
@@ -87,10 +93,16 @@ pub(super) fn scratch(member: &Member, files: &NodeFiles) -> String {
     )
 }
 
+/// Where a server listens that was started with this configuration.
+pub(super) fn address(text: &str) -> Option<&str> {
+    let line = text.lines().find_map(|line| line.strip_prefix(API_ADDR))?;
+    line.strip_prefix('"')?.strip_suffix('"')
+}
+
 /// What every configuration begins with; `listener` adds lines to the listener's stanza.
 fn common(member: &Member, listener: &str) -> String {
     format!(
-        "ui = false\ndisable_mlock = true\napi_addr = {}\ncluster_addr = {}\n\n\
+        "ui = false\ndisable_mlock = true\n{API_ADDR}{}\ncluster_addr = {}\n\n\
          listener \"tcp\" {{\n  address = {}\n  cluster_address = {}\n  tls_disable = true\n{listener}}}\n",
         quoted(&member.api()),
         quoted(&cluster_addr(member)),

@@ -14,7 +14,7 @@ use crate::bao::{HttpNode, Node};
 use crate::meter::{Meter, Silent};
 use crate::platform::{
     Applicability, Before, Error, Flip, FlipPlan, Instance, Part, Platform, Release, Result,
-    SecretData, SecretName, Target, Volume,
+    SecretData, SecretName, StorageKind, Target, Volume,
 };
 use crate::storage::{Digest, DigestList, Phase};
 
@@ -88,6 +88,14 @@ impl Platform for LocalPlatform {
         self.kill_now(member).await?;
         self.start(member).await?;
         Ok(true)
+    }
+
+    fn can_stand_apart(&self) -> bool {
+        true
+    }
+
+    async fn stands_apart(&self) -> Result<bool> {
+        Ok(self.topology().applied().apart())
     }
 
     async fn volume(&self, member: &str) -> Result<Volume> {
@@ -214,6 +222,14 @@ impl Platform for LocalPlatform {
 
     async fn rehearse_flip(&self, flip: &Flip) -> Result<FlipPlan> {
         self.try_flip(flip).await
+    }
+
+    async fn flipped(&self, flip: &Flip, _before: &Before) -> Result<bool> {
+        let topology = self.topology();
+        let now = topology.applied();
+        Ok(now.storage == StorageKind::Raft
+            && now.replicas == flip.replicas
+            && now.apart() == flip.apart)
     }
 
     async fn flip(

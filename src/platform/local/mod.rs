@@ -20,6 +20,6 @@ mod volume;
 pub use binary::find_bao;
 pub use platform::{CreateOptions, LocalPlatform, MemberStatus};
 pub use sample::{
-    AppRole, Entity, Golden, KvSample, PolicySample, SampleOptions, TokenSample, TransitSample,
-    from_tree, make_source, verify,
+    AppRole, Entity, Golden, KvSample, NamespaceSample, PolicySample, SampleOptions, TokenSample,
+    TransitSample, from_tree, make_source, verify,
 };

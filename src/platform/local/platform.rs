@@ -106,9 +106,9 @@ impl LocalPlatform {
 
     /// The member's API, with the calls that only the sample-data maker makes.
     pub fn http_node(&self, member: &str) -> Result<HttpNode> {
-        let topology = self.topology();
-        let server = topology.server(member)?;
-        Ok(HttpNode::new(server.name.clone(), &server.api())?)
+        let server = self.known(member)?;
+        let address = self.address_of(&server)?;
+        Ok(HttpNode::new(server.name, &address)?)
     }
 
     /// Every server with its process, the scratch node last.
@@ -121,7 +121,7 @@ impl LocalPlatform {
             .map(|member| {
                 Ok(MemberStatus {
                     name: member.name.clone(),
-                    address: member.api(),
+                    address: self.address_of(member)?,
                     instance: self.running(&member.name)?,
                 })
             })
@@ -144,6 +144,13 @@ impl LocalPlatform {
     pub async fn kill_now(&self, member: &str) -> Result<()> {
         self.known(member)?;
         process::kill_now(member, &self.files(member)).await
+    }
+
+    /// Where the member's server listens; a change of the release moves only the next one.
+    fn address_of(&self, member: &Member) -> Result<String> {
+        let config = files::read(&self.files(&member.name).config())?.unwrap_or_default();
+        let config = String::from_utf8_lossy(&config);
+        Ok(config::address(&config).map_or_else(|| member.api(), str::to_owned))
     }
 
     /// The topology as it is in force.
@@ -172,9 +179,10 @@ impl LocalPlatform {
     /// Starts a member that does not run, with the configuration in force.
     pub(super) async fn start(&self, member: &str) -> Result<()> {
         let topology = self.topology().clone();
-        let server = topology.server(member)?;
-        let text = config::member(&topology, topology.applied(), server, &self.files(member));
-        servers::start(&self.layout, &topology.bao, server, &text)
+        let (server, applied) = (topology.server(member)?, topology.applied());
+        let text = config::member(&topology, applied, server, &self.files(member));
+        let placed = topology.placed(applied, server);
+        servers::start(&self.layout, &topology.bao, &placed, &text)
             .await
             .map(drop)
     }

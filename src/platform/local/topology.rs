@@ -43,6 +43,11 @@ impl Applied {
     pub fn same(&self, other: &Self) -> bool {
         self.storage == other.storage && self.replicas == other.replicas && self.flip == other.flip
     }
+
+    /// Whether clients are kept out.
+    pub fn apart(&self) -> bool {
+        self.flip.as_ref().is_some_and(|flip| flip.apart)
+    }
 }
 
 /// The whole file.
@@ -135,6 +140,15 @@ impl Topology {
         if !self.applied().same(&next) {
             self.history.push(next);
         }
+    }
+
+    /// A member where `applied` puts it: apart it listens at the scratch node's port, which no client knows.
+    pub fn placed(&self, applied: &Applied, member: &Member) -> Member {
+        let mut placed = member.clone();
+        if applied.apart() {
+            placed.api_port = self.scratch.api_port;
+        }
+        placed
     }
 
     /// A member or the scratch node by name.

@@ -117,6 +117,7 @@ fn an_inert_copy_has_nothing_that_acts() {
         "core/mounts/u",
         "core/local-auth",
         "core/local-audit/u",
+        "core/namespaces/n",
         "sys/expire/token/x/y",
     ] {
         assert!(!Filter::Inert.keeps(key) && Filter::Everything.keeps(key));

@@ -131,9 +131,9 @@ fn a_token_goes_with_its_lease() {
         "sys/token/parent/x/TOKEN",
         "logical/ROW/hole/x",
     ];
-    let cubbyhole = Some(format!("logical/{ROW}/"));
+    let cubbyholes = vec![format!("logical/{ROW}/")];
     let options = ParityOptions {
-        cubbyhole,
+        cubbyholes,
         ..ParityOptions::default()
     };
     let found = compare(&token, &[], &options);
@@ -159,4 +159,86 @@ fn a_token_goes_with_its_lease() {
             .total,
         1
     );
+}
+
+const CHILD: &str = "namespaces/0e2d1c3b-1111-4222-8333-444455556666/";
+
+fn of_child(was: &[&str], is: &[&str], options: &ParityOptions) -> Parity {
+    let full =
+        |keys: &[&str]| -> Vec<String> { keys.iter().map(|key| format!("{CHILD}{key}")).collect() };
+    let (was, is) = (full(was), full(is));
+    let was: Vec<&str> = was.iter().map(String::as_str).collect();
+    let is: Vec<&str> = is.iter().map(String::as_str).collect();
+    compare(&was, &is, options)
+}
+
+#[test]
+fn the_tables_of_a_child_are_compared_as_the_roots_are() {
+    let plain = ParityOptions::default();
+    let was = [
+        "core/auth",
+        "core/local-auth",
+        "core/local-mounts",
+        "core/mounts",
+    ];
+    let is = ["core/auth/ROW", "core/local-mounts/ROW", "core/mounts/ROW"];
+    let found = of_child(&was, &is, &plain);
+    assert_eq!(
+        (found.passed(), found.rewritten.total),
+        (true, 7),
+        "{found:?}"
+    );
+    // Rows that stayed below the root are not the child's, and the root's do not stand for them.
+    let lost = compare(
+        &[&format!("{CHILD}core/mounts")],
+        &["core/mounts/ROW"],
+        &plain,
+    );
+    assert_eq!(lost.missing.first, [format!("{CHILD}core/mounts")]);
+    for odd in [
+        "core/mounts/x",
+        "core/mounts/ROW/x",
+        "core/seal-config",
+        "core/leader/x",
+    ] {
+        assert_eq!(of_child(&[], &[odd], &plain).unexplained.total, 1, "{odd}");
+    }
+    // What is no namespace's prefix hides nothing.
+    let odd = compare(
+        &["namespaces/x/core/mounts"],
+        &["namespaces/x/core/mounts/ROW"],
+        &plain,
+    );
+    assert_eq!((odd.missing.total, odd.unexplained.total), (1, 1));
+}
+
+#[test]
+fn the_data_of_a_child_is_judged_as_the_roots_is() {
+    let mut options = ParityOptions {
+        cubbyholes: vec![format!("{CHILD}logical/{ROW}/")],
+        ..ParityOptions::default()
+    };
+    let token = [
+        "sys/expire/id/auth/token/create/TOKEN.4V1kpJ",
+        "sys/token/accessor/z",
+        "sys/token/id/TOKEN",
+        "logical/ROW/hole/x",
+    ];
+    let found = of_child(&token, &[], &options);
+    assert_eq!(
+        (found.expired.total, found.passed()),
+        (4, true),
+        "{found:?}"
+    );
+    for alone in token {
+        assert!(!of_child(&[alone], &[], &options).passed(), "{alone}");
+    }
+    for key in ["logical/x", "auth/x", "sys/policy/x"] {
+        assert!(!of_child(&[], &[key], &options).passed(), "{key}");
+        assert!(!of_child(&[key], &[], &options).passed(), "{key}");
+        options.served = true;
+        assert_eq!(of_child(&[], &[key], &options).written.total, 1, "{key}");
+        assert_eq!(of_child(&[key], &[], &options).deleted.total, 1, "{key}");
+        options.served = false;
+    }
 }

@@ -34,6 +34,30 @@ pub struct Golden {
     pub mounts: BTreeMap<String, String>,
     /// Auth method paths with their kinds.
     pub auth: BTreeMap<String, String>,
+    /// Child namespaces.
+    #[serde(default)]
+    pub namespaces: Vec<NamespaceSample>,
+}
+
+/// What a child namespace has of its own.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct NamespaceSample {
+    /// Its path, for example `sales/emea/`.
+    pub path: String,
+    /// Key-value samples; their paths begin with the namespace's.
+    pub kv: Vec<KvSample>,
+    /// A transit sample.
+    pub transit: TransitSample,
+    /// A policy.
+    pub policy: PolicySample,
+    /// Tokens that must go on working.
+    pub tokens: Vec<TokenSample>,
+    /// Paths of logins, with what must go on working there.
+    pub approles: Vec<(String, AppRole)>,
+    /// Mount paths with their engines.
+    pub mounts: BTreeMap<String, String>,
+    /// Auth method paths with their kinds.
+    pub auth: BTreeMap<String, String>,
 }
 
 /// One value, or the mark that there must be none.

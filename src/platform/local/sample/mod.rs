@@ -1,5 +1,6 @@
 //! A source server for rehearsals: sample data of every kind that matters, or a copy of the operator's own tree.
 
+mod children;
 mod fill;
 mod golden;
 mod server;
@@ -8,7 +9,9 @@ mod special;
 mod tree;
 mod verify;
 
-pub use golden::{AppRole, Entity, Golden, KvSample, PolicySample, TokenSample, TransitSample};
+pub use golden::{
+    AppRole, Entity, Golden, KvSample, NamespaceSample, PolicySample, TokenSample, TransitSample,
+};
 pub use source::{SampleOptions, make_source};
 pub use tree::from_tree;
 pub use verify::verify;

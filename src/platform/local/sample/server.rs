@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -41,6 +42,13 @@ impl Server<'_> {
             .await?
             .unwrap_or_default();
         text(path, &answer, pointer)
+    }
+
+    /// Reads the `data` of an answer.
+    pub async fn data<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let answer = self.node.read(&self.token, path).await?.unwrap_or_default();
+        serde_json::from_value(answer["data"].clone())
+            .map_err(|_| Error::Refused(format!("{path}: an answer of another form")))
     }
 
     /// Reads a part of an answer.

@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::golden::Golden;
 use super::server::{Server, unseal};
-use super::{fill, special};
+use super::{children, fill, special};
 use crate::armed::Armed;
 use crate::bao::Node;
 use crate::meter::{Meter, Unit};
@@ -22,6 +22,8 @@ pub struct SampleOptions {
     pub threshold: u32,
     /// Also a value over raft's default `max_entry_size`.
     pub large: bool,
+    /// Also child namespaces, nested ones too.
+    pub namespaces: bool,
 }
 
 impl Default for SampleOptions {
@@ -31,6 +33,7 @@ impl Default for SampleOptions {
             shares: 5,
             threshold: 3,
             large: false,
+            namespaces: false,
         }
     }
 }
@@ -59,6 +62,9 @@ pub async fn make_source(
     };
     meter.total(Unit::Entries, options.entries);
     let mut golden = special::make(&server, options.large).await?;
+    if options.namespaces {
+        golden.namespaces = children::make(&server).await?;
+    }
     let data = platform.files(&first).data();
     let (entries, samples) = fill::fill(&server, &data, options.entries, meter).await?;
     golden.entries = entries;

@@ -14,11 +14,11 @@ use crate::platform::{Error, Result};
 pub(super) const VERSIONED: &str = "secret";
 /// The plain key-value engine.
 pub(super) const PLAIN: &str = "legacy";
-const READER: &str = "path \"secret/data/*\" {\n  capabilities = [\"read\"]\n}\n";
+pub(super) const READER: &str = "path \"secret/data/*\" {\n  capabilities = [\"read\"]\n}\n";
 const WRITER: &str =
     "path \"legacy/*\" {\n  capabilities = [\"create\", \"read\", \"update\"]\n}\n";
 /// Long enough for any rehearsal.
-const LIFE: &str = "720h";
+pub(super) const LIFE: &str = "720h";
 
 /// Makes it all.
 pub(super) async fn make(server: &Server<'_>, large: bool) -> Result<Golden> {
@@ -42,10 +42,11 @@ pub(super) async fn make(server: &Server<'_>, large: bool) -> Result<Golden> {
         entity,
         mounts: kinds(server.node.mounts(&server.token).await?),
         auth: kinds(server.node.auth_methods(&server.token).await?),
+        namespaces: Vec::new(),
     })
 }
 
-fn kinds(mounts: BTreeMap<String, crate::bao::Mount>) -> BTreeMap<String, String> {
+pub(super) fn kinds(mounts: BTreeMap<String, crate::bao::Mount>) -> BTreeMap<String, String> {
     mounts
         .into_iter()
         .map(|(path, mount)| (path, mount.kind))
@@ -66,10 +67,15 @@ async fn engines(server: &Server<'_>) -> Result<()> {
     server
         .put("sys/auth/approle", &json!({"type": "approle"}))
         .await?;
+    ready(server, VERSIONED).await
+}
+
+/// Waits until a versioned engine takes a secret.
+pub(super) async fn ready(server: &Server<'_>, engine: &str) -> Result<()> {
     // A versioned engine answers 400 for a moment while it sets itself up.
     for _ in 0..100 {
         let tried = server
-            .put(&format!("{VERSIONED}/data/first"), &json!({"data": {}}))
+            .put(&format!("{engine}/data/first"), &json!({"data": {}}))
             .await;
         match tried {
             Err(Error::Node(NodeError::Status { status: 400, .. })) => {
@@ -78,7 +84,7 @@ async fn engines(server: &Server<'_>) -> Result<()> {
             other => return other,
         }
     }
-    Err(Error::Refused(format!("{VERSIONED}/ does not get ready")))
+    Err(Error::Refused(format!("{engine}/ does not get ready")))
 }
 
 async fn policies(server: &Server<'_>) -> Result<Vec<PolicySample>> {

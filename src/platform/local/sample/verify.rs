@@ -4,7 +4,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+use super::children;
 use super::golden::{Golden, KvSample};
+use super::server::Server;
 use crate::armed::Armed;
 use crate::bao::{HttpNode, Node};
 use crate::platform::{Error, Result};
@@ -24,15 +26,16 @@ pub async fn verify(
         "the cluster id",
         status.cluster_id.as_ref() == Some(&golden.cluster_id),
     )?;
-    checked += kv(golden, node, token).await?;
+    checked += kv(&golden.kv, node, token).await?;
     checked += system(golden, node, token).await?;
+    checked += namespaces(golden, node, token, active).await?;
     if active {
         checked += writes(golden, node, token).await?;
     }
     Ok(checked)
 }
 
-fn same(node: &HttpNode, what: &str, same: bool) -> Result<()> {
+pub(super) fn same(node: &HttpNode, what: &str, same: bool) -> Result<()> {
     if same {
         return Ok(());
     }
@@ -42,8 +45,8 @@ fn same(node: &HttpNode, what: &str, same: bool) -> Result<()> {
     )))
 }
 
-async fn kv(golden: &Golden, node: &HttpNode, token: &SecretString) -> Result<u64> {
-    stream::iter(&golden.kv)
+async fn kv(samples: &[KvSample], node: &HttpNode, token: &SecretString) -> Result<u64> {
+    stream::iter(samples)
         .map(|sample| one(node, token, sample))
         .buffer_unordered(16)
         .try_fold(0, |done, ()| async move { Ok(done + 1) })
@@ -95,6 +98,27 @@ async fn system(golden: &Golden, node: &HttpNode, token: &SecretString) -> Resul
     let checked =
         golden.mounts.len() + golden.auth.len() + golden.policies.len() + golden.tokens.len() + 1;
     Ok(checked as u64)
+}
+
+async fn namespaces(
+    golden: &Golden,
+    node: &HttpNode,
+    token: &SecretString,
+    active: bool,
+) -> Result<u64> {
+    // Its logins leave tokens of the samples' own roles.
+    let armed = Armed::for_own_server();
+    let server = Server {
+        node: node.clone(),
+        token: token.clone(),
+        armed: &armed,
+    };
+    let mut checked = 0;
+    for sample in &golden.namespaces {
+        checked += kv(&sample.kv, node, token).await?;
+        checked += children::verify(sample, &server, active).await?;
+    }
+    Ok(checked)
 }
 
 async fn writes(golden: &Golden, node: &HttpNode, token: &SecretString) -> Result<u64> {
