@@ -9,7 +9,7 @@ use indicatif::HumanBytes;
 use super::await_voters::AwaitVoters;
 use super::context::blocking;
 use super::final_copy::Files;
-use super::tombstone::{self, of_this_run};
+use super::tombstone;
 use super::{
     Action, Context, Error, Evidence, FinalCopied, Look, Observation, Outcome, Result, Source,
 };
@@ -121,6 +121,11 @@ struct Tree {
 impl Tree {
     async fn look(ctx: &Context) -> Result<Self> {
         let first = ctx.first()?;
+        let sealed = by_path(&sealed(ctx).await?)?;
+        let mark = (
+            path_of_key(tombstone::KEY)?,
+            Digest::of(&tombstone::file(ctx)),
+        );
         let found = ctx
             .platform
             .volume_files(&first, ctx.meter.as_ref())
@@ -131,16 +136,11 @@ impl Tree {
             tombstone: false,
             others: Vec::new(),
         };
-        if found.is_empty() {
-            return Ok(tree);
-        }
-        let sealed = sealed(ctx).await?;
-        let tombstone = path_of_key(tombstone::KEY)?;
         for (path, digest) in found {
             if sealed.get(&path) == Some(&digest) {
                 tree.bytes += digest.bytes;
                 tree.known.push(path);
-            } else if path == tombstone && of_this_run(ctx).await?.is_some() {
+            } else if (&path, &digest) == (&mark.0, &mark.1) {
                 tree.tombstone = true;
             } else {
                 tree.others.push(path);
@@ -164,32 +164,35 @@ impl Tree {
     }
 }
 
-/// The files of the tree by path, as they were sealed: from the manifest of the run, or from the tree while it is whole.
-async fn sealed(ctx: &Context) -> Result<BTreeMap<String, Digest>> {
+/// The files of the tree as they were sealed: from the manifest of the run, or from the tree while it is whole. None where an
+/// earlier cleanup removed both.
+async fn sealed(ctx: &Context) -> Result<DigestList> {
     let copied: FinalCopied = ctx.fact()?;
     let path = Files::of(ctx).manifest;
+    let fits = |list: &DigestList| list.sha256() == copied.manifest_digest;
     let loaded = blocking(move || DigestList::load(&path)).await.ok();
-    let list = if let Some(list) = loaded.filter(|list| list.sha256() == copied.manifest_digest) {
-        list
-    } else {
-        let first = ctx.first()?;
-        if !ctx.platform.volume(&first).await?.file_tree {
-            // An earlier cleanup removed both.
-            return Ok(BTreeMap::new());
-        }
-        let list = ctx
-            .platform
-            .tree_manifest(&first, Phase::Sealed, &Silent)
-            .await?;
-        if list.sha256() != copied.manifest_digest {
-            return Err(Error::refused(format!(
-                "the manifest of the sealed tree is not in {}, and the tree is not as it was sealed: nobody can say which of \
-                     its files are the run's; nothing was removed",
-                Files::of(ctx).manifest.display()
-            )));
-        }
-        list
-    };
+    if let Some(list) = loaded.filter(fits) {
+        return Ok(list);
+    }
+    let first = ctx.first()?;
+    if !ctx.platform.volume(&first).await?.file_tree {
+        return Ok(DigestList::default());
+    }
+    let list = ctx
+        .platform
+        .tree_manifest(&first, Phase::Sealed, &Silent)
+        .await?;
+    if fits(&list) {
+        return Ok(list);
+    }
+    Err(Error::refused(format!(
+        "the manifest of the sealed tree is not in {}, and the tree is not as it was sealed: nobody can say which of its files are \
+         the run's; nothing was removed",
+        Files::of(ctx).manifest.display()
+    )))
+}
+
+fn by_path(list: &DigestList) -> Result<BTreeMap<String, Digest>> {
     let (mut digests, mut key) = (list.digests(), String::new());
     let mut files = BTreeMap::new();
     while let Some(digest) = digests.next_digest(&mut key)? {
@@ -241,12 +244,10 @@ impl Action for RemoveTree {
             return Err(Error::refused(format!("{why}: the file tree stays")));
         }
         let (first, tree) = (ctx.first()?, Tree::look(ctx).await?);
-        let manifest = Files::of(ctx).manifest;
-        if !manifest.is_file() && !tree.known.is_empty() {
+        if !tree.known.is_empty() {
             // A part of the tree tells nobody what is of it.
-            let whole = ctx.platform.tree_manifest(&first, Phase::Sealed, &Silent);
-            let whole = whole.await?;
-            blocking(move || whole.save(&manifest)).await?;
+            let (list, manifest) = (sealed(ctx).await?, Files::of(ctx).manifest);
+            blocking(move || list.save(&manifest)).await?;
         }
         ctx.platform
             .remove_volume_files(&first, &tree.known, &armed)

@@ -31,7 +31,7 @@ pub async fn of_this_run(ctx: &Context) -> Result<Option<Vec<u8>>> {
 }
 
 /// The file's bytes are the same each time, whichever process of the run writes them.
-fn file(ctx: &Context) -> Vec<u8> {
+pub fn file(ctx: &Context) -> Vec<u8> {
     let start = ctx.run.get_timestamp().map_or(0, |time| time.to_unix().0);
     let start = i64::try_from(start)
         .ok()

@@ -205,7 +205,10 @@ impl Platform for KubernetesPlatform {
         meter: &dyn Meter,
     ) -> Result<BTreeMap<String, Digest>> {
         self.layout.ordinal(member)?;
-        volume::files(&self.site, member, meter).await
+        let files = volume::files(&self.site, member, meter).await;
+        // A helper that stays would keep the volume on its node.
+        self.helper_done(member).await?;
+        files
     }
 
     async fn remove_volume_files(
@@ -215,12 +218,16 @@ impl Platform for KubernetesPlatform {
         _armed: &Armed,
     ) -> Result<()> {
         self.layout.ordinal(member)?;
-        volume::remove_files(&self.site, member, paths).await
+        let removed = volume::remove_files(&self.site, member, paths).await;
+        self.helper_done(member).await?;
+        removed
     }
 
     async fn remove_aside(&self, member: &str, folder: &str, _armed: &Armed) -> Result<()> {
         self.layout.ordinal(member)?;
-        volume::remove_aside(&self.site, member, folder).await
+        let removed = volume::remove_aside(&self.site, member, folder).await;
+        self.helper_done(member).await?;
+        removed
     }
 
     async fn leftovers(&self) -> Result<Vec<String>> {
