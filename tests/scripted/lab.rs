@@ -286,7 +286,8 @@ impl Lab {
         assert_eq!(world.secrets.len(), 1, "a Secret of the run is left");
         assert_eq!(world.job.suspended, None, "a job is left suspended");
         assert!(!world.members.contains_key(SCRATCH), "scratch is left");
-        assert!(!world.migrating, "half of a migration is left");
+        let migrating = world.members.values().any(|member| member.migrating);
+        assert!(!migrating, "half of a migration is left");
         assert!(tree::file_of(&world.data, tree::MIGRATION).exists());
 
         let state = self.state();
@@ -315,7 +316,8 @@ impl Lab {
         }
         assert_eq!(world.job.suspended, None, "a job is left suspended");
         assert!(!world.members.contains_key(SCRATCH), "scratch is left");
-        assert!(!world.migrating, "half of a migration is left");
+        let migrating = world.members.values().any(|member| member.migrating);
+        assert!(!migrating, "half of a migration is left");
         assert!(!tree::file_of(&world.data, tree::MIGRATION).exists());
         let unseal = &world.secrets[&SecretName::Unseal]["unseal-key"];
         assert_eq!(

@@ -53,6 +53,8 @@ pub enum Mishap {
 pub struct Member {
     pub raft: Option<RaftFiles>,
     pub aside: Vec<(String, RaftFiles)>,
+    /// Half of the source's data stands where no server looks.
+    pub migrating: bool,
     pub server: Option<Server>,
 }
 
@@ -89,8 +91,6 @@ pub struct World {
     pub restores: BTreeMap<String, u32>,
     /// Inits that were carried out on members.
     pub inits: u32,
-    /// Half of the source's data stands where no server looks.
-    pub migrating: bool,
     pub(super) swaps: Vec<Swap>,
     /// What the tree should be, the tombstone left out.
     baseline: BTreeMap<PathBuf, Vec<u8>>,
@@ -138,7 +138,6 @@ impl World {
             violations: Vec::new(),
             restores: BTreeMap::new(),
             inits: 0,
-            migrating: false,
             swaps: Vec::new(),
             counter: 0,
         };
