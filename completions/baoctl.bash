@@ -221,7 +221,7 @@ _baoctl() {
 
     case "${cmd}" in
         baoctl)
-            opts="-h -V --help --version migrate-raft rehearse resume rollback status check watch report snapshot runbook lock completions man help"
+            opts="-h -V --help --version migrate-raft rehearse resume rollback cleanup status check watch report snapshot runbook lock completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -413,7 +413,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__help)
-            opts="migrate-raft rehearse resume rollback status check watch report snapshot runbook lock completions man help"
+            opts="migrate-raft rehearse resume rollback cleanup status check watch report snapshot runbook lock completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -65,6 +65,7 @@ pub struct Release {
     pub apart: bool,
 }
 
+#[allow(clippy::struct_excessive_bools)]
 pub struct World {
     /// The folder of the source's tree.
     pub data: PathBuf,
