@@ -125,6 +125,7 @@ const EXCEPTIONS: [Exception; 12] = [
             "Keys",
             "Result",
             "Source",
+            "namespaces",
             "tables",
             "token",
             "tombstone",
