@@ -6,8 +6,10 @@ mod real;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use baoctl::platform::SecretName;
 use baoctl::runbook::Loaded;
-use real::{Place, ROLLBACK, assert_back, assert_compared};
+use real::{MIGRATE, Place, ROLLBACK, assert_back, assert_compared, wait};
+use secrecy::ExposeSecret;
 
 /// From each of its steps back and, as the next run, forward again: the data is what it was, however often.
 fn from_each_step_and_forward_again(runbook: &str) {
