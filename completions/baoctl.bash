@@ -1535,7 +1535,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__runbook__subcmd__validate)
-            opts="-h --help"
+            opts="-h --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -129,3 +129,36 @@ fn ctrl_c_ends_it_after_the_running_action_and_says_how_to_go_on() {
         .expect_code(0)
         .expect_words(&["stopped; `baoctl resume --work-dir", "` goes on"]);
 }
+
+#[test]
+fn a_pause_is_answered_at_the_terminal_and_no_more_after_that() {
+    let place = Place::with_source(&["--entries", "50"]);
+    let book = place.example();
+    let (book, until) = (book.to_str().unwrap(), ["--until", "agree"]);
+    let args = [
+        "migrate-raft",
+        "--platform",
+        "local",
+        "--yes",
+        "--runbook",
+        book,
+    ];
+    let mut session = Session::start(&place, &[&args[..], &until].concat());
+    // What the program prints is seen as it comes.
+    let at = session.expect(0, "opened change-");
+    let at = session.expect(at, "Has the change board agreed to the outage?");
+    let at = session.expect(at, "[y/N]");
+    session.answer("n");
+    session.expect(at, "the step `agree` was declined");
+    assert_eq!(session.end(), 3);
+    for answered in [false, true] {
+        let mut session = Session::start(&place, &["resume", "--yes", "--until", "agree"]);
+        if !answered {
+            session.expect(0, "[y/N]");
+            session.answer("y");
+        }
+        session.expect(0, "stopped after the step `agree`, as asked");
+        assert!(!answered || !session.said().contains("[y/N]"));
+        assert_eq!(session.end(), 0);
+    }
+}

@@ -661,7 +661,10 @@ fn a_migration_that_was_cut_off_is_begun_anew() {
     ] {
         let (lab, said) = behind_its_back(scene, point, |lab| {
             let world = lab.world();
-            assert_eq!(world.migrating, point == "after begin to migrate");
+            assert_eq!(
+                world.member("openbao-0").migrating,
+                point == "after begin to migrate"
+            );
             assert!(world.server("openbao-0").is_none());
             assert!(world.data.join("core/_migration").exists());
         });

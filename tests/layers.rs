@@ -47,11 +47,11 @@ struct Exception {
     why: &'static str,
 }
 
-const EXCEPTIONS: [Exception; 12] = [
+const EXCEPTIONS: [Exception; 13] = [
     Exception {
         from: "runbook",
         to: "action",
-        items: &["ActionSpec", "Key"],
+        items: &["ActionSpec", "Key", "Members"],
         why: "a step's actions are parsed into their own types, which brings line and column to their errors",
     },
     Exception {
@@ -59,6 +59,12 @@ const EXCEPTIONS: [Exception; 12] = [
         to: "event",
         items: &["Effect"],
         why: "a step's impact is the word that its events use",
+    },
+    Exception {
+        from: "runbook",
+        to: "platform",
+        items: &["StorageKind"],
+        why: "plain data: which storage an action waits for",
     },
     Exception {
         from: "runbook",
@@ -101,8 +107,9 @@ const EXCEPTIONS: [Exception; 12] = [
             "Level",
             "Observer",
             "ParityCounts",
+            "Tier",
         ],
-        why: "actions tell what they find",
+        why: "actions tell what they find, and how hard their questions are",
     },
     Exception {
         from: "action",

@@ -189,8 +189,9 @@ fn the_lock_of_a_crashed_foreign_migration_is_refused() {
     let store = place.path("elsewhere");
     fs::create_dir(&store).unwrap();
     let config = place.path("migrate.hcl");
+    let (source, target) = (data.display(), store.display());
     let text = format!(
-        "storage_source \"file\" {{\n  path = {data:?}\n}}\nstorage_destination \"raft\" {{\n  path = {store:?}\n  \
+        "storage_source \"file\" {{\n  path = \"{source}\"\n}}\nstorage_destination \"raft\" {{\n  path = \"{target}\"\n  \
          node_id = \"x\"\n}}\ncluster_addr = \"https://127.0.0.1:1\"\n"
     );
     fs::write(&config, text).unwrap();
@@ -223,8 +224,9 @@ fn the_lock_of_a_crashed_foreign_migration_is_refused() {
 fn assert_protected(data: &Path) {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("stale.hcl");
+    let tree = data.display();
     let text = format!(
-        "storage \"file\" {{\n  path = {data:?}\n}}\nlistener \"tcp\" {{\n  address = \"127.0.0.1:0\"\n  tls_disable = true\n}}\n"
+        "storage \"file\" {{\n  path = \"{tree}\"\n}}\nlistener \"tcp\" {{\n  address = \"127.0.0.1:0\"\n  tls_disable = true\n}}\n"
     );
     fs::write(&config, text).unwrap();
     let config = format!("-config={}", config.display());

@@ -39,7 +39,11 @@ fn from_each_step_and_forward_again(runbook: &str) {
             .run(&dry)
             .expect_code(0)
             .expect_words(&["nothing was changed"]);
-        place.run(&back).expect_code(0);
+        let said = place.run(&back);
+        said.expect_code(0);
+        if !matches!(step.id.as_str(), "snapshot" | "record-keys") {
+            said.expect_words(&["entries byte for byte as they were sealed"]);
+        }
         assert_back(&place);
         place.run(&["resume"]).expect_code(5);
     }
@@ -99,16 +103,15 @@ fn killed_on_the_way_back_it_goes_on() {
     for (step, delay) in [
         ("unseal", 10),
         ("unseal", 400),
-        ("land", 10),
-        ("land", 150),
-        ("land", 500),
+        ("restore", 10),
+        ("restore", 300),
         ("land", 1200),
     ] {
         println!("killed {delay} ms into the way back after {step}");
         let place = Place::migrated(step);
         let mut back = ROLLBACK.to_vec();
         let saved = place.path("saved.snap");
-        if step == "land" {
+        if step != "unseal" {
             back.extend(["--export", saved.to_str().unwrap()]);
         }
         let mut run = place.start(&back);
@@ -125,7 +128,7 @@ fn killed_on_the_way_back_it_goes_on() {
             place.run(&back).expect_code(0);
         }
         assert_back(&place);
-        if step == "land" {
+        if step != "unseal" {
             let verify = ["snapshot", "verify", saved.to_str().unwrap()];
             assert!(baoctl(&verify).contains("every sum is right"));
         }

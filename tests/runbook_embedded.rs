@@ -48,6 +48,26 @@ fn a_mistyped_name_is_answered_with_the_names() {
     ));
 }
 
+/// The rules grow: a run that is under way goes on by those under which it began.
+#[test]
+fn what_a_journal_has_recorded_is_held_to_no_later_rule() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.yaml");
+    let text = EMBEDDED[0].1.replace("      - park-key: {}\n", "");
+    std::fs::write(&path, &text).unwrap();
+    assert!(matches!(Loaded::file(&path), Err(Error::Invalid(_))));
+    let recorded = RunbookText {
+        name: "mine".to_owned(),
+        file: Some(path.clone()),
+        sha256: String::new(),
+        text,
+    };
+    assert_eq!(Loaded::recorded(&recorded).unwrap().runbook.steps.len(), 9);
+    assert!(Loaded::is_unchanged(&recorded));
+    std::fs::write(&path, "version: 1").unwrap();
+    assert!(!Loaded::is_unchanged(&recorded));
+}
+
 #[test]
 fn a_file_is_read_by_its_path() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,20 +1,37 @@
 //! Every refusal of a runbook says where and why.
 #![allow(clippy::unwrap_used)]
 
-use baoctl::runbook::{EMBEDDED, Runbook};
+use baoctl::runbook::{EMBEDDED, Loaded, Runbook};
 
 const WHOLE: &str = EMBEDDED[0].1;
 const FAST: &str = EMBEDDED[1].1;
 const OFFLINE: &str = EMBEDDED[2].1;
 
-/// Each refused text with one change from the built-in one, and all the findings.
-fn refused(base: &str, changes: &[(&str, &str)]) -> String {
+/// Each text with some changes from the built-in one, and all the findings.
+fn found(base: &str, changes: &[(&str, &str)]) -> String {
     let mut text = base.to_owned();
     for (from, to) in changes {
         assert!(text.contains(from), "{from:?} is not in the runbook");
         text = text.replacen(from, to, 1);
     }
-    Runbook::parse(&text, "r.yaml").unwrap_err().to_string()
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.yaml");
+    std::fs::write(&path, text).unwrap();
+    let found = match Loaded::file(&path) {
+        Ok(loaded) => {
+            let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+            warnings.join("\n")
+        }
+        Err(error) => error.to_string(),
+    };
+    found.replace(path.to_str().unwrap(), "r.yaml")
+}
+
+fn refused(base: &str, changes: &[(&str, &str)]) -> String {
+    let found = found(base, changes);
+    let refused = found.lines().any(|line| !line.contains(" warning: "));
+    assert!(refused, "{changes:?} is taken: {found}");
+    found
 }
 
 #[test]
@@ -98,12 +115,122 @@ fn the_meaning() {
         &[("      - compare: {}\n", "")],
         &[("      - suspend-actors: {}\n", "")],
         &[("      - resume-actors: {}\n", "")],
+        &[
+            ("      - init: {}\n", ""),
+            ("- seal-source: {}", "- init: {}\n      - seal-source: {}"),
+        ],
+        &[
+            ("      - destroy-throwaway: {}\n", ""),
+            (
+                "- unseal: {members: all",
+                "- destroy-throwaway: {}\n      - unseal: {members: all",
+            ),
+        ],
+        &[
+            ("      - return-key: {}\n", ""),
+            ("- restore:", "- return-key: {}\n      - restore:"),
+        ],
+        &[
+            ("      - flip: {replicas: 3}\n", ""),
+            (
+                "- seal-source: {}",
+                "- flip: {replicas: 3}\n      - seal-source: {}",
+            ),
+        ],
+        &[("- flip: {replicas: 3}", "- flip: {replicas: 5}")],
+        &[(
+            "- flip: {replicas: 3}",
+            "- flip: {replicas: 3}\n      - flip: {replicas: 1}",
+        )],
+        &[
+            ("- flip: {replicas: 3}", "- flip: {replicas: 1}"),
+            ("replicas: 3", "replicas: 1"),
+        ],
+        &[("voters: 3", "voters: 5")],
+        &[(
+            "- flip: {replicas: 3}",
+            "- flip: {replicas: 3}\n      - rehearse-flip: {replicas: 3}",
+        )],
+        &[("storage: raft", "storage: file")],
+        &[(
+            "      - await-storage",
+            "      - write-tombstone: {}\n      - await-storage",
+        )],
+        &[(
+            "- seal-source: {}",
+            "- await-storage: {storage: raft}\n      - seal-source: {}",
+        )],
+        &[(
+            "- seal-source: {}",
+            "- join: {}\n      - resume-actors: {}\n      - seal-source: {}",
+        )],
     ];
     let found: Vec<String> = cases
         .iter()
         .map(|changes| format!("{changes:?}\n{}\n", refused(WHOLE, changes)))
         .collect();
     insta::assert_snapshot!(found.join("\n"));
+}
+
+/// Programs and pauses: the first list is refused, the second is taken with a warning.
+#[test]
+fn the_own() {
+    let command =
+        |fields: &str| format!("- command: {{title: t, {fields}}}\n      - preflight: {{}}");
+    let refusals = [
+        command("run: ['true']"),
+        command("effect: read"),
+        command("run: ['true'], effect: chnage"),
+        command("run: ['true'], effect: no-blind-repeat"),
+        command("run: 'true', effect: read"),
+        command("run: [], effect: read"),
+        command("run: [' '], effect: read"),
+        command("run: ['true'], effect: read, check: ['true']"),
+        command("run: ['true'], effect: read, undo: ['true']"),
+        command("run: ['true'], effect: read, timeout: 0"),
+        command("run: ['true'], effect: read, timeout: 86401"),
+        command("run: ['true'], effect: read, timeout: soon"),
+        command("run: ['true'], effect: read, timout: 3"),
+        "- command: {title: '', run: ['true'], effect: read}\n      - preflight: {}".to_owned(),
+        "- pause: {}\n      - preflight: {}".to_owned(),
+        "- pause\n      - preflight: {}".to_owned(),
+        "- pause: {say: ' '}\n      - preflight: {}".to_owned(),
+        "- pause: {say: ok?, skipable: true}\n      - preflight: {}".to_owned(),
+        "- pause: {say: ok?}\n      - preflight: {}\n      - pause: {say: ok?}".to_owned(),
+    ];
+    let own = "{title: t, run: ['true'], effect: change, undo: ['true'], timeout: 7}";
+    let behind = |action: &str| {
+        let more = format!("{action}\n      - command: {own}\n      - pause: {{say: ok?}}");
+        (action.to_owned(), more)
+    };
+    let warned = [
+        (
+            "- preflight: {}".to_owned(),
+            command("run: [./no-such-program], effect: read"),
+        ),
+        (
+            "- preflight: {}".to_owned(),
+            command("run: [no-such-program], effect: read"),
+        ),
+        ("      - compare-tables: {}\n".to_owned(), String::new()),
+        behind("- prove: {}"),
+        behind("- seal-source: {}"),
+        behind("- init: {}"),
+        behind("- compare: {}"),
+    ];
+    let mut lines: Vec<String> = refusals
+        .iter()
+        .map(|to| format!("{to:?}\n{}\n", refused(WHOLE, &[("- preflight: {}", to)])))
+        .collect();
+    for (from, to) in &warned {
+        let found = found(WHOLE, &[(from, to)]);
+        assert!(
+            found.lines().all(|line| line.contains(" warning: ")),
+            "{found}"
+        );
+        lines.push(format!("{to:?}\n{found}\n"));
+    }
+    insta::assert_snapshot!(lines.join("\n"));
 }
 
 #[test]

@@ -480,6 +480,13 @@ async fn flags_answer_their_own_tier_only() {
         ),
         (
             true,
+            Some("openbao"),
+            Tier::InPerson,
+            Answer::Nobody,
+            "no flag answers this",
+        ),
+        (
+            true,
             None,
             name(),
             Answer::Nobody,

@@ -1,15 +1,19 @@
 //! From what a runbook says to what acts.
 
+use std::time::Duration;
+
 use super::{Action, ActionSpec};
 use super::{
-    await_storage::AwaitStorage, await_voters::AwaitVoters, back_up::BackUp, compare::Compare,
-    compare_tables::CompareTables, destroy_throwaway::DestroyThrowaway, final_copy::FinalCopy,
-    flip::Flip, flip::RehearseFlip, init::Init, join::Join, move_namespaces::MoveNamespaces,
-    operator_migrate::OperatorMigrate, park_key::ParkKey, park_key::ReturnKey, part::PartOf,
-    preflight::Preflight, prove::Prove, read_keys::ReadKeys, replace_source::ReplaceSource,
-    restore::Restore, seal_source::SealSource, suspend_actors::ResumeActors,
-    suspend_actors::SuspendActors, tombstone::WriteTombstone, unseal::Unseal,
+    await_storage::AwaitStorage, await_voters::AwaitVoters, back_up::BackUp, command::Command,
+    compare::Compare, compare_tables::CompareTables, destroy_throwaway::DestroyThrowaway,
+    final_copy::FinalCopy, flip::Flip, flip::RehearseFlip, init::Init, join::Join,
+    move_namespaces::MoveNamespaces, operator_migrate::OperatorMigrate, park_key::ParkKey,
+    park_key::ReturnKey, part::PartOf, pause::Pause, preflight::Preflight, prove::Prove,
+    read_keys::ReadKeys, replace_source::ReplaceSource, restore::Restore, seal_source::SealSource,
+    suspend_actors::ResumeActors, suspend_actors::SuspendActors, tombstone::WriteTombstone,
+    unseal::Unseal,
 };
+use crate::event::Effect;
 
 impl ActionSpec {
     /// The action behind the words.
@@ -41,6 +45,22 @@ impl ActionSpec {
             Self::Compare {} => Box::new(Compare),
             Self::CompareTables {} => Box::new(CompareTables),
             Self::ResumeActors {} => Box::new(ResumeActors),
+            Self::Command {
+                title,
+                run,
+                effect: _,
+                check,
+                undo,
+                timeout,
+            } => Box::new(Command {
+                title,
+                reads: self.effect() == Effect::Read,
+                run,
+                check,
+                undo,
+                limit: Duration::from_secs(timeout.into()),
+            }),
+            Self::Pause { say, skippable } => Box::new(Pause { say, skippable }),
         }
     }
 }

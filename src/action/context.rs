@@ -40,6 +40,12 @@ pub struct Context {
     pub keys_file: Option<PathBuf>,
     /// The keys themselves, when the operator gave them to this process alone.
     pub keys_given: Option<Keys>,
+    /// Where the runbook stands: its own programs are found from there, and run there.
+    pub folder: PathBuf,
+    /// The running action's step.
+    pub step: String,
+    /// The running action's place in it, from 0.
+    pub place: usize,
     /// Times the running action's intent was recorded before, in this run; 0 again after a rewind, which lets go of
     /// whatever came of them.
     pub earlier_intents: u32,

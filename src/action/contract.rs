@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{Context, Forecast, Result};
 use crate::armed::Armed;
+use crate::event::Tier;
 
 /// One unit of work. The engine goes check, confirm, intent, apply, observe again, result; a resumed run
 /// re-enters at [`Action::observe`], never at a memory of what was planned.
@@ -17,6 +18,22 @@ pub trait Action: Send + Sync {
     /// Whether it has a meaning on this platform at all.
     fn applies(&self, _: &Context) -> bool {
         true
+    }
+
+    /// What it needs on this machine and does not find there: asked of each action before the first one acts.
+    fn lacks(&self, _: &Context) -> Option<String> {
+        None
+    }
+
+    /// Whether it is somebody else's work, a program's or a person's. A dry run does without its look, and still looks
+    /// behind one that only reads.
+    fn is_foreign(&self) -> bool {
+        false
+    }
+
+    /// What a person is asked right before it acts, and how hard that is to answer.
+    fn asks(&self) -> Option<(&str, Tier)> {
+        None
     }
 
     /// What it is about to do, in words: shown while it runs.

@@ -61,6 +61,14 @@ pub enum Error {
         /// The action's kind.
         from: &'static str,
     },
+    /// A program of the runbook did not end well.
+    #[error("`{program}` {how}")]
+    Program {
+        /// What was run.
+        program: String,
+        /// How it ended, and where its output is.
+        how: String,
+    },
     /// The journal could not be written.
     #[error("{0}")]
     Journal(String),

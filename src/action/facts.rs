@@ -212,6 +212,20 @@ pub struct SameTables {
 }
 fact!(SameTables, "same-tables", "compare-tables");
 
+/// That a program of the runbook ran to its end, in this place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandRan {
+    /// The action's step.
+    pub step: String,
+    /// The action's place in it, from 0.
+    pub place: usize,
+    /// Bytes that it printed.
+    pub bytes: u64,
+    /// Where they are kept.
+    pub output: PathBuf,
+}
+fact!(CommandRan, "command", "command");
+
 /// The comparison of cluster and source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compared {

@@ -6,6 +6,7 @@ mod back_up;
 mod build;
 pub mod cleanup;
 mod cluster;
+mod command;
 mod compare;
 mod compare_tables;
 mod context;
@@ -25,7 +26,9 @@ pub mod newer;
 mod operator_migrate;
 mod park_key;
 mod part;
+mod pause;
 mod preflight;
+mod program;
 mod prove;
 mod read_keys;
 mod replace_source;
@@ -43,11 +46,12 @@ pub use context::{Context, Look, Marker, Settler, blocking, free_bytes};
 pub use contract::{Action, Evidence, Fact, Observation, Outcome};
 pub use error::{Error, Result};
 pub use facts::{
-    Backup, Checks, Compared, FinalCopied, Frozen, Held, KeysRead, Namespace, Proof, Restored,
-    SameTables, Source, Tables, Throwaway, Voters,
+    Backup, Checks, CommandRan, Compared, FinalCopied, Frozen, Held, KeysRead, Namespace, Proof,
+    Restored, SameTables, Source, Tables, Throwaway, Voters,
 };
 pub use forecast::{Forecast, Timings};
 pub use keys::{Keys, ROOT_TOKEN, UNSEAL_KEY};
 use park_key::ReturnKey;
 pub use part::PartOf;
-pub use spec::{ActionSpec, Key, Members};
+pub use program::PRINTED;
+pub use spec::{ActionSpec, Declared, Key, Members};

@@ -119,6 +119,10 @@ impl Action for ReplaceSource {
     }
 
     fn describe_undo(&self, ctx: &Context) -> Result<Vec<String>> {
+        if ctx.restore_sent {
+            // It was cleared with all the others, before anything else was taken back.
+            return Ok(Vec::new());
+        }
         Ok(clear_calls(&[ctx.first()?]))
     }
 

@@ -175,8 +175,11 @@ impl Action for SealSource {
         }
         // A server that runs on its files may have been unsealed behind the run and have written: nothing was restored, so
         // that its tree is the newest data there is.
+        let mut served = format!("{first} serves from file storage");
         if ctx.platform.instance(&first).await?.is_none() {
-            same_tree(ctx, &first).await?;
+            if let Some(entries) = same_tree(ctx, &first).await? {
+                served = format!("{served}, {entries} entries byte for byte as they were sealed");
+            }
             ctx.platform.replace(&first, &armed).await?;
         }
         let old = Keys::old(ctx).await?;
@@ -193,7 +196,7 @@ impl Action for SealSource {
         if ctx.outage_open {
             ctx.mark(Mark::OutageEnded).await?;
         }
-        Ok(format!("{first} serves from file storage"))
+        Ok(served)
     }
 }
 
@@ -215,17 +218,17 @@ async fn serves_to_the_end(node: &dyn Node, token: &SecretString) -> Result<()> 
     )))
 }
 
-/// Nothing wrote to the tree since it was copied.
-async fn same_tree(ctx: &Context, first: &str) -> Result<()> {
+/// Nothing wrote to the tree since it was copied: its entries, where it was.
+async fn same_tree(ctx: &Context, first: &str) -> Result<Option<u64>> {
     let Some(copied) = ctx.find::<FinalCopied>() else {
-        return Ok(());
+        return Ok(None);
     };
     let manifest = ctx
         .platform
         .tree_manifest(first, Phase::Sealed, ctx.meter.as_ref())
         .await?;
     if manifest.sha256() == copied.manifest_digest {
-        return Ok(());
+        return Ok(Some(copied.entries));
     }
     Err(Error::refused(format!(
         "the file tree of {first} is not the one that was sealed, and no server runs on it. The tree as it was sealed is in \

@@ -94,6 +94,49 @@ pub enum ActionSpec {
     Compare {},
     /// Compares mounts, auth methods, policies and audit devices on each voter with the source's.
     CompareTables {},
+    /// Runs a program of your own on this machine, without a shell.
+    Command {
+        /// What it does, in words.
+        title: String,
+        /// The program and its arguments. One with a `/` is found from the runbook's folder, another on the PATH.
+        run: Vec<String>,
+        /// How much it can do.
+        effect: Declared,
+        /// A program that only looks and exits with 0 when `run` has nothing left to do.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        check: Vec<String>,
+        /// A program that takes the effect back; it may be run again.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        undo: Vec<String>,
+        /// Seconds that each of them may take.
+        #[serde(default = "five_minutes")]
+        #[schemars(range(min = 1, max = 86_400))]
+        timeout: u32,
+    },
+    /// Waits for a person's yes at the terminal.
+    Pause {
+        /// What the person is asked.
+        say: String,
+        /// Whether `--yes` answers it.
+        #[serde(default)]
+        skippable: bool,
+    },
+}
+
+/// How much a program can do, as its runbook declares it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Declared {
+    /// It changes nothing of the server and its release: a look, a message to somebody.
+    Read,
+    /// It changes something that can be changed back.
+    Change,
+    /// It takes the service away from its clients, or needs it away.
+    Outage,
+}
+
+const fn five_minutes() -> u32 {
+    300
 }
 
 /// Which members an action is about.
@@ -148,6 +191,8 @@ impl ActionSpec {
             Self::DestroyThrowaway {} => "destroy-throwaway",
             Self::Compare {} => "compare",
             Self::CompareTables {} => "compare-tables",
+            Self::Command { .. } => "command",
+            Self::Pause { .. } => "pause",
         }
     }
 
@@ -157,7 +202,13 @@ impl ActionSpec {
             Self::Preflight {}
             | Self::BackUp {}
             | Self::ReadKeys {}
-            | Self::RehearseFlip { .. } => Effect::Read,
+            | Self::RehearseFlip { .. }
+            | Self::Pause { .. } => Effect::Read,
+            Self::Command { effect, .. } => match effect {
+                Declared::Read => Effect::Read,
+                Declared::Change => Effect::Change,
+                Declared::Outage => Effect::Outage,
+            },
             Self::Part { .. }
             | Self::Prove {}
             | Self::SuspendActors {}

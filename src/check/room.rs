@@ -8,8 +8,9 @@ use super::finding::{Checked, Group};
 use crate::action::{Context, Keys, Result, free_bytes};
 
 const GROUP: &str = "room";
-/// A raft store keeps the data in `vault.db`, once more in a snapshot, and in its log.
-const RAFT_TIMES: u64 = 4;
+/// A raft store keeps the data in `vault.db`, once more in a snapshot, and in its log. One that `bao operator migrate` writes has
+/// five times as many bytes.
+const RAFT_TIMES: u64 = 6;
 /// The run keeps two copies of the tree, two archives of it, and a spool.
 const RUN_TIMES: u64 = 6;
 /// Whatever the data, a server needs this to start.

@@ -62,6 +62,7 @@ impl Running {
             self.keys_file.clone(),
         );
         ctx.keys_given = self.keys_given.take();
+        ctx.folder = self.loaded.folder();
         if let Some(journal) = &self.journal {
             ctx.marker = marker(journal.clone(), observer.clone());
         }
@@ -172,7 +173,7 @@ impl Running {
             if self.resumed {
                 Vec::new()
             } else {
-                notes(&self.program.name)
+                notes(&self.loaded)
             },
         );
         drop(guard);
@@ -180,12 +181,12 @@ impl Running {
     }
 }
 
-fn notes(runbook: &str) -> Vec<String> {
-    if runbook == "migrate-raft" {
-        vec!["`--runbook migrate-raft-fast` restores before it joins: a shorter outage, and no voter is ever on throwaway data".to_owned()]
-    } else {
-        Vec::new()
+fn notes(loaded: &Loaded) -> Vec<String> {
+    let mut notes: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    if loaded.runbook.name == "migrate-raft" {
+        notes.push("`--runbook migrate-raft-fast` restores before it joins: a shorter outage, and no voter is ever on throwaway data".to_owned());
     }
+    notes
 }
 
 /// A bad end, which stays in the journal unless the command only looks.

@@ -6,13 +6,14 @@ use super::run::Way;
 use super::target::Place;
 use crate::action;
 use crate::bao;
-use crate::engine::{Back, Error, Program};
+use crate::engine::{Back, Error, Program, Unit};
 use crate::event::{Effect, Failure, Tier};
 use crate::journal::{self, ActionState, State};
 use crate::runbook::Loaded;
 
 const PREFLIGHT: &str = "preflight";
 const PROVE: &str = "prove";
+const COMMAND: &str = "command";
 
 /// Where a run left things.
 pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
@@ -26,7 +27,9 @@ pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
     } else if state.in_outage() {
         "the source is sealed and clients are not served; its file tree and the old key are untouched, and copies of \
          both are kept"
-    } else if binding(program, state) {
+    } else if began(program, state, |unit, _| {
+        unit.effect > Effect::Read && ![PROVE, COMMAND].contains(&unit.kind)
+    }) {
         "the source serves as before, but its unseal key may be parked: its hook would not unseal it after a restart"
     } else if touched(program, state) {
         "the source serves as before; only the run's own files and scratch node were changed"
@@ -35,13 +38,19 @@ pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
     } else {
         "nothing on the server, which is as it was; the run has its journal"
     };
+    let own = began(program, state, |unit, action| {
+        unit.effect > Effect::Read && unit.kind == COMMAND && !action.undone
+    });
+    if own {
+        return format!("{words}; what programs of the runbook did comes on top");
+    }
     words.to_owned()
 }
 
 /// Whether the run did more than back up and prove, so that a new one must not begin beside it.
 fn binding(program: &Program, state: &State) -> bool {
-    began(program, state, |effect, kind| {
-        effect > Effect::Read && kind != PROVE
+    began(program, state, |unit, _| {
+        unit.effect > Effect::Read && unit.kind != PROVE
     })
 }
 
@@ -54,14 +63,14 @@ pub(super) fn unfinished(state: &State) -> bool {
 
 /// Whether any action that can change something began.
 pub(super) fn touched(program: &Program, state: &State) -> bool {
-    began(program, state, |effect, _| effect > Effect::Read)
+    began(program, state, |unit, _| unit.effect > Effect::Read)
 }
 
-fn began(program: &Program, state: &State, counts: impl Fn(Effect, &str) -> bool) -> bool {
+fn began(program: &Program, state: &State, counts: impl Fn(&Unit, &ActionState) -> bool) -> bool {
     program.steps.iter().any(|step| {
         step.units.iter().enumerate().any(|(index, unit)| {
-            let acted = |action: &ActionState| action.intents > 0;
-            counts(unit.effect, unit.kind) && state.action(&step.id, index).is_some_and(acted)
+            let action = state.action(&step.id, index);
+            action.is_some_and(|action| action.intents > 0 && counts(unit, action))
         })
     })
 }
@@ -103,6 +112,15 @@ pub(super) fn failure(
         ) => vec![format!("{resume} --yes")],
         (
             Error::Nobody {
+                tier: Tier::InPerson,
+                ..
+            },
+            _,
+        ) => vec![format!(
+            "{resume}    at a terminal, where the question can be answered"
+        )],
+        (
+            Error::Nobody {
                 tier: Tier::TypeName(name),
                 ..
             },
@@ -130,6 +148,10 @@ pub(super) fn failure(
             place.command("rollback --lose-writes"),
         ],
         (Error::NoWayBack { .. } | Error::CleanedUp, _) => vec![place.command("report")],
+        // What is missing is on this machine, which no check of the target sees.
+        (Error::Conflict { kind, .. }, _) if kind == COMMAND => {
+            state.map(|_| resume).into_iter().collect()
+        }
         (_, Exit::Preflight) => vec![place.command("check")],
         (_, Exit::Locked) => vec![place.command("lock show")],
         (

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::replay::fact;
-use crate::action::Held;
 use crate::action::cleanup::COPIES;
+use crate::action::{Held, PRINTED};
 use crate::event::{ActionStatus, Mode};
 use crate::journal::State;
 
@@ -37,6 +37,13 @@ pub(super) fn left(state: &State, journal: &Path) -> Vec<String> {
             "copies of the data, as ciphertext, in {}: {}",
             folder.display(),
             copies.join(", ")
+        ));
+    }
+    let printed = folder.join(PRINTED);
+    if printed.is_dir() {
+        left.push(format!(
+            "what programs of the runbook printed, secrets as well if they did, in {}",
+            printed.display()
         ));
     }
     if header.target.platform == "kubernetes" && !state.cleaning() {

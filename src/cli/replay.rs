@@ -283,6 +283,9 @@ impl Replay<'_> {
         let spec = book.and_then(|book| book.steps[book.position(step)?].actions.get(action));
         let title = match spec {
             Some(ActionSpec::Part { part }) => PartOf { part: *part }.words().to_owned(),
+            Some(ActionSpec::Command { title, .. } | ActionSpec::Pause { say: title, .. }) => {
+                title.clone()
+            }
             _ => kind.clone(),
         };
         self.tell(Event::ActionStarted {

@@ -121,6 +121,9 @@ pub(super) fn context(
         replicas,
         keys_file,
         keys_given: None,
+        folder: PathBuf::new(),
+        step: String::new(),
+        place: 0,
         earlier_intents: 0,
         restore_sent: false,
         restore_taken: false,
@@ -501,6 +504,9 @@ fn the_runbook(
     accept_changed: bool,
     place: &Place,
 ) -> Result<(Loaded, bool), Exit> {
+    if Loaded::is_unchanged(recorded) {
+        return Ok((recorded_runbook(recorded)?, false));
+    }
     let now = match &recorded.file {
         Some(file) => Loaded::file(file),
         None => Loaded::named(&recorded.name),

@@ -51,12 +51,15 @@ impl Engine {
             }
         }
         let Some(effect) = ahead.iter().map(|(_, _, unit)| unit.effect).max() else {
-            if self.rolling_back() {
-                // Killed between its last step and its last word.
-                self.record(Record::RolledBack)?;
-                return Ok(End::RolledBack);
+            if !self.rolling_back() {
+                return Err(Error::NothingToTakeBack);
             }
-            return Err(Error::NothingToTakeBack);
+            if back.dry_run {
+                return Ok(End::Planned);
+            }
+            // Killed between its last step and its last word.
+            self.record(Record::RolledBack)?;
+            return Ok(End::RolledBack);
         };
         if back.dry_run {
             for (step, index, unit) in ahead {

@@ -83,6 +83,7 @@ impl Engine {
         if self.rolling_back() {
             return Err(Error::RollingBack);
         }
+        self.complete(self.program.steps.get(range.clone()).unwrap_or_default())?;
         let mut place = *range.start();
         // Whether a dry run still looks: behind the first action that would change something there is nothing to see.
         let mut looks = true;
@@ -125,6 +126,31 @@ impl Engine {
         }
     }
 
+    /// What an action needs on this machine is missed before the first effect, not in the middle of an outage.
+    fn complete(&self, steps: &[Step]) -> Result<()> {
+        for step in steps {
+            for (index, unit) in step.units.iter().enumerate() {
+                if self.has(step, index) {
+                    continue;
+                }
+                if let Some(why) = unit.action.lacks(&self.context(step, index, unit)) {
+                    return Err(Error::Conflict {
+                        step: step.id.clone(),
+                        kind: unit.kind.to_owned(),
+                        why,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the action has a result.
+    fn has(&self, step: &Step, index: usize) -> bool {
+        self.journal()
+            .is_some_and(|journal| journal.state().done(&step.id, index).is_some())
+    }
+
     pub(super) fn journal(&self) -> Option<MutexGuard<'_, Journal>> {
         self.journal
             .as_ref()
@@ -132,9 +158,7 @@ impl Engine {
     }
 
     fn is_done(&self, step: &Step) -> bool {
-        self.journal().is_some_and(|journal| {
-            (0..step.units.len()).all(|index| journal.state().done(&step.id, index).is_some())
-        })
+        (0..step.units.len()).all(|index| self.has(step, index))
     }
 
     async fn step(&self, step: &Step, place: usize, looks: &mut bool) -> Result<Went> {
@@ -149,10 +173,7 @@ impl Engine {
         });
         self.in_time(self.confirm(step, place)).await?;
         for (index, unit) in step.units.iter().enumerate() {
-            if self
-                .journal()
-                .is_some_and(|journal| journal.state().done(&step.id, index).is_some())
-            {
+            if self.has(step, index) {
                 continue;
             }
             self.stop_if_asked()?;
@@ -188,6 +209,8 @@ impl Engine {
         let mut ctx = self.ctx.clone();
         self.follow_marks(&mut ctx);
         ctx.moves_namespaces = self.program.has(MOVE_NAMESPACES);
+        ctx.step.clone_from(&step.id);
+        ctx.place = index;
         ctx.meter = Arc::new(ActionMeter::new(&step.id, unit.kind, self.observer.clone()));
         if let Some(journal) = self.journal() {
             let state = journal.state();
@@ -343,7 +366,8 @@ impl Engine {
             action: unit.kind.to_owned(),
             calls,
         });
-        let observation = if *looks || !unit.action.applies(ctx) {
+        let own = !unit.action.is_foreign();
+        let observation = if own && (*looks || !unit.action.applies(ctx)) {
             unit.action.observe(ctx).await.map_err(fail)?
         } else {
             Observation::Pending
@@ -359,7 +383,7 @@ impl Engine {
             Observation::NotApplicable(why) => (ActionStatus::NotApplicable, why),
             Observation::LeftToYou(what) => (ActionStatus::LeftToYou, what),
             Observation::Pending | Observation::Redo(_) => {
-                *looks = false;
+                *looks &= !own && unit.effect == Effect::Read;
                 (ActionStatus::WouldRun, String::new())
             }
             Observation::Conflict(why) => {
@@ -438,6 +462,7 @@ impl Engine {
                 action: unit.kind.to_owned(),
                 calls: calls.clone(),
             });
+            self.ask_for(step, unit).await?;
             let before = unit
                 .action
                 .read_before(&ctx)
@@ -474,6 +499,32 @@ impl Engine {
             kind: unit.kind.to_owned(),
             found: format!("{REDOS} tries did not bring it about"),
         })
+    }
+
+    /// What the action itself has a person asked; not again what was agreed to.
+    async fn ask_for(&self, step: &Step, unit: &Unit) -> Result<()> {
+        let Some((say, tier)) = unit.action.asks() else {
+            return Ok(());
+        };
+        let answered = self
+            .journal()
+            .is_some_and(|journal| journal.state().confirmed(&step.id, say));
+        if answered {
+            return Ok(());
+        }
+        let meanwhile = if self.in_outage() {
+            "the outage goes on until this is answered; clients are not served meanwhile"
+        } else {
+            "nothing is done until this is answered"
+        };
+        self.ask(Question {
+            step: step.id.clone(),
+            effect: unit.effect,
+            ask: say.to_owned(),
+            consequences: vec![meanwhile.to_owned()],
+            tier,
+        })
+        .await
     }
 
     fn record_failure(
@@ -566,7 +617,7 @@ impl Engine {
             step: step.id.clone(),
             effect: unit.effect,
             ask: format!(
-                "{}, {}: clear what the earlier try left and begin it anew?",
+                "{}, {}: begin it anew, over what an earlier try left?",
                 step.id, unit.kind
             ),
             consequences: vec![why],

@@ -75,6 +75,13 @@ pub enum Event {
         /// One line per call.
         calls: Vec<String>,
     },
+    /// A line that a program of the runbook printed. It may hold anything: it is shown, and neither logged nor recorded.
+    Output {
+        /// The step's id.
+        step: String,
+        /// The line.
+        line: String,
+    },
     /// How far the running action is.
     Progress {
         /// The step's id.

@@ -17,6 +17,8 @@ pub trait Observer: Send + Sync {
 pub enum Tier {
     /// `y` or `n`; `--yes` answers it.
     YesNo,
+    /// `y` or `n`, from somebody at the terminal: no flag answers it.
+    InPerson,
     /// Typing this name; only `--confirm-outage NAME` answers it.
     TypeName(String),
 }

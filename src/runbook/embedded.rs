@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::error::{Error, Result};
+use super::error::{Error, Finding, Result};
 use super::model::Runbook;
 use super::nearest::nearest;
 use crate::journal::RunbookText;
@@ -34,9 +34,13 @@ pub struct Loaded {
     pub text: String,
     /// SHA-256 of the text, hex.
     pub sha256: String,
-    /// Where it was read from; `None` for one that is built in.
+    /// Where it was read from, absolute; `None` for one that is built in.
     pub file: Option<PathBuf>,
+    /// What is worth knowing of it, but no obstacle.
+    pub warnings: Vec<Finding>,
 }
+
+type Reader = fn(&str, &str, Option<&Path>) -> Result<(Runbook, Vec<Finding>)>;
 
 impl Loaded {
     /// A runbook by its name or its path: a word without `/` and `.yaml` is a built-in name.
@@ -66,7 +70,7 @@ impl Loaded {
                     known: known.to_vec(),
                 }
             })?;
-        Self::new((*text).to_owned(), name, None)
+        Self::new((*text).to_owned(), name, None, Runbook::read)
     }
 
     /// A runbook from a file.
@@ -75,22 +79,41 @@ impl Loaded {
             path: path.to_owned(),
             source,
         })?;
-        Self::new(text, &path.display().to_string(), Some(path.to_owned()))
+        // A later process may be started in another folder.
+        let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Self::new(text, &path.display().to_string(), Some(file), Runbook::read)
     }
 
-    /// The runbook of a journal, as it was when the run began.
+    /// The runbook of a journal, as it was when the run began. The rules were another version's, perhaps: what was
+    /// taken then is gone on with, and taken back.
     pub fn recorded(recorded: &RunbookText) -> Result<Self> {
         let origin = format!("{} (as recorded in the journal)", recorded.name);
-        Self::new(recorded.text.clone(), &origin, recorded.file.clone())
+        let (text, file) = (recorded.text.clone(), recorded.file.clone());
+        Self::new(text, &origin, file, Runbook::examine)
     }
 
-    fn new(text: String, origin: &str, file: Option<PathBuf>) -> Result<Self> {
+    /// Whether the file that it was read from still has this text.
+    pub fn is_unchanged(recorded: &RunbookText) -> bool {
+        let file = recorded.file.as_ref().map(std::fs::read_to_string);
+        file.is_some_and(|text| text.is_ok_and(|text| text == recorded.text))
+    }
+
+    fn new(text: String, origin: &str, file: Option<PathBuf>, read: Reader) -> Result<Self> {
+        let folder = file.as_deref().and_then(Path::parent);
+        let (runbook, warnings) = read(&text, origin, folder)?;
         Ok(Self {
-            runbook: Runbook::parse(&text, origin)?,
+            runbook,
             sha256: hex::encode(Sha256::digest(&text)),
             text,
             file,
+            warnings,
         })
+    }
+
+    /// The folder from which its programs are found.
+    pub fn folder(&self) -> PathBuf {
+        let folder = self.file.as_deref().and_then(Path::parent);
+        folder.map_or_else(PathBuf::new, Path::to_owned)
     }
 }
 

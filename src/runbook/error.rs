@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 /// The result of a runbook call.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// A refused runbook.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Everything that is wrong with it, in order of lines.
+    /// Everything that is wrong with it.
     #[error("{}", lines(.0))]
     Invalid(Vec<Finding>),
     /// The file could not be read.
@@ -31,11 +33,13 @@ pub enum Error {
     },
 }
 
-/// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// One thing that is wrong. Errors come before warnings, each in the order of their lines.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
     /// The file's path, or the name of what is built in.
     pub origin: String,
+    /// How much it matters.
+    pub severity: Severity,
     /// The line, from 1.
     pub line: u64,
     /// The column, from 1.
@@ -44,15 +48,30 @@ pub struct Finding {
     pub message: String,
 }
 
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// The runbook is refused.
+    Error,
+    /// It is taken, and its author should know.
+    Warning,
+}
+
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             origin,
+            severity,
             line,
             column,
             message,
         } = self;
-        write!(f, "{origin}:{line}:{column}: {message}")
+        let severity = match severity {
+            Severity::Error => "",
+            Severity::Warning => "warning: ",
+        };
+        write!(f, "{origin}:{line}:{column}: {severity}{message}")
     }
 }
 

@@ -1,9 +1,11 @@
 //! From text to a runbook: the format's version first, then its shape, then its meaning.
 
+use std::path::Path;
+
 use serde::de::DeserializeOwned;
 use serde_saphyr::{DefaultMessageFormatter, Error as YamlError, MessageFormatter};
 
-use super::error::{Error, Finding, Result};
+use super::error::{Error, Finding, Result, Severity};
 use super::model::{Runbook, VERSION};
 use super::nearest::nearest;
 use super::places::Place;
@@ -13,21 +15,42 @@ use super::validate::validate;
 impl Runbook {
     /// Reads and validates a runbook. `origin` is what errors call the text: its path or its built-in name.
     pub fn parse(text: &str, origin: &str) -> Result<Self> {
-        let found = |(at, message): (Place, String)| Finding {
+        Ok(Self::read(text, origin, None)?.0)
+    }
+
+    /// The same with what is worth knowing of it; its programs are looked for from `folder`, where that is known.
+    pub(super) fn read(
+        text: &str,
+        origin: &str,
+        folder: Option<&Path>,
+    ) -> Result<(Self, Vec<Finding>)> {
+        let (runbook, findings) = Self::examine(text, origin, folder)?;
+        if findings.iter().any(|it| it.severity == Severity::Error) {
+            return Err(Error::Invalid(findings));
+        }
+        Ok((runbook, findings))
+    }
+
+    /// The same with all that is found, errors as well.
+    pub(super) fn examine(
+        text: &str,
+        origin: &str,
+        folder: Option<&Path>,
+    ) -> Result<(Self, Vec<Finding>)> {
+        let found = |(at, severity, message): (Place, Severity, String)| Finding {
             origin: origin.to_owned(),
             line: at.line.max(1),
             column: at.column.max(1),
+            severity,
             message,
         };
-        let (runbook, places) = shape(text).map_err(|it| Error::Invalid(vec![found(it)]))?;
-        let mut findings: Vec<Finding> =
-            validate(&runbook, &places).into_iter().map(found).collect();
-        if findings.is_empty() {
-            return Ok(runbook);
-        }
+        let (runbook, places) = shape(text)
+            .map_err(|(at, message)| Error::Invalid(vec![found((at, Severity::Error, message))]))?;
+        let all = validate(&runbook, &places, folder);
+        let mut findings: Vec<Finding> = all.0.into_iter().map(found).collect();
         findings.sort();
         findings.dedup();
-        Err(Error::Invalid(findings))
+        Ok((runbook, findings))
     }
 }
 

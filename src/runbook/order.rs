@@ -1,6 +1,7 @@
 //! Which action must come before which, as a table.
 
 use crate::action::{ActionSpec, Key};
+use crate::platform::StorageKind;
 
 /// What a rule is about: actions of a kind, some with a certain parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,14 +12,20 @@ pub(super) enum Subject {
     Unseal(Key),
     /// The first `flip` alone: later ones only add members.
     FirstFlip,
+    /// `await-storage` for this storage.
+    Await(StorageKind),
+    /// What makes the first member's raft store: one of [`MAKE_STORE`].
+    Store,
     /// What brings the source's data: one of [`BRING_DATA`].
     Data,
 }
 
-use Subject::{Data, FirstFlip, Kind, Unseal};
+use Subject::{Await, Data, FirstFlip, Kind, Store, Unseal};
 
+/// The kinds that make the first member's raft store.
+const MAKE_STORE: &[&str] = &["init", "operator-migrate"];
 /// The kinds that bring the source's data.
-const BRING_DATA: &[&str] = &["restore", "operator-migrate"];
+pub(super) const BRING_DATA: &[&str] = &["restore", "operator-migrate"];
 
 /// `subject` comes only after one of each of `after`, for the reason `why`.
 #[derive(Debug)]
@@ -62,6 +69,11 @@ pub(super) const AFTER: &[Rule] = &[
         why: "a job may initialise the empty server, and a reconciler bring the old one back",
     },
     Rule {
+        subject: Kind("seal-source"),
+        after: &[Kind("park-key")],
+        why: "an auto-unseal hook would open the source again",
+    },
+    Rule {
         subject: Kind("read-keys"),
         after: &[Kind("preflight")],
         why: "what the source is must be known before its keys are looked at",
@@ -92,9 +104,29 @@ pub(super) const AFTER: &[Rule] = &[
         why: "the data must be copied before anything else starts on the volume",
     },
     Rule {
+        subject: Kind("replace-source"),
+        after: &[Kind("flip")],
+        why: "it would be started on file storage again",
+    },
+    Rule {
+        subject: Await(StorageKind::Raft),
+        after: &[Kind("flip"), Kind("replace-source")],
+        why: "before that the first member never reports it",
+    },
+    Rule {
         subject: Kind("init"),
         after: &[Kind("seal-source"), Kind("flip"), Kind("replace-source")],
         why: "only an empty raft node may be initialised",
+    },
+    Rule {
+        subject: Kind("join"),
+        after: &[Kind("flip"), Store],
+        why: "there is no leader to find before that",
+    },
+    Rule {
+        subject: Kind("await-voters"),
+        after: &[Store],
+        why: "there is no voter before that",
     },
     Rule {
         subject: Kind("restore"),
@@ -128,8 +160,13 @@ pub(super) const AFTER: &[Rule] = &[
     },
     Rule {
         subject: Kind("destroy-throwaway"),
-        after: &[Data],
-        why: "the throwaway keys and the parked copy are needed until the old data is there",
+        after: &[Data, Unseal(Key::Old)],
+        why: "the throwaway keys and the parked copy are needed until the old key has opened the old data",
+    },
+    Rule {
+        subject: Kind("resume-actors"),
+        after: &[Kind("suspend-actors"), Data],
+        why: "a job may initialise the empty server, and a reconciler bring the old one back",
     },
     Rule {
         subject: Kind("compare"),
@@ -161,9 +198,14 @@ pub(super) const BEFORE: &[Limit] = &[
         why: "the server must find the data when it starts on raft",
     },
     Limit {
-        subject: Kind("park-key"),
-        before: Kind("seal-source"),
-        why: "the auto-unseal hook would open the source again",
+        subject: Kind("rehearse-flip"),
+        before: Kind("flip"),
+        why: "a rollback goes back to what it finds",
+    },
+    Limit {
+        subject: Await(StorageKind::File),
+        before: Kind("replace-source"),
+        why: "no member reports it any more",
     },
 ];
 
@@ -214,8 +256,18 @@ pub(super) const FOLLOWED: &[Followed] = &[
 /// What there must be once, no more and no less: one of the kinds of each.
 pub(super) const ONCE: &[&[&str]] = &[&["seal-source"], BRING_DATA];
 
-/// What there may be once; what needs it says so.
-pub(super) const AT_MOST_ONCE: &[&str] = &["init"];
+/// What has nothing left to do a second time.
+pub(super) const AT_MOST_ONCE: &[&str] = &[
+    "init",
+    "suspend-actors",
+    "park-key",
+    "write-tombstone",
+    "final-copy",
+    "replace-source",
+    "return-key",
+    "destroy-throwaway",
+    "resume-actors",
+];
 
 impl Subject {
     /// Whether an action is meant; `earlier_flips` counts the flips before it.
@@ -224,7 +276,11 @@ impl Subject {
             Kind(kind) => action.kind() == kind,
             Unseal(key) => matches!(action, ActionSpec::Unseal { key: its, .. } if *its == key),
             FirstFlip => action.kind() == "flip" && earlier_flips == 0,
+            Store => MAKE_STORE.contains(&action.kind()),
             Data => BRING_DATA.contains(&action.kind()),
+            Await(storage) => {
+                matches!(action, ActionSpec::AwaitStorage { storage: its } if *its == storage)
+            }
         }
     }
 
@@ -235,7 +291,83 @@ impl Subject {
             Unseal(Key::Old) => "unseal` with `key: old",
             Unseal(Key::Throwaway) => "unseal` with `key: throwaway",
             FirstFlip => "flip",
+            Store => "init` or `operator-migrate",
             Data => "restore` or `operator-migrate",
+            Await(StorageKind::File) => "await-storage` with `storage: file",
+            Await(StorageKind::Raft) => "await-storage` with `storage: raft",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    fn named(subjects: &[Subject]) -> String {
+        let each: Vec<String> = subjects
+            .iter()
+            .map(|it| format!("`{}`", it.name()))
+            .collect();
+        each.join(", ")
+    }
+
+    /// The rules as Markdown.
+    fn tables() -> String {
+        let mut out = String::new();
+        let mut table = |head: &str, rows: Vec<(String, String, &str)>| {
+            let _ = write!(out, "\n| Action | {head} | Because |\n|---|---|---|\n");
+            for (subject, other, why) in rows {
+                let _ = writeln!(out, "| {subject} | {other} | {why} |");
+            }
+        };
+        let after = AFTER.iter().map(|it| {
+            let first = if it.subject == FirstFlip {
+                "the first "
+            } else {
+                ""
+            };
+            let subject = format!("{first}{}", named(&[it.subject]));
+            (subject, named(it.after), it.why)
+        });
+        table("Must come after", after.collect());
+        let before = BEFORE
+            .iter()
+            .map(|it| (named(&[it.subject]), named(&[it.before]), it.why));
+        table("Must come before", before.collect());
+        let followed = FOLLOWED
+            .iter()
+            .map(|it| (named(&[it.subject]), named(&[it.by]), it.why));
+        table("Must be followed by", followed.collect());
+        let kinds = |kinds: &[&'static str], between: &str| -> String {
+            let each: Vec<String> = kinds.iter().map(|it| format!("`{it}`")).collect();
+            each.join(between)
+        };
+        let once: Vec<String> = ONCE.iter().map(|it| kinds(it, " or ")).collect();
+        let _ = write!(
+            out,
+            "\n- Once, no more and no less: {}.\n- At most once: {}.\n",
+            once.join(", "),
+            kinds(AT_MOST_ONCE, ", ")
+        );
+        out
+    }
+
+    /// `UPDATE=1` writes them anew.
+    #[test]
+    fn the_documented_rules_are_these() {
+        const BEGIN: &str = "<!-- rules, from src/runbook/order.rs -->\n";
+        const END: &str = "\n<!-- end of rules -->";
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/runbook-format.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let (head, rest) = text.split_once(BEGIN).unwrap();
+        let (committed, tail) = rest.split_once(END).unwrap();
+        if std::env::var_os("UPDATE").is_some() {
+            let fresh = format!("{head}{BEGIN}{}{END}{tail}", tables());
+            std::fs::write(path, fresh).unwrap();
+            return;
+        }
+        assert!(committed == tables(), "run with UPDATE=1:\n{}", tables());
     }
 }

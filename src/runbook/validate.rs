@@ -1,29 +1,56 @@
 //! What a runbook must be beyond its shape. All findings are reported, not only the first.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use super::error::Severity;
 use super::model::Runbook;
-use super::order::{AFTER, AT_MOST_ONCE, BEFORE, FOLLOWED, ONCE, Subject};
+use super::order::{AFTER, AT_MOST_ONCE, BEFORE, BRING_DATA, FOLLOWED, ONCE, Subject};
 use super::places::{Place, Places};
+use super::{members, own};
 use crate::action::ActionSpec;
 use crate::journal::CLEANUP;
 
 /// An action in the order in which the run comes to it.
-struct Placed<'a> {
-    step: usize,
-    action: &'a ActionSpec,
-    at: Place,
+pub(super) struct Placed<'a> {
+    pub step: usize,
+    pub action: &'a ActionSpec,
+    pub at: Place,
     earlier_flips: usize,
 }
 
-/// What is wrong, each with its place.
-pub(super) fn validate(runbook: &Runbook, places: &Places) -> Vec<(Place, String)> {
+impl Placed<'_> {
+    pub(super) fn kind(&self) -> &'static str {
+        self.action.kind()
+    }
+}
+
+/// What was found, each with its place.
+#[derive(Default)]
+pub(super) struct Findings(pub Vec<(Place, Severity, String)>);
+
+impl Findings {
+    /// The runbook cannot be run.
+    pub(super) fn error(&mut self, at: Place, message: impl Into<String>) {
+        self.0.push((at, Severity::Error, message.into()));
+    }
+
+    /// It can, and its author should know.
+    pub(super) fn warn(&mut self, at: Place, message: impl Into<String>) {
+        self.0.push((at, Severity::Warning, message.into()));
+    }
+}
+
+/// All that is to be said of a runbook, whose programs are found from `folder`.
+pub(super) fn validate(runbook: &Runbook, places: &Places, folder: Option<&Path>) -> Findings {
     let actions = flatten(runbook, places);
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     texts(runbook, places, &mut findings);
     order(&actions, &mut findings);
-    counts(runbook, places, &actions, &mut findings);
-    restores(runbook, &actions, &mut findings);
+    counts(places, &actions, &mut findings);
+    rewinds(runbook, &actions, &mut findings);
+    members::validate(runbook, places, &actions, &mut findings);
+    own::validate(runbook, &actions, folder, &mut findings);
     findings
 }
 
@@ -45,10 +72,10 @@ fn flatten<'a>(runbook: &'a Runbook, places: &Places) -> Vec<Placed<'a>> {
 }
 
 /// Names, titles and lists.
-fn texts(runbook: &Runbook, places: &Places, findings: &mut Vec<(Place, String)>) {
+fn texts(runbook: &Runbook, places: &Places, findings: &mut Findings) {
     let mut check = |at: Place, wrong: bool, message: String| {
         if wrong {
-            findings.push((at, message));
+            findings.error(at, message);
         }
     };
     let kebab =
@@ -84,7 +111,7 @@ fn texts(runbook: &Runbook, places: &Places, findings: &mut Vec<(Place, String)>
     }
 }
 
-fn order(actions: &[Placed], findings: &mut Vec<(Place, String)>) {
+fn order(actions: &[Placed], findings: &mut Findings) {
     for (index, placed) in actions.iter().enumerate() {
         for rule in AFTER {
             if !rule.subject.is(placed.action, placed.earlier_flips) {
@@ -97,10 +124,10 @@ fn order(actions: &[Placed], findings: &mut Vec<(Place, String)>) {
             });
             for needed in missing {
                 let (name, needed, why) = (rule.subject.name(), needed.name(), rule.why);
-                findings.push((
+                findings.error(
                     placed.at,
                     format!("`{name}` must come after `{needed}`: {why}"),
-                ));
+                );
             }
         }
         for limit in BEFORE {
@@ -110,10 +137,10 @@ fn order(actions: &[Placed], findings: &mut Vec<(Place, String)>) {
                     .any(|it| limit.before.is(it.action, it.earlier_flips));
             if too_late {
                 let (name, before, why) = (limit.subject.name(), limit.before.name(), limit.why);
-                findings.push((
+                findings.error(
                     placed.at,
                     format!("`{name}` must come before `{before}`: {why}"),
-                ));
+                );
             }
         }
         for rule in FOLLOWED {
@@ -123,65 +150,55 @@ fn order(actions: &[Placed], findings: &mut Vec<(Place, String)>) {
                     .any(|it| rule.by.is(it.action, it.earlier_flips));
             if left_open {
                 let name = match rule.subject {
-                    Subject::Data => placed.action.kind(),
+                    Subject::Data => placed.kind(),
                     subject => subject.name(),
                 };
                 let (by, why) = (rule.by.name(), rule.why);
-                findings.push((placed.at, format!("`{name}` without a later `{by}`: {why}")));
+                findings.error(placed.at, format!("`{name}` without a later `{by}`: {why}"));
             }
         }
     }
 }
 
-fn counts(
-    runbook: &Runbook,
-    places: &Places,
-    actions: &[Placed],
-    findings: &mut Vec<(Place, String)>,
-) {
+fn counts(places: &Places, actions: &[Placed], findings: &mut Findings) {
     let of = |kinds: &[&str]| -> Vec<&Placed> {
-        let found = actions
-            .iter()
-            .filter(|it| kinds.contains(&it.action.kind()));
+        let found = actions.iter().filter(|it| kinds.contains(&it.kind()));
         found.collect()
     };
     for kinds in ONCE {
         if of(kinds).is_empty() && !actions.is_empty() {
             let missing = kinds.join("` or `");
             let message = format!("there is no `{missing}`; there must be one");
-            findings.push((places.list, message));
+            findings.error(places.list, message);
         }
     }
-    let at_most_one = AT_MOST_ONCE.iter().map(std::slice::from_ref);
-    for kinds in ONCE.iter().copied().chain(at_most_one) {
+    let once = ONCE.iter().map(|kinds| (*kinds, "there must be one"));
+    let at_most = AT_MOST_ONCE.iter().map(std::slice::from_ref);
+    let at_most = at_most.map(|kinds| (kinds, "a second one has nothing left to do"));
+    for (kinds, why) in once.chain(at_most) {
         let found = of(kinds);
         for again in found.iter().skip(1) {
-            let (first, line) = (found[0].action.kind(), found[0].at.line);
-            let message = format!("`{first}` is in line {line} already; there must be one");
-            findings.push((again.at, message));
+            let (first, line) = (found[0].kind(), found[0].at.line);
+            findings.error(
+                again.at,
+                format!("`{first}` is in line {line} already; {why}"),
+            );
         }
     }
-    let mut odd = |at: Place, what: &str, number: u32| {
-        if number.is_multiple_of(2) {
-            let message =
-                format!("`{what}: {number}` is even: a majority needs an odd number of voters");
-            findings.push((at, message));
-        }
-    };
-    odd(places.replicas, "replicas", runbook.replicas);
-    for it in actions {
-        match it.action {
-            ActionSpec::AwaitVoters { voters } => odd(it.at, "voters", *voters),
-            ActionSpec::Flip { replicas } | ActionSpec::RehearseFlip { replicas } => {
-                odd(it.at, "replicas", *replicas);
-            }
-            _ => {}
-        }
+    if let (Some(data), true) = (of(BRING_DATA).first(), of(&["compare-tables"]).is_empty()) {
+        findings.warn(
+            data.at,
+            format!(
+                "`{}` without a later `compare-tables`: nobody would know whether mounts, auth methods, policies and audit \
+                 devices are as they were",
+                data.kind()
+            ),
+        );
     }
 }
 
-/// Where a restore, or the move of namespaces after it, goes back to, and what they need of what comes before.
-fn restores(runbook: &Runbook, actions: &[Placed], findings: &mut Vec<(Place, String)>) {
+/// Where a restore, or the move of namespaces after it, goes back to.
+fn rewinds(runbook: &Runbook, actions: &[Placed], findings: &mut Findings) {
     for (index, placed) in actions.iter().enumerate() {
         let (ActionSpec::Restore { rewind_to } | ActionSpec::MoveNamespaces { rewind_to }) =
             placed.action
@@ -189,73 +206,37 @@ fn restores(runbook: &Runbook, actions: &[Placed], findings: &mut Vec<(Place, St
             continue;
         };
         let before = &actions[..index];
-        let init = before.iter().find(|it| it.action.kind() == "init");
-        match (runbook.position(rewind_to), init) {
+        let init = before.iter().find(|it| it.kind() == "init");
+        let wrong = match (runbook.position(rewind_to), init) {
             (None, _) => {
                 let ids: Vec<&str> = runbook.steps.iter().map(|it| it.id.as_str()).collect();
                 let hint = super::nearest::nearest(rewind_to, &ids)
                     .map(|near| format!(", did you mean `{near}`?"))
                     .unwrap_or_default();
-                findings.push((
-                    placed.at,
-                    format!("`rewind-to: {rewind_to}` is no step{hint}"),
-                ));
+                format!("is no step{hint}")
             }
-            (Some(to), _) if to > placed.step => {
-                let message = format!("`rewind-to: {rewind_to}` is a later step; it must go back");
-                findings.push((placed.at, message));
-            }
-            (Some(to), Some(init)) if to > init.step => {
-                let message = format!(
-                    "`rewind-to: {rewind_to}` comes after `init` in line {}; a new restore needs a new throwaway cluster",
-                    init.at.line
-                );
-                findings.push((placed.at, message));
-            }
+            (Some(to), _) if to > placed.step => "is a later step; it must go back".to_owned(),
+            (Some(to), Some(init)) if to > init.step => format!(
+                "comes after `init` in line {}; a new restore needs a new throwaway cluster",
+                init.at.line
+            ),
             (Some(to), _) => {
                 let frozen = before.iter().find(|it| {
-                    it.step >= to && matches!(it.action.kind(), "seal-source" | "replace-source")
+                    it.step >= to && matches!(it.kind(), "seal-source" | "replace-source")
                 });
-                if let Some(frozen) = frozen {
-                    let message = format!(
-                        "`rewind-to: {rewind_to}` goes back to the `{}` in line {}; the source is frozen and replaced once",
-                        frozen.action.kind(),
-                        frozen.at.line
-                    );
-                    findings.push((placed.at, message));
-                }
+                let Some(frozen) = frozen else { continue };
+                format!(
+                    "goes back to the `{}` in line {}; the source is frozen and replaced once",
+                    frozen.kind(),
+                    frozen.at.line
+                )
             }
-        }
-        let members = before.iter().rev().find_map(|it| match it.action {
-            ActionSpec::Flip { replicas } => Some(*replicas),
-            _ => None,
-        });
-        if let (ActionSpec::MoveNamespaces { .. }, Some(members @ 2..)) = (placed.action, members) {
-            let message = format!(
-                "`move-namespaces` needs one member, not {members}: another one would be unsealed on what is not yet moved"
-            );
-            findings.push((placed.at, message));
-            continue;
-        }
-        let bare_copy = before
-            .iter()
-            .rev()
-            .find_map(|it| match it.action {
-                ActionSpec::FinalCopy { graft } => Some((it.at, *graft)),
-                _ => None,
-            })
-            .filter(|(_, graft)| !graft);
-        if let (Some(members @ 2..), Some((at, _))) = (members, bare_copy) {
-            let message = format!(
-                "`final-copy` needs `graft: true`: it is restored into {members} members in line {}, which would not find each other again",
-                placed.at.line
-            );
-            findings.push((at, message));
-        }
+        };
+        findings.error(placed.at, format!("`rewind-to: {rewind_to}` {wrong}"));
     }
 }
 
-fn is_blank(text: &str) -> bool {
+pub(super) fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
 }
 

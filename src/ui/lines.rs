@@ -131,6 +131,12 @@ impl Setting {
         text::hang(&first, call, LEAD + 2, self.width)
     }
 
+    /// What a program of the runbook printed.
+    pub(super) fn output(self, bar: &str, line: &str) -> String {
+        let first = format!("{}{} ", " ".repeat(LEAD), self.look.paint(Role::Dim, bar));
+        text::hang(&first, line, LEAD + 2, self.width)
+    }
+
     /// A line of its own with a mark in front.
     pub(super) fn remark(self, glyph: &str, role: Role, message: &str) -> String {
         let first = format!("  {} ", self.look.paint(role, glyph));

@@ -38,7 +38,18 @@ impl Verbosity {
 #[derive(Clone)]
 pub struct Output {
     form: Form,
-    log: Option<Arc<Json>>,
+    log: Option<Arc<Log>>,
+}
+
+/// A file of the run with its events, but for what programs printed: nobody knows what is in that.
+struct Log(Json);
+
+impl Observer for Log {
+    fn observe(&self, event: &Event) {
+        if !matches!(event, Event::Output { .. }) {
+            self.0.observe(event);
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -88,7 +99,7 @@ impl Output {
             .append(true)
             .mode(0o600)
             .open(path)?;
-        self.log = Some(Arc::new(Json::new(Sink::new(file), system_clock())));
+        self.log = Some(Arc::new(Log(Json::new(Sink::new(file), system_clock()))));
         Ok(())
     }
 

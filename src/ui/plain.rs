@@ -124,6 +124,7 @@ impl Inner {
                 Level::Info => self.say(&format!("note: {message}")),
                 Level::Warn => self.always(&format!("warning: {message}"), Role::Warn, "warning"),
             },
+            Event::Output { step, line } => self.say(&format!("output {step}: {line}")),
             Event::StepFinished {
                 step,
                 status,

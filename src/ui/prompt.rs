@@ -94,16 +94,22 @@ impl Prompt {
                 );
                 Some((Answer::No, self.look.paint(Role::Bad, &why)))
             }
-            (Tier::TypeName(_), None) | (Tier::YesNo, _) => None,
+            (Tier::TypeName(_), None) | (Tier::YesNo | Tier::InPerson, _) => None,
         }
     }
 
     fn nobody(&self, question: &Question) -> Answer {
-        let flag = match &question.tier {
-            Tier::YesNo => "--yes".to_owned(),
-            Tier::TypeName(name) => format!("--confirm-outage {}", text::one_line(name)),
+        let answer = match &question.tier {
+            Tier::YesNo => "`--yes` would answer this".to_owned(),
+            Tier::InPerson => "no flag answers this".to_owned(),
+            Tier::TypeName(name) => {
+                format!(
+                    "`--confirm-outage {}` would answer this",
+                    text::one_line(name)
+                )
+            }
         };
-        let note = format!("there is no terminal to ask at; `{flag}` would answer this");
+        let note = format!("there is no terminal to ask at; {answer}");
         self.out
             .line(&format!("  {} {note}", self.look.paint(Role::Warn, "!")));
         Answer::Nobody
@@ -164,7 +170,7 @@ impl Prompt {
 
     fn ask_here(&self, tier: &Tier) -> Answer {
         match tier {
-            Tier::YesNo => self.ask_yes_no(),
+            Tier::YesNo | Tier::InPerson => self.ask_yes_no(),
             Tier::TypeName(name) => self.ask_name(name),
         }
     }

@@ -16,7 +16,7 @@ pub struct Timed {
     pub event: Event,
 }
 
-/// Collects every event but progress and waiting, of which there are many and a report needs none.
+/// Collects every event but progress, waiting and what programs printed, of which there are many and a report needs none.
 pub struct Recorder {
     clock: Clock,
     events: Mutex<Vec<Timed>>,
@@ -56,7 +56,10 @@ impl Default for Recorder {
 
 impl Observer for Recorder {
     fn observe(&self, event: &Event) {
-        if matches!(event, Event::Progress { .. } | Event::Waiting { .. }) {
+        if matches!(
+            event,
+            Event::Progress { .. } | Event::Waiting { .. } | Event::Output { .. }
+        ) {
             return;
         }
         let timed = Timed {

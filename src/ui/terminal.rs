@@ -123,6 +123,9 @@ impl Inner {
                 hint,
             }) => self.check(state, (id, group), *status, message, hint),
             Event::Note { level, message } => self.note(*level, message),
+            Event::Output { line, .. } => {
+                self.say(&self.lines().output(self.look.either("│", "|"), line));
+            }
             Event::Rewound { from, to, why } => {
                 let line = format!("going back from {from} to {to}: {why}");
                 self.say(

@@ -144,6 +144,10 @@ pub const FULL: &[Case] = &[
     ("full_rolled_back", full_rolled_back),
     ("full_rolled_back_after_land", full_rolled_back_after_land),
     ("full_rolled_back_by_hand", full_rolled_back_by_hand),
+    (
+        "full_rolled_back_from_one_voter",
+        full_rolled_back_from_one_voter,
+    ),
     ("full_cleaned_up", full_cleaned_up),
     ("full_apiserver_restarted", faults::apiserver_restarted),
     ("full_pod_deleted_during_join", || {
@@ -378,7 +382,7 @@ fn operator_migrate_path_probe() -> Figures {
 /// Killed in the middle of the migration, back to file storage, and forward again.
 fn full_operator_migrate_killed_and_rolled_back() -> Figures {
     let release = Release::install("offline-killed", PLAIN);
-    let in_it = || in_action("operator-migrate", Duration::from_secs(8));
+    let in_it = || in_action("operator-migrate", Duration::from_secs(4));
     let killed = release.killed(&release.agreed(&OFFLINE), in_it());
     assert_eq!(killed.code, -1, "{}", killed.text);
     release.run(&release.agreed(&["rollback"])).expect(0);
@@ -461,14 +465,26 @@ fn full_rolled_back_after_land() -> Figures {
     Figures::default()
 }
 
-/// What is left of a run goes, and the cluster goes on serving.
+/// Back after one voter served and the followers were started: the release was changed twice.
+fn full_rolled_back_from_one_voter() -> Figures {
+    let release = Release::install("rolled-back-from-one", PLAIN);
+    let until = [&FAST[..], &["--until", "join"]].concat();
+    release.run(&release.agreed(&until)).expect(0);
+    let lose = ["rollback", "--lose-writes"];
+    release.run(&release.agreed(&lose)).expect(0);
+    is_back(&release);
+    Figures::default()
+}
+
+/// What is left of a run goes, by helper pods where the image has no shell, and the cluster goes on serving.
 fn full_cleaned_up() -> Figures {
-    let release = Release::install("cleaned-up", PLAIN);
+    let kind = Kind {
+        overlays: &["minimal"],
+        ..PLAIN
+    };
+    let release = Release::install("cleaned-up", kind);
     release.run(&release.agreed(&MIGRATE)).expect(0);
     let clean = ["cleanup", "--grace", "0s"];
-    release
-        .run(&[&clean[..], &["--dry-run"]].concat())
-        .expect(0);
     release.run(&release.agreed(&clean)).expect(0);
     release.verify();
     let left = release.kubectl(&["get", "lease,secret,pod", "-o", "name"]);

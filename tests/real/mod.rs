@@ -95,6 +95,17 @@ impl Place {
         self.folder.path().join(name)
     }
 
+    /// The runbook of docs/runbooks.md and its program, in a folder of their own: what the program makes is found there.
+    pub fn example(&self) -> PathBuf {
+        let folder = self.path("books");
+        std::fs::create_dir(&folder).unwrap();
+        for name in ["with-change-record.yaml", "change-record.sh"] {
+            let from = format!("{}/docs/examples/{name}", env!("CARGO_MANIFEST_DIR"));
+            std::fs::copy(from, folder.join(name)).unwrap();
+        }
+        folder.join("with-change-record.yaml")
+    }
+
     pub fn journal(&self) -> PathBuf {
         self.work().join("run/journal.jsonl")
     }

@@ -72,6 +72,8 @@ pub struct Lab {
     pub cleanup: bool,
     /// The operator's file with the keys.
     pub keys_file: Option<PathBuf>,
+    /// Every question of every process.
+    pub asked: Arc<Mutex<Vec<Question>>>,
     /// Every event of every process, as kind and action.
     pub heard: Arc<Mutex<Vec<String>>>,
 }
@@ -86,7 +88,7 @@ impl Lab {
         let world = World::new(folder.path(), shares, threshold);
         Self {
             folder,
-            loaded: Loaded::named(runbook).unwrap(),
+            loaded: Loaded::resolve(runbook).unwrap(),
             world: Arc::new(Mutex::new(world)),
             range: Range::default(),
             consent: Consent::Always,
@@ -94,6 +96,7 @@ impl Lab {
             back: None,
             cleanup: false,
             keys_file: None,
+            asked: Arc::default(),
             heard: Arc::default(),
         }
     }
@@ -136,6 +139,10 @@ impl Lab {
             journal.append(record).unwrap();
         }
         assert!(changed > 0, "no `{from}` in the journal");
+    }
+
+    pub fn asked(&self) -> Vec<Question> {
+        self.asked.lock().unwrap().clone()
     }
 
     pub fn heard(&self) -> Vec<String> {
@@ -253,6 +260,9 @@ impl Lab {
                 replicas: self.loaded.runbook.replicas,
                 keys_file: self.keys_file.clone(),
                 keys_given: None,
+                folder: self.loaded.folder(),
+                step: String::new(),
+                place: 0,
                 earlier_intents: 0,
                 restore_sent: false,
                 restore_taken: false,
@@ -268,7 +278,10 @@ impl Lab {
             journal: None,
             mirror: self.mirror.clone().map(Mirrored::new),
             observer,
-            operator: Arc::new(self.consent.clone()),
+            operator: Arc::new(Asked {
+                consent: self.consent.clone(),
+                asked: self.asked.clone(),
+            }),
             interrupt: fate.interrupt.clone(),
             outage_word: "vault".to_owned(),
         }
@@ -302,7 +315,8 @@ impl Lab {
         assert_eq!(world.secrets.len(), 1, "a Secret of the run is left");
         assert_eq!(world.job.suspended, None, "a job is left suspended");
         assert!(!world.members.contains_key(SCRATCH), "scratch is left");
-        assert!(!world.migrating, "half of a migration is left");
+        let migrating = world.members.values().any(|member| member.migrating);
+        assert!(!migrating, "half of a migration is left");
         assert!(tree::file_of(&world.data, tree::MIGRATION).exists());
 
         let state = self.state();
@@ -331,7 +345,8 @@ impl Lab {
         }
         assert_eq!(world.job.suspended, None, "a job is left suspended");
         assert!(!world.members.contains_key(SCRATCH), "scratch is left");
-        assert!(!world.migrating, "half of a migration is left");
+        let migrating = world.members.values().any(|member| member.migrating);
+        assert!(!migrating, "half of a migration is left");
         assert!(!tree::file_of(&world.data, tree::MIGRATION).exists());
         let unseal = &world.secrets[&SecretName::Unseal]["unseal-key"];
         assert_eq!(
@@ -388,7 +403,9 @@ impl Observer for Listener {
     fn observe(&self, event: &Event) {
         let what = match event {
             // They come as often as time allows, and nothing happens between two of them.
-            Event::Progress { .. } | Event::Waiting { .. } | Event::Check(_) => return,
+            Event::Progress { .. } | Event::Waiting { .. } | Event::Check(_)
+            // It comes from another thread, which cannot die for all.
+            | Event::Output { .. } => return,
             Event::StepStarted { step, .. } => format!("step started: {step}"),
             Event::StepFinished { step, .. } => format!("step finished: {step}"),
             Event::ActionStarted { action, .. } => format!("started: {action}"),
@@ -406,12 +423,19 @@ impl Observer for Listener {
     }
 }
 
+/// Hears what is asked and answers.
+struct Asked {
+    consent: Consent,
+    asked: Arc<Mutex<Vec<Question>>>,
+}
+
 #[async_trait]
-impl Operator for Consent {
+impl Operator for Asked {
     async fn ask(&self, question: &Question) -> Answer {
-        match self {
-            Self::NotTo(step) if *step == question.step => Answer::No,
-            Self::NotToRedo if question.ask.contains("begin it anew") => {
+        self.asked.lock().unwrap().push(question.clone());
+        match self.consent {
+            Consent::NotTo(step) if step == question.step => Answer::No,
+            Consent::NotToRedo if question.ask.contains("begin it anew") => {
                 assert_eq!(question.tier, Tier::TypeName("vault".to_owned()));
                 Answer::No
             }

@@ -259,17 +259,17 @@ impl Platform for ScriptedPlatform {
     ) -> Result<()> {
         self.stop(member, armed).await?;
         self.act("begin to migrate", |world| {
-            world.migrating = true;
+            world.member_mut(member).migrating = true;
             Ok(())
         })
         .await?;
         self.act("put the migrated store in place", |world| {
-            if world.server(member).is_some() || !world.migrating {
+            if world.server(member).is_some() || !world.member(member).migrating {
                 world.violation(format!(
                     "a store put in place under {member}, or half of one"
                 ));
             }
-            world.migrating = false;
+            world.member_mut(member).migrating = false;
             let entries = Arc::new(world.tree_entries());
             let group = Some(world.found(member));
             let member = world.member_mut(member);
@@ -313,9 +313,9 @@ impl Platform for ScriptedPlatform {
         .await
     }
 
-    async fn discard_migration(&self, _: &str, _: &Armed) -> Result<()> {
+    async fn discard_migration(&self, member: &str, _: &Armed) -> Result<()> {
         self.act("discard the migration", |world| {
-            world.migrating = false;
+            world.member_mut(member).migrating = false;
             Ok(())
         })
         .await

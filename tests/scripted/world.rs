@@ -54,6 +54,8 @@ pub enum Mishap {
 pub struct Member {
     pub raft: Option<RaftFiles>,
     pub aside: Vec<(String, RaftFiles)>,
+    /// Half of the source's data stands where no server looks.
+    pub migrating: bool,
     pub server: Option<Server>,
 }
 
@@ -65,7 +67,7 @@ pub struct Release {
     pub apart: bool,
 }
 
-#[allow(clippy::struct_excessive_bools)]
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own.
 pub struct World {
     /// The folder of the source's tree.
     pub data: PathBuf,
@@ -95,8 +97,6 @@ pub struct World {
     pub restores: BTreeMap<String, u32>,
     /// Inits that were carried out on members.
     pub inits: u32,
-    /// Half of the source's data stands where no server looks.
-    pub migrating: bool,
     pub(super) swaps: Vec<Swap>,
     /// What the tree should be, the tombstone left out.
     baseline: BTreeMap<PathBuf, Vec<u8>>,
@@ -146,7 +146,6 @@ impl World {
             namespaced: false,
             restores: BTreeMap::new(),
             inits: 0,
-            migrating: false,
             swaps: Vec::new(),
             counter: 0,
         };

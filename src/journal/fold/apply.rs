@@ -163,8 +163,8 @@ impl State {
                 self.max_outage_ms = max_outage_ms.or(self.max_outage_ms);
                 self.resumed(runbook.as_ref(), *cleanup);
             }
-            Record::Confirmed { step, .. } => {
-                self.confirmed.insert(step.clone(), time);
+            Record::Confirmed { step, asked } => {
+                self.confirmed.insert((step.clone(), asked.clone()));
             }
             Record::Intent {
                 step,
@@ -174,15 +174,7 @@ impl State {
                 ..
             } => {
                 self.found(&(step.clone(), *action), facts);
-                let state = self.entry(step, *action, kind);
-                state.intents = state.intents.saturating_add(1);
-                state.open_intents = if state.open_intent {
-                    state.open_intents + 1
-                } else {
-                    1
-                };
-                state.open_intent = true;
-                state.intended_at = Some(time);
+                self.intent(step, *action, kind, time);
             }
             Record::Result {
                 step,
@@ -262,6 +254,18 @@ impl State {
             // What was there to remove may be there again.
             self.actions.retain(|(step, _), _| step != CLEANUP);
         }
+    }
+
+    fn intent(&mut self, step: &str, action: usize, kind: &str, time: Timestamp) {
+        let state = self.entry(step, action, kind);
+        state.intents = state.intents.saturating_add(1);
+        state.open_intents = if state.open_intent {
+            state.open_intents + 1
+        } else {
+            1
+        };
+        state.open_intent = true;
+        state.intended_at = Some(time);
     }
 
     fn mark(&mut self, mark: Mark, time: Timestamp) {
@@ -396,7 +400,7 @@ impl State {
             found.retain(|fact| !steps.contains(&fact.from.0));
         }
         self.facts.retain(|_, found| !found.is_empty());
-        self.confirmed.retain(|step, _| !steps.contains(step));
+        self.confirmed.retain(|(step, _)| !steps.contains(step));
         if let Some((_, ended)) = self.outages.last_mut() {
             *ended = None;
         }

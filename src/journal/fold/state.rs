@@ -1,6 +1,6 @@
 //! What the records add up to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,7 +14,7 @@ pub type ActionKey = (String, usize);
 
 /// Where a run stands.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own.
 pub struct State {
     pub(super) header: Option<Header>,
     pub(super) runbook: Option<RunbookText>,
@@ -23,7 +23,7 @@ pub struct State {
     pub(super) last_at: Option<Timestamp>,
     pub(super) actions: BTreeMap<ActionKey, ActionState>,
     pub(super) facts: BTreeMap<String, Vec<Fact>>,
-    pub(super) confirmed: BTreeMap<String, Timestamp>,
+    pub(super) confirmed: BTreeSet<(String, String)>,
     /// Each with its end; the way back from a cluster that served begins a second one.
     pub(super) outages: Vec<(Timestamp, Option<Timestamp>)>,
     pub(super) spans: Vec<Span>,
@@ -195,9 +195,10 @@ impl State {
             .filter_map(|(name, found)| Some((name.as_str(), found.last()?)))
     }
 
-    /// Whether the operator agreed to the step, and it was not rewound since.
-    pub fn confirmed(&self, step: &str) -> bool {
-        self.confirmed.contains_key(step)
+    /// Whether the operator agreed to this in the step, and it was not rewound since.
+    pub fn confirmed(&self, step: &str, asked: &str) -> bool {
+        self.confirmed
+            .contains(&(step.to_owned(), asked.to_owned()))
     }
 
     /// When the last outage began. A rewind keeps it.

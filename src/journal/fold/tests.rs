@@ -156,7 +156,7 @@ fn a_rewind_drops_results_and_facts_but_not_the_count_of_intents() {
     assert_eq!(state.intents_of("init"), 1);
     // The earlier action's finding holds again.
     assert_eq!(state.fact("found"), Some(&json!(1)));
-    assert!(!state.confirmed("b"));
+    assert!(!state.confirmed("b", ""));
     assert!(state.outage_started().is_some());
     assert_eq!(state.outage_ended(), None);
     assert_eq!(state.rewinds(), 1);

@@ -191,7 +191,8 @@ impl Platform for KubernetesPlatform {
         meter: &dyn Meter,
         _armed: &Armed,
     ) -> Result<()> {
-        self.migrate(member, label, meter).await
+        // Pods are large, and so is a future that looks at some.
+        Box::pin(self.migrate(member, label, meter)).await
     }
 
     async fn discard_migration(&self, _member: &str, _armed: &Armed) -> Result<()> {

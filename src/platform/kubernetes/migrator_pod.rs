@@ -14,6 +14,7 @@ use super::form::reachable;
 use super::helper_pod;
 use super::layout::{CLUSTER_ADDRESS, POD, first_env, server_of, with_pod};
 use crate::platform::Result;
+use crate::platform::migration::AT_ONCE;
 
 pub(super) const NAME: &str = "baoctl-migrate";
 pub(super) const PREPARE: &str = "prepare";
@@ -85,7 +86,7 @@ impl Migration<'_> {
         let file = format!("-config={data}/{folder}/config.hcl");
         let bao = Container {
             name: MIGRATE.to_owned(),
-            command: command(&["bao", "operator", "migrate", &file]),
+            command: command(&["bao", "operator", "migrate", AT_ONCE, &file]),
             resources: limits_of(self.template),
             ..first_container(&build(None)?)
         };
@@ -287,7 +288,7 @@ mod tests {
         let file = "-config=/d/.baoctl-migrate/run/config.hcl";
         assert_eq!(
             bao["command"],
-            serde_json::json!(["bao", "operator", "migrate", file])
+            serde_json::json!(["bao", "operator", "migrate", AT_ONCE, file])
         );
         assert_eq!(bao["resources"]["limits"]["memory"], "1Gi");
         assert_eq!(bao["resources"]["requests"]["memory"], "32Mi");

@@ -15,7 +15,7 @@ use super::volume::{self, RAFT};
 use super::{binary, config, files};
 use crate::meter::Meter;
 use crate::platform::Result;
-use crate::platform::migration::{SILENT, Said};
+use crate::platform::migration::{AT_ONCE, SILENT, Said};
 
 impl LocalPlatform {
     /// Migrates the tree of a member that does not run.
@@ -35,7 +35,7 @@ impl LocalPlatform {
         files::replace(&file, text.as_bytes())?;
 
         let child = Command::new(&topology.bao)
-            .args(["operator", "migrate"])
+            .args(["operator", "migrate", AT_ONCE])
             .arg(format!("-config={}", file.display()))
             .current_dir(&folder)
             .env_clear()
