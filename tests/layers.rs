@@ -132,6 +132,7 @@ const EXCEPTIONS: [Exception; 13] = [
             "Keys",
             "Result",
             "Source",
+            "namespaces",
             "tables",
             "token",
             "tombstone",

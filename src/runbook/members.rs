@@ -67,6 +67,12 @@ pub(super) fn validate(
                     findings.error(at, message);
                 }
             }
+            (ActionSpec::MoveNamespaces { .. }, Some((_, members @ 2..))) => {
+                let message = format!(
+                    "`move-namespaces` needs one member, not {members}: another one would be unsealed on what is not yet moved"
+                );
+                findings.error(it.at, message);
+            }
             _ => {}
         }
     }

@@ -49,7 +49,6 @@ pub(super) fn validate(runbook: &Runbook, places: &Places, folder: Option<&Path>
     order(&actions, &mut findings);
     counts(places, &actions, &mut findings);
     rewinds(runbook, &actions, &mut findings);
-    alone(&actions, &mut findings);
     members::validate(runbook, places, &actions, &mut findings);
     own::validate(runbook, &actions, folder, &mut findings);
     findings
@@ -195,23 +194,6 @@ fn counts(places: &Places, actions: &[Placed], findings: &mut Findings) {
                 data.kind()
             ),
         );
-    }
-}
-
-/// `move-namespaces` comes while there is one member.
-fn alone(actions: &[Placed], findings: &mut Findings) {
-    let mut members = 1;
-    for placed in actions {
-        match placed.action {
-            ActionSpec::Flip { replicas } => members = *replicas,
-            ActionSpec::MoveNamespaces { .. } if members > 1 => findings.error(
-                placed.at,
-                format!(
-                    "`move-namespaces` needs one member, not {members}: another one would be unsealed on what is not yet moved"
-                ),
-            ),
-            _ => {}
-        }
     }
 }
 
