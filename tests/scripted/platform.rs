@@ -182,7 +182,7 @@ impl Platform for ScriptedPlatform {
             let found = world.member(member);
             Volume {
                 exists: true,
-                file_tree: member == MEMBERS[0],
+                file_tree: member == MEMBERS[0] && !tree::files(&world.data).is_empty(),
                 raft_files: found.raft.is_some(),
                 aside: found
                     .aside
