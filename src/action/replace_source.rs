@@ -51,8 +51,8 @@ pub(super) async fn last_look(ctx: &Context) -> Result<()> {
 pub(super) async fn take_off_raft(ctx: &Context, first: &String, armed: &Armed) -> Result<()> {
     let status = ctx.node(first)?.seal_status().await;
     let on_file = status.is_ok_and(|status| status.storage_type == "file");
-    // Whatever the release says by then: a later change of it may have been taken back already.
-    if !on_file {
+    // A later change of the release that was taken back has taken every member off.
+    if ctx.platform.release().await?.storage == StorageKind::Raft && !on_file {
         clear(ctx, std::slice::from_ref(first), armed).await?;
     }
     Ok(())
