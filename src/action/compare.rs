@@ -21,6 +21,7 @@ use super::{
     Action, Compared, Context, Error, Evidence, Look, Observation, Outcome, Result, Tables,
 };
 use crate::armed::Armed;
+use crate::bao;
 use crate::event::{Level, ParityCounts};
 use crate::storage::archive::ArchiveDigests;
 use crate::storage::{self, ArchiveReader, Bounded, DigestLines, Parity, ParityOptions};
@@ -56,6 +57,9 @@ impl Action for Compare {
             .map(|member| format!("{member}: GET sys/leader, sys/storage/raft/snapshot"))
             .collect();
         calls.insert(0, "leader: PUT sys/wrapping/wrap, for a second".to_owned());
+        calls.push(
+            "each follower that does not read its own store: start anew, PUT sys/unseal".to_owned(),
+        );
         calls.push(format!("compare their entries with {}", values.display()));
         Ok(calls)
     }
@@ -84,7 +88,24 @@ impl Action for Compare {
         for member in followers.chain([&leader]) {
             caught_up(ctx, member, index).await?;
             if answers_reads(ctx, member, &old.token).await? {
-                let parity = compare(ctx, member, &old.token).await?;
+                let mut compared = compare(ctx, member, &old.token).await;
+                if *member != leader
+                    && let Err(Error::Node(bao::Error::Redirected { .. })) = &compared
+                {
+                    // One that had got a part of the entries when it was unsealed gave up its reads until it restarts: `read-only
+                    // post-unseal setup failed`.
+                    ctx.note(
+                        Level::Info,
+                        format!("{member} does not read its own store yet: it is started anew"),
+                    );
+                    ctx.platform.replace(member, &armed).await?;
+                    bring_up(ctx, std::slice::from_ref(member), &old, &armed).await?;
+                    node.touch(&old.token, &armed).await?;
+                    let index = node.leader().await?.raft_applied_index;
+                    caught_up(ctx, member, index).await?;
+                    compared = compare(ctx, member, &old.token).await;
+                }
+                let parity = compared?;
                 deleted.insert(member.clone(), parity.deleted.clone());
                 by_voter.insert(member.clone(), counts(&parity));
             }
