@@ -55,8 +55,9 @@ fn the_table_tells_the_effect_of_each_action() {
         .map(|(_, _, action)| (action.kind(), action.effect()))
         .collect();
     let format = text("runbook-format.md");
+    let (_, actions) = format.split_once("\n## Actions\n").unwrap();
     for (kind, effect) in effects {
-        let row = format
+        let row = actions
             .lines()
             .find(|line| line.starts_with(&format!("| `{kind}` |")));
         let told = row.unwrap().split('|').nth(3).unwrap().trim();
