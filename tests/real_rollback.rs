@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 fn from_each_step_and_forward_again(runbook: &str) {
     let place = Place::with_source(&["--entries", "300"]);
     let loaded = Loaded::named(runbook).unwrap();
-    let (mut served, mut replaced) = (false, false);
+    let (mut served, mut gone) = (false, false);
     for step in &loaded.runbook.steps {
         println!("{runbook}: back after {}", step.id);
         place.migrate(runbook, &step.id);
@@ -44,8 +44,8 @@ fn from_each_step_and_forward_again(runbook: &str) {
         let said = place.run(&back);
         said.expect_code(0);
         let replaces = |it: &ActionSpec| matches!(it, ActionSpec::ReplaceSource {});
-        replaced |= step.actions.iter().any(replaces);
-        if replaced {
+        gone |= step.actions.iter().any(replaces);
+        if gone {
             said.expect_words(&["entries byte for byte as they were sealed"]);
         }
         assert_back(&place);
