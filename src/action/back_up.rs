@@ -50,7 +50,7 @@ impl Action for BackUp {
     }
 
     async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
-        let backup = copy_live(ctx, "backup").await?;
+        let backup = copy_live(ctx, "backup", false).await?;
         if backup.entries == 0 {
             return Err(Error::refused(
                 "the backup holds no entry; it proves nothing",
@@ -60,9 +60,9 @@ impl Action for BackUp {
     }
 }
 
-/// Copies the live tree to `NAME.tar`, converts that to `NAME.snap` with the digests of its values, and tells what each
-/// took: the outage will be made of the same.
-pub async fn copy_live(ctx: &Context, name: &str) -> Result<Backup> {
+/// Copies the live tree to `NAME.tar`, converts that to `NAME.snap`, on request with the digests of its values, and tells what
+/// each took: the outage will be made of the same.
+pub async fn copy_live(ctx: &Context, name: &str, write_values: bool) -> Result<Backup> {
     let (first, meter) = (ctx.first()?, ctx.meter.clone());
     let (tar, again) = (
         ctx.file(&format!("{name}.tar")),
@@ -89,7 +89,7 @@ pub async fn copy_live(ctx: &Context, name: &str) -> Result<Backup> {
     blocking(move || -> Result<Backup> {
         let began = Instant::now();
         let options = ConvertOptions {
-            write_values: true,
+            write_values,
             ..ConvertOptions::new(TreeOptions::new(Phase::Live), &scratch)
         };
         // Converting it is the strictest way to read it: each entry is decoded, and counted once.

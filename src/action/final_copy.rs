@@ -319,6 +319,16 @@ impl Work {
 pub const WAY_OUT: &str = "Nothing is lost: `baoctl rollback` lets it serve as it is now, and then a new run copies and \
                            proves anew";
 
+/// Whether the tree on the volume is the one that the final copy was made of.
+pub async fn is_as_copied(ctx: &Context) -> Result<bool> {
+    let copied: FinalCopied = ctx.fact()?;
+    let manifest = ctx
+        .platform
+        .tree_manifest(&ctx.first()?, Phase::Sealed, ctx.meter.as_ref())
+        .await?;
+    Ok(manifest.sha256() == copied.manifest_digest)
+}
+
 /// The source is sealed (or gone) and still the process that was sealed.
 pub async fn still_frozen(ctx: &Context) -> Result<()> {
     let first = ctx.first()?;

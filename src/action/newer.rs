@@ -5,12 +5,12 @@ use std::path::Path;
 use super::cluster::active;
 use super::compare::{against_source, counts};
 use super::context::blocking;
-use super::final_copy::whole;
+use super::final_copy::{is_as_copied, whole};
 use super::keys::Keys;
-use super::{Context, Error, FinalCopied, Result, Source};
+use super::{Context, Error, Result, Source};
 use crate::event::ParityCounts;
 use crate::meter::SharedMeter;
-use crate::storage::{self, ArchiveReader, Phase};
+use crate::storage::{self, ArchiveReader};
 
 /// The member that leads the new cluster on the source's data.
 async fn leader(ctx: &Context) -> Result<String> {
@@ -72,15 +72,10 @@ async fn verify(ctx: &Context, snapshot: &Path) -> Result<u64> {
 
 /// Refuses where the file tree is not there as it was sealed: there is nothing to go back to then.
 pub async fn tree_stands(ctx: &Context) -> Result<()> {
-    let copied: FinalCopied = ctx.fact()?;
-    let first = ctx.first()?;
-    let manifest = ctx
-        .platform
-        .tree_manifest(&first, Phase::Sealed, ctx.meter.as_ref())
-        .await?;
-    if manifest.sha256() == copied.manifest_digest {
+    if is_as_copied(ctx).await? {
         return Ok(());
     }
+    let first = ctx.first()?;
     Err(Error::refused(format!(
         "the file tree on the volume of {first} is not the one that was sealed, so that there is nothing to go back to; the \
          tree as it was sealed is in {}",

@@ -3,14 +3,11 @@
 use async_trait::async_trait;
 
 use super::cluster::{clear, clear_calls, instances};
-use super::final_copy::{WAY_OUT, still_frozen};
+use super::final_copy::{WAY_OUT, is_as_copied, still_frozen};
 use super::suspend_actors::nobody_acts;
-use super::{
-    Action, Context, Error, Evidence, FinalCopied, Forecast, Observation, Outcome, Restored, Result,
-};
+use super::{Action, Context, Error, Evidence, Forecast, Observation, Outcome, Restored, Result};
 use crate::armed::Armed;
 use crate::platform::StorageKind;
-use crate::storage::Phase;
 
 /// See [`super::ActionSpec::ReplaceSource`].
 pub struct ReplaceSource;
@@ -33,13 +30,8 @@ async fn evidence(ctx: &Context, first: &str) -> Result<Evidence> {
 /// The source is still frozen, and its tree the one that was copied.
 pub(super) async fn last_look(ctx: &Context) -> Result<()> {
     let first = ctx.first()?;
-    let copied: FinalCopied = ctx.fact()?;
     still_frozen(ctx).await?;
-    let manifest = ctx
-        .platform
-        .tree_manifest(&first, Phase::Sealed, ctx.meter.as_ref())
-        .await?;
-    if manifest.sha256() == copied.manifest_digest {
+    if is_as_copied(ctx).await? {
         return Ok(());
     }
     Err(Error::refused(format!(

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use super::cluster::{await_active, unseal};
 use super::compare_tables::{namespaces, tables};
 use super::context::free_bytes;
+use super::final_copy::is_as_copied;
 use super::keys::Keys;
 use super::suspend_actors::nobody_acts;
 use super::{
@@ -223,11 +224,7 @@ async fn same_tree(ctx: &Context, first: &str) -> Result<Option<u64>> {
     let Some(copied) = ctx.find::<FinalCopied>() else {
         return Ok(None);
     };
-    let manifest = ctx
-        .platform
-        .tree_manifest(first, Phase::Sealed, ctx.meter.as_ref())
-        .await?;
-    if manifest.sha256() == copied.manifest_digest {
+    if is_as_copied(ctx).await? {
         return Ok(Some(copied.entries));
     }
     Err(Error::refused(format!(

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::replay::fact;
 use crate::action::cleanup::COPIES;
 use crate::action::{Held, PRINTED};
+use crate::engine::fact;
 use crate::event::{ActionStatus, Mode};
 use crate::journal::State;
 

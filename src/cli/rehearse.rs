@@ -87,7 +87,7 @@ const KEEP: &str = "keep";
 /// In the work folder as long as its source is not complete.
 const MAKING: &str = "making";
 /// What a finished rehearsal has no more use for, beside the copies of the data.
-const REMAINS: [&str; 2] = ["backup.snap.values", "final.snap.values"];
+const REMAINS: &str = "final.snap.values";
 
 pub(super) async fn run(args: Args) -> Exit {
     let loaded = match Loaded::resolve(&args.runbook) {
@@ -348,7 +348,7 @@ pub(super) async fn epilogue(
             let data = platform.work_dir().join("nodes").join(&member).join("data");
             let _ = std::fs::remove_dir_all(data);
         }
-        for name in COPIES.into_iter().chain(REMAINS) {
+        for name in COPIES.into_iter().chain([REMAINS]) {
             let _ = std::fs::remove_file(platform.run_dir().join(name));
         }
         crate::platform::Result::Ok(((), "report and journal are kept".to_owned()))

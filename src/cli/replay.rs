@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::left::left;
 use crate::action::{ActionSpec, Backup, Checks, Compared, Fact, FinalCopied, KeysRead, PartOf};
-use crate::engine::{self, Program, expected};
+use crate::engine::{self, Program, expected, fact};
 use crate::event::{
     ActionStatus, Banner, Effect, Event, Level, Plan, PlannedStep, StepStatus, StepSummary, Summary,
 };
@@ -350,11 +350,6 @@ fn sums(state: &State) -> Vec<(String, String)> {
         sum("keys, as this run tells them apart", keys.fingerprint);
     }
     sums
-}
-
-/// A fact of the journal, where it has it.
-pub(super) fn fact<F: Fact>(state: &State) -> Option<F> {
-    serde_json::from_value(state.fact(F::NAME)?.clone()).ok()
 }
 
 fn report_beside(journal: &Path) -> PathBuf {

@@ -11,11 +11,10 @@ use serde_json::json;
 
 use super::args::{BudgetArgs, duration};
 use super::exit::fail;
-use super::replay::fact;
 use super::target::{Here, TargetArgs};
 use super::{Exit, run};
 use crate::action::{self, Context, Timings, copy_live};
-use crate::engine::Program;
+use crate::engine::{Program, fact};
 use crate::journal;
 use crate::platform::Before;
 use crate::runbook::Loaded;
@@ -119,7 +118,7 @@ pub(super) async fn run(args: Args) -> Exit {
 }
 
 async fn look(here: &Here, ctx: &Context, loaded: &Loaded) -> action::Result<Seen> {
-    let backup = copy_live(ctx, "watch").await?;
+    let backup = copy_live(ctx, "watch", true).await?;
     let tree = backup.tree.clone();
     let since = action::blocking(move || compared(&tree)).await?;
     let state = journal::read(&here.journal).ok();

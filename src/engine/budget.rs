@@ -14,7 +14,8 @@ use crate::journal::State;
 /// Between two looks at the clock.
 const PAUSE: Duration = Duration::from_millis(50);
 
-fn fact<F: Fact>(state: &State) -> Option<F> {
+/// A fact of a run, where its journal has it.
+pub fn fact<F: Fact>(state: &State) -> Option<F> {
     serde_json::from_value(state.fact(F::NAME)?.clone()).ok()
 }
 

@@ -11,7 +11,7 @@ mod program;
 mod rollback;
 mod run;
 
-pub use budget::expected;
+pub use budget::{expected, fact};
 pub use error::{Error, Result};
 pub use interrupt::Interrupt;
 pub use meter::ActionMeter;
