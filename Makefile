@@ -28,10 +28,10 @@ e2e: $(BAO)
 ifndef BAOCTL_E2E_KUBECONFIG
 	tests/cluster/cluster up
 endif
-	cargo test --locked --features e2e --test e2e -- $(ARGS)
+	cargo test --locked --test e2e -- $(ARGS)
 ifndef ARGS
 	BAOCTL_E2E_KUBECONFIG=$(or $(BAOCTL_E2E_KUBECONFIG),$(abspath .cache/cluster/run/admin.kubeconfig)) \
-	  cargo test --locked --features e2e --test kubernetes_claims
+	  cargo test --locked --test kubernetes_claims
 endif
 
 ## Every case.
@@ -41,7 +41,7 @@ e2e-full:
 ## Format, clippy, licences, duplicates and sources of the dependencies.
 lint: deny
 	cargo fmt --check
-	cargo clippy --locked --all-targets --features e2e -- -D warnings
+	cargo clippy --locked --all-targets -- -D warnings
 
 deny: $(DENY)
 	$(DENY) check bans licenses sources

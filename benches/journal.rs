@@ -4,7 +4,7 @@
 #![allow(clippy::expect_used, missing_docs)]
 
 mod common;
-#[path = "../tests/journal_common/mod.rs"]
+#[path = "../tests/journal/common.rs"]
 mod journal_common;
 
 use std::fs::File;

@@ -1,0 +1,60 @@
+//! Killed at a random moment in each of the nine steps, a run goes on and ends with everything there.
+
+use std::time::Duration;
+
+use crate::place::{Place, assert_whole, wait};
+
+const SIGKILL: i32 = 9;
+
+/// Kills the run at a random moment of `step`, which takes about `length`, then goes on.
+fn killed_in(step: &str, length: Duration) {
+    let percent = u32::try_from(uuid::Uuid::new_v4().as_u128() % 100).unwrap();
+    let moment = length * percent / 100;
+    println!("killed {moment:?} into {step}");
+    let place = Place::new();
+    let mut run = place.start(&["rehearse", "--entries", "300"]);
+    run.until_step(step);
+    std::thread::sleep(moment);
+    run.signal(SIGKILL);
+    // One that was done before the signal came shows nothing, and must be over.
+    let code = run.end();
+    assert!(code == -SIGKILL || code == 0, "{code}");
+    if code == 0 {
+        return;
+    }
+    assert_whole(&place.finish());
+}
+
+macro_rules! steps {
+    ($($name:ident: $step:literal, $millis:literal;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                killed_in($step, Duration::from_millis($millis));
+            }
+        )*
+    };
+}
+
+steps! {
+    in_snapshot: "snapshot", 150;
+    in_record_keys: "record-keys", 9_000;
+    in_apply: "apply", 800;
+    in_init: "init", 1_500;
+    in_join: "join", 400;
+    in_unseal: "unseal", 10_000;
+    in_restore: "restore", 9_000;
+    in_verify: "verify", 6_000;
+    in_land: "land", 5;
+}
+
+/// A machine that starts anew takes the servers down with the run.
+#[test]
+fn with_all_its_servers_after_any_step() {
+    for step in ["apply", "init", "join", "unseal", "restore"] {
+        println!("all killed after {step}");
+        let place = Place::until(step, &[]);
+        wait(place.platform().kill_all()).unwrap();
+        assert_whole(&place.finish());
+    }
+}
