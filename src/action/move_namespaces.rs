@@ -210,9 +210,10 @@ async fn open(ctx: &Context, first: &str, keys: &Keys, armed: &Armed) -> Result<
     )))
 }
 
-/// Comes back when the server has ended: a panic comes after the answer to the last share.
+/// Comes back when the server has ended, and maybe another has begun: a panic comes after the answer to the last share.
 async fn gone(ctx: &Context, first: &str) -> Result<Error> {
-    while ctx.platform.instance(first).await?.is_some() {
+    let before = ctx.platform.instance(first).await?;
+    while before.is_some() && ctx.platform.instance(first).await? == before {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let log = ctx.platform.log_tail(first, 200).await.unwrap_or_default();

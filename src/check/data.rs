@@ -162,6 +162,11 @@ async fn unmovable(ctx: &Context, server: &SealStatus) -> Result<Option<String>>
     if let Some(why) = untested(&server.version, ctx) {
         return Ok(Some(why.to_owned()));
     }
+    if let Some(why) = ctx.platform.not_apart().await? {
+        return Ok(Some(format!(
+            "moving them takes a server that clients do not reach, which cannot be made here: {why}"
+        )));
+    }
     let token = Keys::old(ctx).await?.token;
     let node = ctx.node(&ctx.first()?)?;
     let granted = node.capabilities(&token, &["sys/raw/core"]).await?;
@@ -184,12 +189,6 @@ fn untested(version: &str, ctx: &Context) -> Option<&'static str> {
         return Some(
             "moving them has not been tested on this server's version: docs/compatibility.md names those it was. Without \
              it the second unseal panics",
-        );
-    }
-    if !ctx.platform.can_stand_apart() {
-        return Some(
-            "moving them takes a server that clients do not reach, which this version makes on this machine alone, not in a \
-             cluster. Move or remove them first",
         );
     }
     (!ctx.moves_namespaces).then_some(

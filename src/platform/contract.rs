@@ -284,8 +284,8 @@ pub trait Platform: Send + Sync {
     async fn instance(&self, member: &str) -> Result<Option<Instance>>;
     /// The last `lines` lines of the member's log.
     async fn log_tail(&self, member: &str, lines: usize) -> Result<Vec<String>>;
-    /// Stops the member's server and waits until it is gone; nothing to do when it is. A platform that brings servers
-    /// back by itself does so: what needs a server to stay away uses [`Platform::put_away`].
+    /// Stops the member's server and waits until it is gone; nothing to do when it is. It stays away until it is replaced or
+    /// the release is changed, and members behind it may have to stop with it.
     async fn stop(&self, member: &str, armed: &Armed) -> Result<()>;
     /// Stops the member's server if it runs and starts it with the release's configuration; returns when its API answers.
     async fn replace(&self, member: &str, armed: &Armed) -> Result<()>;
@@ -315,14 +315,12 @@ pub trait Platform: Send + Sync {
     fn flip_starts_members(&self) -> bool {
         true
     }
-    /// Whether [`Flip::apart`] can be made here.
-    fn can_stand_apart(&self) -> bool {
-        false
+    /// Why [`Flip::apart`] cannot be made here, where it cannot.
+    async fn not_apart(&self) -> Result<Option<String>> {
+        Ok(None)
     }
     /// Whether the release is as [`Flip::apart`] makes it: a server that starts now is out of clients' reach.
-    async fn stands_apart(&self) -> Result<bool> {
-        Ok(false)
-    }
+    async fn stands_apart(&self) -> Result<bool>;
     /// Whether a follower is started only when the member before it is unsealed: joining and unsealing then go member by
     /// member.
     async fn one_by_one(&self) -> Result<bool> {

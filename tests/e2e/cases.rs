@@ -9,6 +9,7 @@ use crate::client::Client;
 use crate::cluster::{cluster, said, until};
 use crate::drivers;
 use crate::faults;
+use crate::namespaces;
 use crate::operator::{Said, in_action, in_step};
 use crate::release::{Kind, PLAIN, Release};
 use crate::table::Figures;
@@ -139,6 +140,7 @@ pub const FULL: &[Case] = &[
         "full_operator_migrate_killed_and_rolled_back",
         full_operator_migrate_killed_and_rolled_back,
     ),
+    ("full_child_namespaces", namespaces::moved),
     ("full_driver_manifests", drivers::manifests),
     ("full_driver_manual", drivers::manual),
     ("full_rolled_back", full_rolled_back),

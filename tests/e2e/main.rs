@@ -9,6 +9,7 @@ mod client;
 mod cluster;
 mod drivers;
 mod faults;
+mod namespaces;
 mod operator;
 mod release;
 mod table;

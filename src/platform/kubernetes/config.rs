@@ -189,7 +189,7 @@ fn stanza(path: &str, flip: &Flip, peers: &Peers) -> String {
     text
 }
 
-fn parse(text: &str) -> Result<Body> {
+pub(super) fn parse(text: &str) -> Result<Body> {
     hcl_edit::parser::parse_body(text).map_err(|error| {
         Error::Refused(format!(
             "the server's configuration cannot be read at line {} column {}",
@@ -214,7 +214,7 @@ fn storage_of(body: &Body) -> Result<&Block> {
     }
 }
 
-fn label(block: &Block, index: usize) -> String {
+pub(super) fn label(block: &Block, index: usize) -> String {
     block
         .labels
         .get(index)
@@ -226,7 +226,7 @@ fn value(body: &Body, name: &str) -> Option<String> {
 }
 
 /// A value as the server's own reader turns it into text.
-fn plain(value: &Expression) -> String {
+pub(super) fn plain(value: &Expression) -> String {
     value.as_str().map_or_else(
         || value.to_string().trim().trim_matches('"').to_owned(),
         str::to_owned,

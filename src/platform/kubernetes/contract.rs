@@ -11,7 +11,7 @@ use super::config::ServerConfig;
 use super::driver::DriverKind;
 use super::form::Form;
 use super::platform::KubernetesPlatform;
-use super::{inspect, probe, suspend, volume};
+use super::{apart, inspect, probe, suspend, volume};
 use crate::armed::Armed;
 use crate::bao::Node;
 use crate::meter::Meter;
@@ -96,7 +96,9 @@ impl Platform for KubernetesPlatform {
     }
 
     async fn stop(&self, member: &str, _armed: &Armed) -> Result<()> {
-        self.stop_pod(member).await
+        // A pod that is only deleted is there again at once.
+        self.scale_away(std::slice::from_ref(&member.to_owned()))
+            .await
     }
 
     async fn replace(&self, member: &str, _armed: &Armed) -> Result<()> {
@@ -113,6 +115,21 @@ impl Platform for KubernetesPlatform {
 
     async fn replace_empty(&self, member: &str, label: &str, _armed: &Armed) -> Result<()> {
         self.replace_pod_empty(member, label).await
+    }
+
+    async fn not_apart(&self) -> Result<Option<String>> {
+        if let Some(why) = self.driver.not_apart() {
+            return Ok(Some(why.to_owned()));
+        }
+        Ok(probe::wants_reach(&self.stateful_set().await?).then(|| {
+            "the liveness or startup probe reaches the server from outside its pod, and would restart it: use an exec probe, or \
+             none, for the move"
+                .to_owned()
+        }))
+    }
+
+    async fn stands_apart(&self) -> Result<bool> {
+        Ok(apart::stands_apart(&self.config_text().await?))
     }
 
     async fn one_by_one(&self) -> Result<bool> {

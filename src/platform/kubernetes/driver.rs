@@ -80,6 +80,11 @@ pub(super) trait Driver: Debug + Send + Sync {
         false
     }
 
+    /// Why [`Flip::apart`] is not for this driver, where it is not.
+    fn not_apart(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Changes the release to raft; nothing to do when it is so. Replicas that were noted while members are kept away are
     /// forgotten with the change, not without one.
     async fn flip(

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::Service;
 use kube::api::ListParams;
 use similar::TextDiff;
 
+use super::apart::{apart, stands_apart, within_reach};
 use super::client::call;
 use super::config::{Peers, ServerConfig, on_raft};
 use super::form::Form;
@@ -47,7 +48,8 @@ impl KubernetesPlatform {
         register: bool,
     ) -> Result<String> {
         let live = self.server_config().await?;
-        on_raft(text, flip, &self.peers(&live, register))
+        let text = on_raft(&within_reach(text), flip, &self.peers(&live, register))?;
+        if flip.apart { apart(&text) } else { Ok(text) }
     }
 
     /// Whether a Service that is there selects the leader by its labels.
@@ -114,7 +116,9 @@ impl KubernetesPlatform {
             return Ok(was.faults_on_raft(&now, flip).is_empty());
         }
         let kind = ServerConfig::parse(&now.config)?.kind()?;
-        Ok(kind == StorageKind::Raft && now.replicas == flip.replicas)
+        Ok(kind == StorageKind::Raft
+            && now.replicas == flip.replicas
+            && stands_apart(&now.config) == flip.apart)
     }
 
     /// Makes the release again what it was, and waits until no more members exist than that has.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::apart::stands_apart;
 use super::config::ServerConfig;
 use super::layout::{CLUSTER_ADDRESS, NODE_ID, first_env, holds, server_of};
 use super::pods::wanted_replicas;
@@ -96,6 +97,7 @@ impl Form {
             (Ok(was), Ok(config)) => {
                 found.extend(was.others(&config));
                 found.extend(after.unusable(&config, flip));
+                found.extend(after.misplaced(flip));
             }
             (Err(error), _) | (_, Err(error)) => found.push(error.to_string()),
         }
@@ -148,6 +150,16 @@ impl Form {
             }
         }
         found
+    }
+
+    /// Why clients would reach a server that they must not, or the other way round.
+    fn misplaced(&self, flip: &Flip) -> Option<String> {
+        let why = match (flip.apart, stands_apart(&self.config)) {
+            (true, false) => "clients would reach the server before its child namespaces are moved",
+            (false, true) => "the configuration still keeps clients out",
+            _ => return None,
+        };
+        Some(why.to_owned())
     }
 
     /// Why servers with this configuration cannot make a cluster.

@@ -179,6 +179,12 @@ impl Driver for HelmDriver {
         Ok(Proposal { form, calls })
     }
 
+    fn not_apart(&self) -> Option<&'static str> {
+        self.values.is_some().then_some(
+            "the values of --values stay as they are: leave it out, and they are generated",
+        )
+    }
+
     async fn flip(
         &self,
         at: &KubernetesPlatform,

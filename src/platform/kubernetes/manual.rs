@@ -49,6 +49,10 @@ impl Driver for Manual {
         true
     }
 
+    fn not_apart(&self) -> Option<&'static str> {
+        Some("with the driver manual nobody sees that it is so in time: use helm or manifests")
+    }
+
     async fn by_hand(
         &self,
         at: &KubernetesPlatform,

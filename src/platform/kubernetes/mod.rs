@@ -2,6 +2,7 @@
 
 mod access;
 mod actors;
+mod apart;
 mod apply;
 mod certificate;
 mod client;

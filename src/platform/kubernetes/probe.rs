@@ -38,6 +38,15 @@ fn fails_while_sealed(set: &StatefulSet) -> bool {
     probe.exec.is_some()
 }
 
+/// Whether the kubelet restarts a server that it does not reach from outside its pod.
+pub(super) fn wants_reach(set: &StatefulSet) -> bool {
+    let container = set.spec.as_ref().and_then(|spec| server_of(&spec.template));
+    container.is_some_and(|it| {
+        let probes = [&it.liveness_probe, &it.startup_probe];
+        probes.into_iter().flatten().any(|it| it.exec.is_none())
+    })
+}
+
 fn passes(path: &str, name: &str) -> bool {
     let code = path
         .split(['?', '&'])
@@ -152,6 +161,23 @@ mod tests {
             &http("/v1/sys/health?standbyok=true&sealedcode=204&uninitcode=204")
         )));
         assert!(!one_by_one(&set(None, &serde_json::Value::Null)));
+    }
+
+    #[test]
+    fn a_probe_from_outside_the_pod_restarts_a_server_out_of_reach() {
+        let with = |probe: &str, how: serde_json::Value| -> StatefulSet {
+            serde_json::from_value(serde_json::json!({
+                "spec": {"serviceName": "x", "selector": {}, "template": {"spec": {
+                    "containers": [{"name": "openbao", probe: how}]}}}
+            }))
+            .unwrap()
+        };
+        let http = || serde_json::json!({"httpGet": {"path": "/v1/sys/health", "port": 8200}});
+        assert!(wants_reach(&with("livenessProbe", http())));
+        assert!(wants_reach(&with("startupProbe", http())));
+        assert!(!wants_reach(&with("readinessProbe", http())));
+        let exec = serde_json::json!({"exec": {"command": ["bao", "status"]}});
+        assert!(!wants_reach(&with("livenessProbe", exec)));
     }
 
     #[test]

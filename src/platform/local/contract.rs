@@ -90,10 +90,6 @@ impl Platform for LocalPlatform {
         Ok(true)
     }
 
-    fn can_stand_apart(&self) -> bool {
-        true
-    }
-
     async fn stands_apart(&self) -> Result<bool> {
         Ok(self.topology().applied().apart())
     }
