@@ -165,16 +165,25 @@ async fn saved_anew(
     changed: &[&str],
     seal_material: &BTreeMap<String, String>,
 ) -> Result<Option<Proof>> {
-    if proof.data_keys.is_empty() || !of_a_saved_keyring(changed) {
+    if !of_a_saved_keyring(changed) || opened_by_old(ctx, proof).await? != Some(true) {
+        return Ok(None);
+    }
+    Ok(Some(Proof {
+        seal_material: seal_material.clone(),
+        ..proof.clone()
+    }))
+}
+
+/// Whether the old keys, as they are found now, open each data key that was proved in the final copy; `None` where this tool
+/// could not read those.
+pub(super) async fn opened_by_old(ctx: &Context, proof: &Proof) -> Result<Option<bool>> {
+    if proof.data_keys.is_empty() {
         return Ok(None);
     }
     let old = Keys::old(ctx).await?;
     let now = data_keys(ctx, &old, Files::of(ctx).snapshot).await?;
     let same = |(term, key): (&u32, &String)| now.get(term) == Some(key);
-    Ok(proof.data_keys.iter().all(same).then(|| Proof {
-        seal_material: seal_material.clone(),
-        ..proof.clone()
-    }))
+    Ok(Some(proof.data_keys.iter().all(same)))
 }
 
 /// A proof of the final copy: its keyring of the raft is the one that was grafted, and as old as before.

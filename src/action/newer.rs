@@ -5,9 +5,9 @@ use std::path::Path;
 use super::cluster::active;
 use super::compare::{against_source, counts};
 use super::context::blocking;
-use super::final_copy::{is_as_copied, whole};
+use super::final_copy::{is_as_copied, opened_by_old, whole};
 use super::keys::Keys;
-use super::{Context, Error, Result, Source};
+use super::{Context, Error, Proof, Result, Source};
 use crate::event::ParityCounts;
 use crate::meter::SharedMeter;
 use crate::storage::{self, ArchiveReader};
@@ -70,10 +70,18 @@ async fn verify(ctx: &Context, snapshot: &Path) -> Result<u64> {
     .await
 }
 
-/// Refuses where the file tree is not there as it was sealed: there is nothing to go back to then.
-pub async fn tree_stands(ctx: &Context) -> Result<()> {
+/// Refuses where the file tree is not there as it was sealed, and where the keys that are found do not open it: there is
+/// nothing to go back to then.
+pub async fn source_stands(ctx: &Context) -> Result<()> {
     if is_as_copied(ctx).await? {
-        return Ok(());
+        whole(ctx).await?;
+        return match opened_by_old(ctx, &ctx.fact::<Proof>()?).await? {
+            Some(false) => Err(Error::refused(
+                "the keys that are found do not open the source: its shares were changed on the new cluster since. Name the \
+                 old ones, with a token, with --keys-file FILE, and write them into the unseal Secret again afterwards",
+            )),
+            _ => Ok(()),
+        };
     }
     let first = ctx.first()?;
     Err(Error::refused(format!(

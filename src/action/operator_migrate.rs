@@ -21,7 +21,7 @@ pub struct OperatorMigrate;
 
 /// Seconds until `bao operator migrate` has begun, and entries that it writes in a second, as seen.
 const BEGINS: f64 = 0.5;
-const A_SECOND: f64 = 2_100.0;
+const A_SECOND: f64 = 3_600.0;
 
 fn evidence(ctx: &Context, migrated: &Restored) -> Evidence {
     let entries = ctx.find::<FinalCopied>().map_or(0, |copied| copied.entries);

@@ -222,11 +222,12 @@ impl Action for Restore {
 
     fn forecast(&self, forecast: &mut Forecast) {
         let timings = forecast.timings;
-        let alone = forecast.members == 1;
-        let server = if alone {
-            (timings.restore - SLEEP).max(0.0) + timings.start
+        let work = (timings.restore - SLEEP).max(0.0);
+        let server = if forecast.members == 1 {
+            work + timings.start
         } else {
-            timings.restore
+            // The followers take the data from the leader once it has it.
+            2.0 * work + SLEEP
         };
         forecast.add(server, 0.0);
     }

@@ -133,7 +133,7 @@ impl Engine {
         }
         let ctx = self.looking();
         if known.is_none() {
-            newer::tree_stands(&ctx)
+            newer::source_stands(&ctx)
                 .await
                 .map_err(|source| Error::NoWayBack { source })?;
         }

@@ -205,6 +205,44 @@ fn what_clients_wrote_is_counted_and_saved_before_it_is_lost() {
         .expect_words(&["rolling back", "entries differ", file]);
 }
 
+/// Shares that were changed on the new cluster do not open the source: that is found before the cluster is given up.
+#[test]
+fn shares_that_were_changed_since_do_not_lead_back() {
+    let place = Place::migrated("land");
+    let leader = place.leader();
+    let old = place.keys(SecretName::Unseal).unwrap();
+    let (share, token) = (old.shares[0].expose_secret(), old.token.expose_secret());
+    let ask = |path: &str, body| place.ask("POST", &leader, path, token, &body).1;
+    let begun = ask(
+        "sys/rotate/root/init",
+        serde_json::json!({"secret_shares": 1, "secret_threshold": 1}),
+    );
+    let nonce = begun["data"]["nonce"].as_str().unwrap();
+    let changed = ask(
+        "sys/rotate/root/update",
+        serde_json::json!({"key": share, "nonce": nonce}),
+    );
+    let new = changed["data"]["keys_base64"][0].as_str().unwrap();
+    let secret = place.work().join("secrets/openbao-unseal.json");
+    let text = std::fs::read_to_string(&secret).unwrap();
+    assert!(text.contains(share), "{}", text.len());
+    std::fs::write(&secret, text.replace(share, new)).unwrap();
+
+    let mut back = ROLLBACK.to_vec();
+    back.push("--lose-writes");
+    place
+        .run(&back)
+        .expect_code(5)
+        .expect_words(&["do not open the source", "--keys-file FILE"]);
+    assert_eq!(place.leader(), leader, "the cluster serves as before");
+    let keys = place.path("old.json");
+    let of_old = serde_json::json!({"unseal_keys_b64": [share], "root_token": token});
+    std::fs::write(&keys, of_old.to_string()).unwrap();
+    back.extend(["--keys-file", keys.to_str().unwrap()]);
+    place.run(&back).expect_code(0);
+    assert_back(&place);
+}
+
 /// A cluster that nobody leads can neither be counted nor saved; it is given up only when that is said.
 #[test]
 fn a_cluster_that_nobody_leads_is_not_saved() {
