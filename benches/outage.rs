@@ -53,7 +53,7 @@ fn main() {
                 outages.push(rehearse(&bao, book, entries));
             }
         }
-        let floor = median(floor.into_iter());
+        let floor = median(floor);
         let middle = |book: &str| {
             let (_, outages) = of.iter().find(|(of, _)| *of == book).expect("it ran");
             median(outages.iter().map(|it| it.was))
@@ -95,7 +95,7 @@ fn tell(book: &str, outages: &[Outage]) {
         parts.entry(part).or_default().push(*took);
     }
     for (part, took) in parts {
-        println!("  {part:<20} {:>6.2} s", median(took.into_iter()));
+        println!("  {part:<20} {:>6.2} s", median(took));
     }
 }
 

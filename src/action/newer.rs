@@ -40,19 +40,7 @@ pub async fn count(ctx: &Context) -> Result<ParityCounts> {
     Ok(counts(&found?))
 }
 
-/// Refuses a file that is there and is no snapshot: it would be written over.
-pub async fn replaceable(ctx: &Context, to: &Path) -> Result<()> {
-    if to.exists() && verify(ctx, to).await.is_err() {
-        return Err(Error::refused(format!(
-            "{} is there already and is no snapshot; name another file",
-            to.display()
-        )));
-    }
-    Ok(())
-}
-
-/// Saves the new cluster as a native snapshot, reads it back whole and returns its entries. A snapshot that is there already is
-/// replaced.
+/// Saves the new cluster as a native snapshot, reads it back whole and returns its entries.
 pub async fn save(ctx: &Context, to: &Path) -> Result<u64> {
     let leader = leader(ctx).await?;
     let token = Keys::old(ctx).await?.token;

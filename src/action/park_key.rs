@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::keys::{Keys, UNSEAL_KEY};
 use super::{Action, Context, Error, Evidence, KeysRead, Observation, Outcome, Restored, Result};
 use crate::armed::Armed;
-use crate::platform::{SecretData, SecretName};
+use crate::platform::{SecretData, SecretName, StorageKind};
 
 /// See [`super::ActionSpec::ParkKey`].
 pub struct ParkKey;
@@ -65,6 +65,12 @@ impl Action for ParkKey {
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
+        if !ctx.outage_open && ctx.platform.release().await?.storage == StorageKind::Raft {
+            return Err(Error::refused(
+                "the release is on raft although this run has not sealed its source: another run moved it, whose key this is. \
+                 Nothing was changed; that run's journal is the one that counts",
+            ));
+        }
         let live = ctx
             .platform
             .secret(SecretName::Unseal)

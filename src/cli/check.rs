@@ -3,11 +3,11 @@
 use super::args::OutputArgs;
 use super::exit::{denied, fail};
 use super::keys::KeysArgs;
-use super::target::TargetArgs;
+use super::target::{Here, TargetArgs};
 use super::{Exit, run};
 use crate::event::{CheckStatus, Event, Level, Observer};
 use crate::ui::Output;
-use crate::{action, check};
+use crate::{action, check, journal};
 
 /// Make the checks that a migration begins with, alone; changes nothing
 #[derive(Debug, clap::Args)]
@@ -31,6 +31,9 @@ pub(super) async fn run(args: Args) -> Exit {
         Ok(here) => here,
         Err(exit) => return exit,
     };
+    if let Some(exit) = in_outage(&here) {
+        return exit;
+    }
     let output = Output::detect(args.output.json, args.output.quiet, args.output.verbose);
     let given = match args.keys.read(&here).await {
         Ok(given) => given,
@@ -61,6 +64,19 @@ pub(super) async fn run(args: Args) -> Exit {
     };
     output.observe(&Event::Note { level, message });
     exit
+}
+
+/// A source that a run has sealed is no source to look at: whoever follows a hint that it gives disturbs the run.
+pub(super) fn in_outage(here: &Here) -> Option<Exit> {
+    let state = journal::read(&here.journal).ok()?;
+    state.in_outage().then(|| {
+        let next = ["resume", "rollback", "status"].map(|verb| here.place.command(verb));
+        fail(
+            "a run of this target has sealed the source and has not ended: go on with it, or back",
+            &next.each_ref().map(String::as_str),
+            Exit::Preflight,
+        )
+    })
 }
 
 /// How it ends when a check could not be made at all.

@@ -16,7 +16,7 @@ use super::{Exit, rehearse, replay, signals};
 use crate::action::{Context, Keys, Marker};
 use crate::engine::{self, End, Engine, Error, Program, Range, SharedJournal};
 use crate::event::{Agreed, Banner, Event, Level, Mode, Observer, Operator, Plan};
-use crate::journal::{Journal, Mark, Record};
+use crate::journal::{Journal, Mark, Record, State};
 use crate::runbook::Loaded;
 use crate::ui::Output;
 
@@ -171,13 +171,32 @@ impl Running {
             guard.as_deref().map(Journal::state),
             expected,
             if self.resumed {
-                Vec::new()
+                guard
+                    .as_deref()
+                    .and_then(|journal| limit(journal.state()))
+                    .into_iter()
+                    .collect()
             } else {
                 notes(&self.loaded)
             },
         );
         drop(guard);
         observer.observe(&Event::Plan(plan));
+    }
+}
+
+/// What was agreed to of the outage, and what of it is gone.
+fn limit(state: &State) -> Option<String> {
+    let most = state.max_outage()?.as_secs_f64();
+    match state.outage_started() {
+        None => Some(format!(
+            "the outage may take {most} s at most (--max-outage)"
+        )),
+        Some(since) if state.in_outage() => Some(format!(
+            "the outage has lasted {:.0} s, of {most} s at most (--max-outage)",
+            jiff::Timestamp::now().duration_since(since).as_secs_f64()
+        )),
+        Some(_) => None,
     }
 }
 
@@ -221,6 +240,9 @@ fn tell_end(
             observer.observe(&Event::RolledBack { left });
             return Exit::Done;
         }
+        End::CleanedUp if journal.is_some_and(|it| held(it).state().rolling_back()) => {
+            "what was left of the run is removed; the source serves from file storage".to_owned()
+        }
         End::CleanedUp => {
             "what was left of the run is removed; there is no way back to the file tree any more"
                 .to_owned()
@@ -231,10 +253,16 @@ fn tell_end(
             place.command("resume")
         ),
     };
-    observer.observe(&Event::Note {
-        level: Level::Info,
-        message,
-    });
+    let in_outage = journal.is_some_and(|journal| held(journal).state().in_outage());
+    let (level, message) = if in_outage && matches!(end, End::Reached(_)) {
+        let message = format!(
+            "{message}. Clients are not served, and nobody watches how long the outage gets"
+        );
+        (Level::Warn, message)
+    } else {
+        (Level::Info, message)
+    };
+    observer.observe(&Event::Note { level, message });
     Exit::Done
 }
 

@@ -90,6 +90,20 @@ fn on(way: &Way) -> String {
     }
 }
 
+/// What answers a question that nobody was there for; only this one where it is asked before the outage.
+fn consent(resume: &str, step: &str, tier: &Tier, early: bool) -> String {
+    let until = if early {
+        format!(" --until {step}")
+    } else {
+        String::new()
+    };
+    match tier {
+        Tier::TypeName(name) => format!("{resume} --yes --confirm-outage {name}{until}"),
+        Tier::InPerson => format!("{resume}    at a terminal, where the question can be answered"),
+        Tier::YesNo => format!("{resume} --yes"),
+    }
+}
+
 /// The failure as it is told.
 pub(super) fn failure(
     error: &Error,
@@ -101,31 +115,15 @@ pub(super) fn failure(
     let exit = exit_of(error, state.is_some_and(|state| touched(program, state)));
     let resume = place.command(&on(way));
     let rolling_back = matches!(way, Way::Back(_));
+    let within = state.is_some_and(State::in_outage);
+    // Clients are served: a flag must not agree to more than was asked.
+    let asked_early = |step: &str| {
+        !within && matches!(way, Way::On { .. }) && program.effect(step) < Some(Effect::Outage)
+    };
     let mut next = match (error, exit) {
         (Error::NoSuchStep { .. }, _) => vec![format!("baoctl runbook show {}", program.name)],
         (Error::OutOfOrder { missing, .. }, _) => vec![format!("{resume} --from {missing}")],
-        (
-            Error::Nobody {
-                tier: Tier::YesNo, ..
-            },
-            _,
-        ) => vec![format!("{resume} --yes")],
-        (
-            Error::Nobody {
-                tier: Tier::InPerson,
-                ..
-            },
-            _,
-        ) => vec![format!(
-            "{resume}    at a terminal, where the question can be answered"
-        )],
-        (
-            Error::Nobody {
-                tier: Tier::TypeName(name),
-                ..
-            },
-            _,
-        ) => vec![format!("{resume} --yes --confirm-outage {name}")],
+        (Error::Nobody { step, tier }, _) => vec![consent(&resume, step, tier, asked_early(step))],
         (Error::Parted { .. } | Error::Lost { .. }, _) => vec![format!("{resume} --from-cluster")],
         (Error::TooLong { .. }, _) => {
             vec![format!("{resume} --max-outage TIME    with a longer one")]
@@ -179,7 +177,7 @@ pub(super) fn failure(
         )],
         _ => vec![resume],
     };
-    if state.is_some_and(State::in_outage) && !rolling_back {
+    if within && !rolling_back {
         next.push(place.command("rollback"));
     }
     if state.is_some() {

@@ -299,9 +299,9 @@ fn put_by(path: &Path, place: &Place) -> Result<(), Exit> {
     };
     if unfinished(&state) {
         let next = if state.cleaning() {
-            place.command("cleanup")
+            vec![place.command("cleanup")]
         } else {
-            resume
+            vec![resume, place.command("rollback")]
         };
         return Err(fail(
             format!(
@@ -309,7 +309,11 @@ fn put_by(path: &Path, place: &Place) -> Result<(), Exit> {
                 header.runbook.name,
                 path.display()
             ),
-            &[&next, &place.command("status")],
+            &next
+                .iter()
+                .chain(&[place.command("status")])
+                .map(String::as_str)
+                .collect::<Vec<_>>(),
             Exit::Preflight,
         ));
     }
@@ -481,7 +485,7 @@ fn ended(state: &State, way: &Way, place: &Place) -> Option<Exit> {
         (Way::CleanUp { grace, .. }, Some(ended), _) => {
             let since = jiff::Timestamp::now().duration_since(ended);
             let why = format!(
-                "the run ended at {ended:.0}, less than {grace:#} ago; until then the old file tree is kept as the way back, or                  say --grace TIME"
+                "the run ended at {ended:.0}, less than {grace:#} ago; until then the old file tree is kept as the way back: wait, or say --grace TIME"
             );
             (since < *grace).then(|| fail(why, &[&place.command("status")], Exit::Preflight))
         }

@@ -8,8 +8,9 @@ use serde_json::json;
 use super::exit::fail;
 use super::target::{Here, TargetArgs};
 use super::{Exit, claim, failure};
+use crate::action::Source;
 use crate::bao::SealStatus;
-use crate::engine::Program;
+use crate::engine::{self, Program};
 use crate::journal::{self, State};
 use crate::platform::Platform;
 use crate::platform::kubernetes::Holder;
@@ -120,6 +121,28 @@ fn outage(state: &State) -> Option<f64> {
     state.outage_seconds()
 }
 
+/// What the servers say against what the journal knows: a run that was killed saw no end of its outage, and one that has ended sees
+/// nothing more.
+fn contradicted(state: &State, rows: &[Row]) -> Option<String> {
+    let active = |row: &&Row| row.process != "stopped" && row.role == "active";
+    let leader = rows.iter().find(active);
+    let old = engine::fact::<Source>(state).map(|source| source.cluster_id);
+    let serves = leader.filter(|row| {
+        let says = row.says.as_ref();
+        says.is_some_and(|says| says.storage_type == "raft" && says.cluster_id == old)
+    });
+    match serves {
+        Some(row) if state.in_outage() => Some(format!(
+            "but {} serves the old data from raft: the outage is over, and a `resume` notes that",
+            row.member
+        )),
+        None if state.outage_ended().is_some() && !state.rolling_back() => {
+            Some("but no member serves it now: clients cannot use it".to_owned())
+        }
+        _ => None,
+    }
+}
+
 /// The run in words: how far, what was left in the middle, and where that leaves the clients.
 fn standing(state: &State) -> Vec<String> {
     let Some(loaded) = state.runbook().and_then(|text| Loaded::recorded(text).ok()) else {
@@ -131,6 +154,9 @@ fn standing(state: &State) -> Vec<String> {
         .iter()
         .take_while(|step| (0..step.units.len()).all(|index| state.done(&step.id, index).is_some()))
         .count();
+    if state.rolling_back() && state.finished().is_some() {
+        return vec![failure::changed(&program, Some(state))];
+    }
     let mut lines = vec![format!("{} of {} steps done", done, program.steps.len())];
     if let Some(step) = program.steps.get(done) {
         lines.push(format!("next step: {} ({})", step.id, step.title));
@@ -172,6 +198,9 @@ fn print_text(here: &Here, state: Option<&State>, running: bool, rows: &[Row]) {
                 header.run, header.runbook.name
             ));
             for line in standing(state) {
+                ui::line(&format!("  {line}"));
+            }
+            if let Some(line) = contradicted(state, rows) {
                 ui::line(&format!("  {line}"));
             }
             if let Some(seconds) = outage(state) {

@@ -1,6 +1,7 @@
 //! Which server a command is about: the flags, the place they name, and how the next command names it again.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -104,6 +105,18 @@ impl Place {
         }
     }
 
+    /// The same, of a run whose journal was named.
+    fn of(mut self, journal: Option<&PathBuf>) -> Self {
+        if let Some(journal) = journal {
+            let _ = write!(
+                self.flags,
+                " --journal {}",
+                word(&journal.display().to_string())
+            );
+        }
+        self
+    }
+
     /// A command about this target, for example `resume`.
     pub(super) fn command(&self, verb: &str) -> String {
         let chart = match verb {
@@ -131,7 +144,7 @@ impl Here {
     pub(super) fn of_local(platform: Arc<LocalPlatform>, journal: Option<&PathBuf>) -> Self {
         let default = platform.run_dir().join(JOURNAL);
         Self {
-            place: Place::local(platform.work_dir()),
+            place: Place::local(platform.work_dir()).of(journal),
             journal: journal.cloned().unwrap_or(default),
             inputs: BTreeMap::new(),
             platform: platform.clone(),

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::args::{BudgetArgs, duration};
+use super::check::in_outage;
 use super::exit::fail;
 use super::target::{Here, TargetArgs};
 use super::{Exit, run};
@@ -79,6 +80,9 @@ pub(super) async fn run(args: Args) -> Exit {
         Ok(here) => here,
         Err(exit) => return exit,
     };
+    if let Some(exit) = in_outage(&here) {
+        return exit;
+    }
     let loaded = match Loaded::resolve(&args.runbook) {
         Ok(loaded) => loaded,
         Err(error) => return fail(error, &["baoctl runbook list"], Exit::Usage),
@@ -111,7 +115,13 @@ pub(super) async fn run(args: Args) -> Exit {
         };
         match (over, args.every) {
             (Some(false), _) | (None, None) => return Exit::Done,
-            (Some(true), None) => return Exit::Preflight,
+            (Some(true), None) => {
+                return fail(
+                    "the outage is expected to be longer than --max-outage",
+                    &[&here.place.command("watch --every 1m --max-outage TIME")],
+                    Exit::Preflight,
+                );
+            }
             (_, Some(every)) => tokio::time::sleep(every).await,
         }
     }

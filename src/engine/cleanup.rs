@@ -31,9 +31,7 @@ impl Program {
             action: keys.build(),
         });
         units.push(unit("remove-leftovers", Effect::Change, RemoveLeftovers));
-        if !rolled_back {
-            units.push(unit("remove-copies", Effect::Change, RemoveCopies));
-        }
+        units.push(unit("remove-copies", Effect::Change, RemoveCopies));
         Self {
             name: CLEANUP.to_owned(),
             steps: vec![Step {
@@ -96,7 +94,11 @@ impl Engine {
         let question = Question {
             step: step.id.clone(),
             effect: Effect::NoBlindRepeat,
-            ask: "remove what is left of the run: there is no way back after that".to_owned(),
+            ask: if self.rolling_back() {
+                "remove what is left of the run".to_owned()
+            } else {
+                "remove what is left of the run: there is no way back after that".to_owned()
+            },
             consequences: vec![
                 "exactly what is listed above goes, and nothing brings it back".to_owned(),
             ],

@@ -96,6 +96,11 @@ impl Program {
         forecast.is_whole().then_some(forecast)
     }
 
+    /// The strongest effect of the step of this name.
+    pub fn effect(&self, id: &str) -> Option<Effect> {
+        Some(self.steps[self.position(id)?].effect())
+    }
+
     /// Whether there is an action of this kind.
     pub(super) fn has(&self, kind: &str) -> bool {
         let mut units = self.steps.iter().flat_map(|step| &step.units);

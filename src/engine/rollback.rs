@@ -9,7 +9,7 @@ use super::mirrored::Course;
 use super::program::{Step, Unit};
 use super::run::{TRIES, failed};
 use super::{End, Engine, Error, Result};
-use crate::action::{Context, newer};
+use crate::action::{self, Context, newer};
 use crate::event::{ActionStatus, Effect, Event, Level, ParityCounts, Question, Tier};
 use crate::journal::{Loss, Mark, Record, State};
 
@@ -51,13 +51,16 @@ impl Engine {
             }
         }
         let Some(effect) = ahead.iter().map(|(_, _, unit)| unit.effect).max() else {
-            if !self.rolling_back() {
+            if self.state(|state| state.finished().is_some()) {
                 return Err(Error::NothingToTakeBack);
             }
             if back.dry_run {
                 return Ok(End::Planned);
             }
-            // Killed between its last step and its last word.
+            // It is given up, unless it was killed between its last step and its last word.
+            if !self.rolling_back() {
+                self.record(Record::RollingBack { loss: None })?;
+            }
             self.record(Record::RolledBack)?;
             return Ok(End::RolledBack);
         };
@@ -138,8 +141,14 @@ impl Engine {
                 .map_err(|source| Error::NoWayBack { source })?;
         }
         if let Some(export) = &back.export {
-            let replaceable = newer::replaceable(&ctx, export).await;
-            replaceable.map_err(|source| Error::Unsaved { source })?;
+            let own = known.as_ref().and_then(|loss| loss.export.as_ref());
+            if own != Some(export) && export.exists() {
+                let source = action::Error::refused(format!(
+                    "{} is there already; name a new file",
+                    export.display()
+                ));
+                return Err(Error::Unsaved { source });
+            }
         }
         let again = known.is_some();
         let (entries, before) = known.map_or((None, None), |loss| (loss.entries, loss.export));

@@ -101,7 +101,7 @@ fn twice(actions: &[Placed], findings: &mut Findings) {
     }
 }
 
-/// What stands between the seal of the source and the first unseal with the old key, and what is not taken back any more.
+/// What stands between the seal of the source and the first unseal with the old key.
 fn outage(actions: &[Placed], findings: &mut Findings) {
     let place = |is: fn(&ActionSpec) -> bool| actions.iter().position(|it| is(it.action));
     let Some(sealed) = place(|it| matches!(it, ActionSpec::SealSource {})) else {
@@ -122,11 +122,6 @@ fn outage(actions: &[Placed], findings: &mut Findings) {
                 );
                 findings.warn(it.at, message);
             }
-            ActionSpec::Command { undo, .. } if index > opened && !undo.is_empty() => findings
-                .warn(
-                    it.at,
-                    "this `undo` is never reached: once clients are served from raft, nothing is rolled back",
-                ),
             _ => {}
         }
     }

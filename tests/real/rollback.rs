@@ -180,14 +180,14 @@ fn what_clients_wrote_is_counted_and_saved_before_it_is_lost() {
         .run(&["status"])
         .expect_code(0)
         .expect_words(&finished);
-    // Nothing of another kind is written over.
+    // Nothing is written over.
     std::fs::write(&saved, "mine").unwrap();
     let mut back = ROLLBACK.to_vec();
     back.extend(["--export", file]);
     place
         .run(&back)
         .expect_code(5)
-        .expect_words(&["is no snapshot"]);
+        .expect_words(&["is there already", "name a new file"]);
     assert_eq!(std::fs::read(&saved).unwrap(), b"mine");
     std::fs::remove_file(&saved).unwrap();
 
