@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 /// The `bao` program, or the end of the bench with how to get it.
 pub fn bao() -> PathBuf {
-    baoctl::platform::local::find_bao(None).unwrap_or_else(|error| {
+    baoctl::platform::local::find_bao(None, StorageKind::File).unwrap_or_else(|error| {
         eprintln!("no `bao` to measure beside: {error}");
         std::process::exit(2)
     })

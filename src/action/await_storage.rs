@@ -16,18 +16,11 @@ pub struct AwaitStorage {
 }
 
 impl AwaitStorage {
-    const fn word(&self) -> &'static str {
-        match self.storage {
-            StorageKind::File => "file",
-            StorageKind::Raft => "raft",
-        }
-    }
-
     async fn look(&self, ctx: &Context) -> Result<Look<Evidence>> {
         let members = ctx.running().await?;
         for member in &members {
             let found = ctx.node(member)?.seal_status().await?.storage_type;
-            if found != self.word() {
+            if found != self.storage.name() {
                 return Ok(Look::NotYet(format!("{member} reports {found}")));
             }
         }
@@ -37,7 +30,7 @@ impl AwaitStorage {
         Ok(Look::Ready(Evidence::new(format!(
             "{} on {}",
             members.join(", "),
-            self.word()
+            self.storage.name()
         ))))
     }
 }
@@ -45,7 +38,7 @@ impl AwaitStorage {
 #[async_trait]
 impl Action for AwaitStorage {
     fn title(&self, _: &Context) -> String {
-        format!("wait until every member reports {} storage", self.word())
+        format!("wait until every member reports {} storage", self.storage.name())
     }
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
@@ -73,7 +66,7 @@ impl Action for AwaitStorage {
             members.truncate(release.replicas as usize);
             start(ctx, &members, &armed).await?;
         }
-        let what = format!("every member to report {} storage", self.word());
+        let what = format!("every member to report {} storage", self.storage.name());
         let evidence = ctx
             .until(
                 &what,

@@ -112,8 +112,8 @@ struct Tree {
     /// Files that are as they were sealed, with their bytes in all.
     known: Vec<String>,
     bytes: u64,
-    /// This run's tombstone stands.
-    tombstone: bool,
+    /// This run's tombstone, where it stands.
+    tombstone: Option<String>,
     /// What is not of the sealed tree, and is kept.
     others: Vec<String>,
 }
@@ -121,11 +121,8 @@ struct Tree {
 impl Tree {
     async fn look(ctx: &Context) -> Result<Self> {
         let first = ctx.first()?;
-        let sealed = by_path(&sealed(ctx).await?)?;
-        let mark = (
-            path_of_key(tombstone::KEY)?,
-            Digest::of(&tombstone::file(ctx)),
-        );
+        let sealed = files(ctx).await?;
+        let mark = Digest::of(&tombstone::file(ctx));
         let found = ctx
             .platform
             .volume_files(&first, ctx.meter.as_ref())
@@ -133,15 +130,15 @@ impl Tree {
         let mut tree = Self {
             known: Vec::new(),
             bytes: 0,
-            tombstone: false,
+            tombstone: None,
             others: Vec::new(),
         };
         for (path, digest) in found {
-            if sealed.get(&path) == Some(&digest) {
+            if digest == mark {
+                tree.tombstone = Some(path);
+            } else if sealed.get(&path) == Some(&hex::encode(digest.sha256)) {
                 tree.bytes += digest.bytes;
                 tree.known.push(path);
-            } else if (&path, &digest) == (&mark.0, &mark.1) {
-                tree.tombstone = true;
             } else {
                 tree.others.push(path);
             }
@@ -150,7 +147,7 @@ impl Tree {
     }
 
     fn is_gone(&self) -> bool {
-        self.known.is_empty() && !self.tombstone
+        self.known.is_empty() && self.tombstone.is_none()
     }
 
     fn kept(&self) -> String {
@@ -192,11 +189,16 @@ async fn sealed(ctx: &Context) -> Result<DigestList> {
     )))
 }
 
-fn by_path(list: &DigestList) -> Result<BTreeMap<String, Digest>> {
+/// The files that held the data when it was sealed, by their path on the volume, each with its SHA-256 in hex.
+async fn files(ctx: &Context) -> Result<BTreeMap<String, String>> {
+    let mut files = ctx.fact::<FinalCopied>()?.store;
+    if !files.is_empty() {
+        return Ok(files);
+    }
+    let list = sealed(ctx).await?;
     let (mut digests, mut key) = (list.digests(), String::new());
-    let mut files = BTreeMap::new();
     while let Some(digest) = digests.next_digest(&mut key)? {
-        files.insert(path_of_key(&key)?, digest);
+        files.insert(path_of_key(&key)?, hex::encode(digest.sha256));
     }
     Ok(files)
 }
@@ -215,12 +217,12 @@ impl Action for RemoveTree {
         let mut calls = Vec::new();
         if !tree.known.is_empty() {
             calls.push(format!(
-                "{first}: remove {} files of the file tree, {}, each as final.manifest has it",
+                "{first}: remove {} files of the source's data, {}, each as it was sealed",
                 tree.known.len(),
                 HumanBytes(tree.bytes)
             ));
         }
-        if tree.tombstone {
+        if tree.tombstone.is_some() {
             calls.push(format!("{first}: remove the entry {}", tombstone::KEY));
         }
         calls.extend(Some(tree.kept()).filter(|kept| !kept.is_empty()));
@@ -244,7 +246,7 @@ impl Action for RemoveTree {
             return Err(Error::refused(format!("{why}: the file tree stays")));
         }
         let (first, tree) = (ctx.first()?, Tree::look(ctx).await?);
-        if !tree.known.is_empty() {
+        if !tree.known.is_empty() && ctx.fact::<FinalCopied>()?.store.is_empty() {
             // A part of the tree tells nobody what is of it.
             let (list, manifest) = (sealed(ctx).await?, Files::of(ctx).manifest);
             blocking(move || list.save(&manifest)).await?;
@@ -253,9 +255,9 @@ impl Action for RemoveTree {
             .remove_volume_files(&first, &tree.known, &armed)
             .await?;
         // As long as any of it stands, no server must start on it.
-        if tree.tombstone {
+        if let Some(tombstone) = &tree.tombstone {
             ctx.platform
-                .remove_volume_files(&first, &[path_of_key(tombstone::KEY)?], &armed)
+                .remove_volume_files(&first, std::slice::from_ref(tombstone), &armed)
                 .await?;
         }
         Ok(Evidence::new(format!(

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Fact, Timings};
 use crate::bao::{AuditDevice, Mount};
 use crate::event::{Finding, ParityCounts};
-use crate::platform::{Before, Instance};
+use crate::platform::{Before, Instance, StorageKind};
 
 macro_rules! fact {
     ($type:ty, $name:literal, $from:literal) => {
@@ -24,6 +24,9 @@ macro_rules! fact {
 pub struct Source {
     /// Server version.
     pub version: String,
+    /// What it keeps its data in.
+    #[serde(default)]
+    pub storage: StorageKind,
     /// Unseal shares in existence.
     pub shares: u32,
     /// Shares needed.
@@ -167,6 +170,9 @@ pub struct FinalCopied {
     pub entries: u64,
     /// Whether `core/raft/tls` was grafted in.
     pub grafted: bool,
+    /// Where the source is no tree: its files by their path on the volume, each with its SHA-256 in hex.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub store: BTreeMap<String, String>,
 }
 fact!(FinalCopied, "final-copy", "final-copy");
 

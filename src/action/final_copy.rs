@@ -19,6 +19,7 @@ use super::{
 use crate::armed::Armed;
 use crate::event::Level;
 use crate::meter::SharedMeter;
+use crate::platform::StorageKind;
 use crate::storage::{self, Conversion, ConvertOptions, DigestList, Phase, Source, TreeOptions};
 
 /// See [`super::ActionSpec::FinalCopy`].
@@ -270,7 +271,16 @@ async fn make(
             "child namespaces have appeared since preflight; this server version breaks them on the move",
         ));
     }
+    let mut store = BTreeMap::new();
+    if source.storage == StorageKind::Pebbledb {
+        let files = ctx.platform.volume_files(&first, ctx.meter.as_ref());
+        let digests = files.await?.into_iter();
+        store = digests
+            .map(|(path, digest)| (path, hex::encode(digest.sha256)))
+            .collect();
+    }
     let copied = FinalCopied {
+        store,
         manifest_digest,
         sha256: conversion.archive.sha256,
         entries: conversion.tree.entries,

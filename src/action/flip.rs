@@ -133,7 +133,7 @@ impl Action for Flip {
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         ctx.fact::<FinalCopied>()?;
-        if ctx.platform.release().await?.storage == StorageKind::File {
+        if ctx.platform.release().await?.storage != StorageKind::Raft {
             for member in ctx.platform.members() {
                 if ctx.platform.volume(&member).await?.raft_files {
                     return Err(Error::refused(format!(

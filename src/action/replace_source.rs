@@ -39,12 +39,12 @@ pub(super) async fn last_look(ctx: &Context) -> Result<()> {
     )))
 }
 
-/// Stops the first member and moves its raft files aside, unless it serves from its files: it is the source itself then.
+/// Stops the first member and moves its raft files aside, unless it serves from what it was on: it is the source itself then.
 pub(super) async fn take_off_raft(ctx: &Context, first: &String, armed: &Armed) -> Result<()> {
     let status = ctx.node(first)?.seal_status().await;
-    let on_file = status.is_ok_and(|status| status.storage_type == "file");
+    let is_source = status.is_ok_and(|status| status.storage_type != StorageKind::Raft.name());
     // A later change of the release that was taken back has taken every member off.
-    if ctx.platform.release().await?.storage == StorageKind::Raft && !on_file {
+    if ctx.platform.release().await?.storage == StorageKind::Raft && !is_source {
         clear(ctx, std::slice::from_ref(first), armed).await?;
     }
     Ok(())

@@ -53,11 +53,15 @@ impl Action for SealSource {
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
         let first = ctx.first()?;
-        Ok(vec![
+        let mut calls = vec![
             format!("{first}: GET auth/token/lookup-self; PUT sys/capabilities-self"),
             format!("{first}: GET sys/mounts, sys/auth, sys/audit; LIST sys/policies/acl"),
             format!("{first}: PUT sys/seal"),
-        ])
+        ];
+        if ctx.fact::<Source>()?.storage == StorageKind::Pebbledb {
+            calls.push(format!("{first}: stop, since its store is locked until then"));
+        }
+        Ok(calls)
     }
 
     /// What is mounted and allowed may have changed since preflight, and nobody can ask a sealed server.
@@ -111,6 +115,7 @@ impl Action for SealSource {
         let node = ctx.node(&first)?;
         if ctx.outage_open && node.seal_status().await?.sealed {
             settle(ctx, &first).await?;
+            let_go(ctx, &first, &armed).await?;
             return Ok(evidence(ctx, &first).await?.into());
         }
         nobody_acts(ctx).await?;
@@ -123,10 +128,12 @@ impl Action for SealSource {
                 age.as_hours()
             )));
         }
-        if ctx.platform.release().await?.storage != StorageKind::File {
-            return Err(Error::refused(
-                "the release is no longer configured for file storage; nothing was sealed",
-            ));
+        let storage = ctx.fact::<Source>()?.storage;
+        if ctx.platform.release().await?.storage != storage {
+            return Err(Error::refused(format!(
+                "the release is no longer configured for {} storage; nothing was sealed",
+                storage.name()
+            )));
         }
         room(ctx)?;
         let token = Keys::old(ctx).await?.token;
@@ -151,15 +158,17 @@ impl Action for SealSource {
             .await?;
             settle(ctx, &first).await?;
         }
+        let_go(ctx, &first, &armed).await?;
         Ok(evidence(ctx, &first).await?.into())
     }
 
     fn describe_undo(&self, ctx: &Context) -> Result<Vec<String>> {
         let first = ctx.first()?;
+        let storage = ctx.fact::<Source>()?.storage.name();
         Ok(vec![
             format!(
                 "{first}: where it does not run, manifest of the file tree, compared with the one after the seal, and start on \
-                 file storage"
+                 {storage} storage"
             ),
             format!("{first}: PUT sys/unseal with the old key"),
         ])
@@ -169,14 +178,15 @@ impl Action for SealSource {
         let first = ctx.first()?;
         let source: Source = ctx.fact()?;
         let node = ctx.node(&first)?;
-        if ctx.platform.release().await?.storage != StorageKind::File {
-            return Err(Error::refused(
-                "the release is not configured for file storage",
-            ));
+        let storage = source.storage.name();
+        if ctx.platform.release().await?.storage != source.storage {
+            return Err(Error::refused(format!(
+                "the release is not configured for {storage} storage"
+            )));
         }
         // A server that runs on its files may have been unsealed behind the run and have written: nothing was restored, so
         // that its tree is the newest data there is.
-        let mut served = format!("{first} serves from file storage");
+        let mut served = format!("{first} serves from {storage} storage");
         if ctx.platform.instance(&first).await?.is_none() {
             if let Some(entries) = same_tree(ctx, &first).await? {
                 served = format!("{served}, {entries} entries byte for byte as they were sealed");
@@ -187,7 +197,7 @@ impl Action for SealSource {
         unseal(ctx, node.as_ref(), &old, &armed).await?;
         await_active(ctx, Duration::from_mins(1)).await?;
         let status = node.seal_status().await?;
-        if status.storage_type != "file" || status.cluster_id.as_ref() != Some(&source.cluster_id) {
+        if status.storage_type != storage || status.cluster_id.as_ref() != Some(&source.cluster_id) {
             return Err(Error::refused(format!(
                 "{first} serves cluster {} from {} storage, not the source's",
                 status.cluster_id.unwrap_or_default(),
@@ -199,6 +209,14 @@ impl Action for SealSource {
         }
         Ok(served)
     }
+}
+
+/// Stops a sealed source whose files nobody can read as long as it runs.
+async fn let_go(ctx: &Context, first: &str, armed: &Armed) -> Result<()> {
+    if ctx.fact::<Source>()?.storage == StorageKind::Pebbledb {
+        ctx.platform.stop(first, armed).await?;
+    }
+    Ok(())
 }
 
 /// Hours may have gone by since preflight, or another token was given to this process: a sealed source gives none.

@@ -86,8 +86,10 @@ pub async fn all(ctx: &Context) -> Result<Checked> {
     let server = super::server::check(ctx, &mut checked).await?;
     let data = super::data::check(ctx, server.as_ref(), &mut checked).await?;
     super::room::check(ctx, data.bytes, &mut checked).await?;
+    let storage = ctx.platform.release().await?.storage;
     checked.source = server.map(|status| Source {
         version: status.version,
+        storage,
         shares: status.n,
         threshold: status.t,
         cluster_id: status.cluster_id.unwrap_or_default(),

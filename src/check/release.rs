@@ -9,11 +9,12 @@ const GROUP: &str = "release";
 pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<()> {
     let mut group = Group::new(GROUP, ctx, checked);
     let release = ctx.platform.release().await?;
-    if release.storage == StorageKind::File {
+    if release.storage != StorageKind::Raft {
         group.pass(
             "release-storage",
             format!(
-                "configured for file storage, {} replica(s)",
+                "configured for {} storage, {} replica(s)",
+                release.storage.name(),
                 release.replicas
             ),
         );

@@ -5,6 +5,7 @@ use secrecy::SecretString;
 use super::finding::{Checked, Group};
 use crate::action::{Context, Error, Keys, Result, tables, token};
 use crate::bao::{self, Node, SealStatus, TokenDetails};
+use crate::platform::StorageKind;
 
 const GROUP: &str = "server";
 
@@ -54,13 +55,18 @@ pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<Option
 }
 
 fn seal(group: &mut Group<'_>, first: &str, status: &SealStatus) {
-    if status.storage_type == "file" {
-        group.pass("server-storage", "serves from file storage");
+    let sources = [StorageKind::File, StorageKind::Pebbledb];
+    let serves = |kind: &StorageKind| status.storage_type == kind.name();
+    if sources.iter().any(serves) {
+        group.pass(
+            "server-storage",
+            format!("serves from {} storage", status.storage_type),
+        );
     } else {
         group.fail(
             "server-storage",
             format!("serves from {} storage", status.storage_type),
-            "this runbook moves file storage only",
+            "only `file` and `pebbledb` are moved",
         );
     }
     if status.version.starts_with("2.5.0") {

@@ -19,7 +19,7 @@ use crate::meter::{Meter, SharedMeter};
 use crate::platform::local::{
     CreateOptions, Golden, LocalPlatform, SampleOptions, find_bao, from_tree, make_source, verify,
 };
-use crate::platform::{Platform, SecretName};
+use crate::platform::{Platform, SecretName, StorageKind};
 use crate::runbook::Loaded;
 use crate::ui::Output;
 
@@ -34,6 +34,7 @@ Examples:
   baoctl rehearse
   baoctl rehearse --entries 20000 --shares 5 --threshold 3 --runbook migrate-raft-fast
   baoctl rehearse --namespaces --runbook migrate-raft-fast
+  baoctl rehearse --source pebbledb --bao .cache/bao/2.7.2/bao --runbook operator-migrate
   baoctl rehearse --from-tree /backup/openbao-data --keys-file keys.json
   baoctl rehearse --source-only, then: baoctl migrate-raft --platform local --dry-run")]
 pub struct Args {
@@ -46,13 +47,17 @@ pub struct Args {
     /// Also child namespaces, nested ones too; of the built-in runbooks only migrate-raft-fast moves them
     #[arg(long)]
     namespaces: bool,
+    /// What the source keeps its data in; pebbledb takes a `bao` of 2.7
+    #[arg(long, value_name = "STORAGE", value_parser = source_storage, default_value = "file")]
+    source: StorageKind,
     /// Unseal shares of the sample source
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
     shares: u32,
     /// Shares needed to unseal it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
     threshold: u32,
-    /// Rehearse on a copy of this file tree (a folder, or a tar of it) instead of sample data
+    /// Rehearse on a copy of this file tree (a folder, or a tar of it) instead of sample data; with `--source pebbledb` of this
+    /// store (its folder)
     #[arg(long, value_name = "DIR", requires = "keys_file")]
     from_tree: Option<PathBuf>,
     /// File with that tree's unseal keys and token, as `bao operator init -format=json` prints them
@@ -80,6 +85,13 @@ pub struct Args {
     range: RangeArgs,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+fn source_storage(word: &str) -> Result<StorageKind, String> {
+    [StorageKind::File, StorageKind::Pebbledb]
+        .into_iter()
+        .find(|kind| kind.name() == word)
+        .ok_or_else(|| "it is file or pebbledb".to_owned())
 }
 
 /// In the run folder of a rehearsal that was asked to keep its servers.
@@ -132,7 +144,7 @@ pub(super) async fn run(args: Args) -> Exit {
     if let Err(exit) = put_by_earlier(&args.work_dir, args.discard).await {
         return exit;
     }
-    let bao = match find_bao(args.bao.as_deref()) {
+    let bao = match find_bao(args.bao.as_deref(), args.source) {
         Ok(bao) => bao,
         Err(error) => {
             return fail(
@@ -273,11 +285,16 @@ async fn told<T, E>(
 
 async fn source(args: &Args, bao: &Path, output: &Output) -> Result<LocalPlatform, Exit> {
     let another = ["baoctl rehearse --work-dir ANOTHER"];
-    let platform = LocalPlatform::create(&args.work_dir, bao, CreateOptions::default())
+    let options = CreateOptions {
+        storage: args.source,
+        ..CreateOptions::default()
+    };
+    let platform = LocalPlatform::create(&args.work_dir, bao, options)
         .map_err(|error| fail(error, &another, Exit::Usage))?;
     let making = args.work_dir.join(MAKING);
     std::fs::write(&making, "").map_err(|error| fail(error, &another, Exit::Failed))?;
-    let head = ("source", "make-source", "make a source on file storage");
+    let title = format!("make a source on {} storage", args.source.name());
+    let head = ("source", "make-source", title.as_str());
     let made = told(&output.observer(), head, async |meter| {
         if let (Some(tree), Some(keys)) = (&args.from_tree, &args.keys_file) {
             from_tree(&platform, tree, keys, meter.as_ref()).await?;
@@ -345,8 +362,10 @@ pub(super) async fn epilogue(
     told(observer, head, async |_| {
         platform.kill_all().await?;
         for member in platform.members() {
-            let data = platform.work_dir().join("nodes").join(&member).join("data");
-            let _ = std::fs::remove_dir_all(data);
+            let node = platform.work_dir().join("nodes").join(&member);
+            for copy in ["data", "laid-out"] {
+                let _ = std::fs::remove_dir_all(node.join(copy));
+            }
         }
         for name in COPIES.into_iter().chain([REMAINS]) {
             let _ = std::fs::remove_file(platform.run_dir().join(name));

@@ -48,13 +48,27 @@ impl Target {
 }
 
 /// A storage backend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StorageKind {
     /// One file per entry.
+    #[default]
     File,
+    /// A key-value store of a single server, from OpenBao 2.7 on.
+    Pebbledb,
     /// Integrated storage.
     Raft,
+}
+
+impl StorageKind {
+    /// What a configuration calls it, and a server's `storage_type`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Pebbledb => "pebbledb",
+            Self::Raft => "raft",
+        }
+    }
 }
 
 /// One run of a member's server: it changes with every restart.
@@ -71,7 +85,7 @@ pub struct Instance {
 pub struct Volume {
     /// The volume exists.
     pub exists: bool,
-    /// It holds entries of the file backend.
+    /// It holds entries of the file backend, or a store of `pebbledb`.
     pub file_tree: bool,
     /// It holds raft files that a server would pick up (`vault.db`, `raft/`).
     pub raft_files: bool,

@@ -207,6 +207,11 @@ pub(super) const BEFORE: &[Limit] = &[
         before: Kind("replace-source"),
         why: "no member reports it any more",
     },
+    Limit {
+        subject: Await(StorageKind::Pebbledb),
+        before: Kind("replace-source"),
+        why: "no member reports it any more",
+    },
 ];
 
 /// What must not be left open.
@@ -294,6 +299,7 @@ impl Subject {
             Store => "init` or `operator-migrate",
             Data => "restore` or `operator-migrate",
             Await(StorageKind::File) => "await-storage` with `storage: file",
+            Await(StorageKind::Pebbledb) => "await-storage` with `storage: pebbledb",
             Await(StorageKind::Raft) => "await-storage` with `storage: raft",
         }
     }

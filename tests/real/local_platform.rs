@@ -306,7 +306,7 @@ async fn a_missing_program_names_the_cure() {
         );
         assert!(text.contains(&program.display().to_string()), "{text}");
     };
-    cured(find_bao(Some(&program)).unwrap_err());
+    cured(find_bao(Some(&program), StorageKind::File).unwrap_err());
     cured(LocalPlatform::create(&work, &program, CreateOptions::default()).unwrap_err());
 
     // There when the work folder was made, gone when it is needed.

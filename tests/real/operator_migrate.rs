@@ -26,7 +26,7 @@ impl Drop for Running {
 }
 
 fn bao(args: &[&str]) -> Command {
-    let mut command = Command::new(find_bao(None).unwrap());
+    let mut command = Command::new(find_bao(None, StorageKind::File).unwrap());
     command
         .args(args)
         .env_clear()

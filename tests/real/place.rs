@@ -36,7 +36,7 @@ pub struct Place {
 
 impl Place {
     pub fn new() -> Self {
-        find_bao(None).expect("these tests run a real server: `make bao` gets it");
+        find_bao(None, StorageKind::File).expect("these tests run a real server: `make bao` gets it");
         Self {
             folder: tempfile::tempdir().unwrap(),
         }
@@ -184,7 +184,7 @@ impl Place {
             .arg(self.work())
             .stdin(Stdio::null())
             .env("NO_COLOR", "1")
-            .env("BAOCTL_BAO", find_bao(None).unwrap());
+            .env("BAOCTL_BAO", find_bao(None, StorageKind::File).unwrap());
         command
     }
 

@@ -189,7 +189,7 @@ fn the_tombstone_keeps_a_file_server_from_starting() {
         tree.display()
     );
     fs::write(&config, text).unwrap();
-    let output = std::process::Command::new(baoctl::platform::local::find_bao(None).unwrap())
+    let output = std::process::Command::new(baoctl::platform::local::find_bao(None, StorageKind::File).unwrap())
         .arg("server")
         .arg(format!("-config={}", config.display()))
         .output()

@@ -11,7 +11,7 @@ use baoctl::platform::local::{CreateOptions, LocalPlatform, find_bao};
 
 /// The server's program. A test that cannot run says so instead of passing.
 pub fn bao() -> PathBuf {
-    find_bao(None).unwrap_or_else(|error| panic!("this test needs a real server: {error}"))
+    find_bao(None, StorageKind::File).unwrap_or_else(|error| panic!("this test needs a real server: {error}"))
 }
 
 /// A token for changes, from a journal of its own.

@@ -108,7 +108,8 @@ impl ServerConfig {
             "file" => Ok(StorageKind::File),
             "raft" => Ok(StorageKind::Raft),
             other => Err(Error::Refused(format!(
-                "the release is configured for {other:?} storage; only `file` can be moved to raft"
+                "the release is configured for {other:?} storage; in a cluster only `file` can be moved to raft (`pebbledb` on \
+                 this machine alone, by `baoctl rehearse`)"
             ))),
         }
     }

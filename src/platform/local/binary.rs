@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use crate::platform::{Error, Result};
+use crate::platform::{Error, Result, StorageKind};
 
 /// Finds the `bao` program: `explicit`, then `BAOCTL_BAO`, then the newest `.cache/bao/*/bao` under the
-/// current directory, then `PATH`. The answer is absolute.
-pub fn find_bao(explicit: Option<&Path>) -> Result<PathBuf> {
+/// current directory that serves from such a storage, then `PATH`. The answer is absolute.
+pub fn find_bao(explicit: Option<&Path>, storage: StorageKind) -> Result<PathBuf> {
     let from_environment = std::env::var_os("BAOCTL_BAO").map(PathBuf::from);
     let named = match (explicit, &from_environment) {
         (Some(path), _) => Some((path, "--bao")),
@@ -26,7 +26,7 @@ pub fn find_bao(explicit: Option<&Path>) -> Result<PathBuf> {
             )
         });
     }
-    newest_cached(Path::new(".cache/bao"))
+    newest_cached(Path::new(".cache/bao"), storage)
         .or_else(on_path)
         .and_then(|path| absolute(&path))
         .ok_or_else(|| {
@@ -53,17 +53,29 @@ fn runnable(path: &Path) -> bool {
         .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-fn newest_cached(cache: &Path) -> Option<PathBuf> {
+fn newest_cached(cache: &Path, storage: StorageKind) -> Option<PathBuf> {
     std::fs::read_dir(cache)
         .ok()?
         .filter_map(|entry| {
             let folder = entry.ok()?;
             let version = folder.file_name().into_string().ok()?;
             let program = folder.path().join("bao");
-            runnable(&program).then(|| (numbers(&version), program))
+            let numbers = numbers(&version);
+            let fits = serves(&numbers, storage) && runnable(&program);
+            fits.then_some((numbers, program))
         })
         .max()
         .map(|(_, program)| program)
+}
+
+/// Whether a version serves from a storage: 2.7 has `pebbledb` in the place of `file`.
+fn serves(version: &[u64], storage: StorageKind) -> bool {
+    let newer = version >= &[2, 7][..];
+    match storage {
+        StorageKind::File => !newer,
+        StorageKind::Pebbledb => newer,
+        StorageKind::Raft => true,
+    }
 }
 
 /// A version's numbers, so that 2.10.0 is newer than 2.9.1.
@@ -127,13 +139,15 @@ mod tests {
                 .unwrap();
         }
         std::fs::create_dir(cache.path().join("3.0.0")).unwrap();
-        let found = newest_cached(cache.path()).unwrap();
+        let found = newest_cached(cache.path(), StorageKind::Pebbledb).unwrap();
         assert_eq!(found, cache.path().join("2.10.0/bao"));
+        let found = newest_cached(cache.path(), StorageKind::File).unwrap();
+        assert_eq!(found, cache.path().join("2.6.2/bao"));
     }
 
     #[test]
     fn a_named_program_that_is_missing_is_an_error_that_tells_the_cure() {
-        let error = find_bao(Some(Path::new("/nonexistent/bao"))).unwrap_err();
+        let error = find_bao(Some(Path::new("/nonexistent/bao")), StorageKind::File).unwrap_err();
         let text = error.to_string();
         assert!(
             text.contains("make bao") && text.contains("--bao PATH"),

@@ -24,11 +24,10 @@ pub(super) fn member(
     let data = files.data().display().to_string();
     match applied.storage {
         StorageKind::File => {
-            let _ = write!(
-                text,
-                "\nstorage \"file\" {{\n  path = {}\n}}\n",
-                quoted(&data)
-            );
+            let _ = write!(text, "\n{}", plain("storage", "file", &files.data()));
+        }
+        StorageKind::Pebbledb => {
+            let _ = write!(text, "\n{}", plain("storage", "pebbledb", &files.store()));
         }
         StorageKind::Raft => {
             let flip = applied.flip.as_ref();
@@ -66,8 +65,8 @@ pub(super) fn member(
 /// What `bao operator migrate` is told: the peer that it makes is the member as its own configuration has it.
 pub(super) fn migration(applied: &Applied, member: &Member, source: &Path, store: &Path) -> String {
     format!(
-        "storage_source \"file\" {{\n  path = {}\n}}\n\n{}{}}}\n\ncluster_addr = {}\n",
-        quoted(&source.display().to_string()),
+        "{}\n{}{}}}\n\ncluster_addr = {}\n",
+        plain("storage_source", "file", source),
         raft(
             "storage_destination",
             &store.display().to_string(),
@@ -76,6 +75,15 @@ pub(super) fn migration(applied: &Applied, member: &Member, source: &Path, store
         ),
         entry_size(applied),
         quoted(&cluster_addr(member)),
+    )
+}
+
+/// What `bao operator migrate` is told to make a tree of files of a store.
+pub(super) fn laying_out(store: &Path, tree: &Path) -> String {
+    format!(
+        "{}\n{}",
+        plain("storage_source", "pebbledb", store),
+        plain("storage_destination", "file", tree)
     )
 }
 
@@ -122,6 +130,12 @@ fn entry_size(applied: &Applied) -> String {
     size.map_or_else(String::new, |size| {
         format!("  max_entry_size = \"{size}\"\n")
     })
+}
+
+/// A stanza of a storage that is told its path alone.
+fn plain(stanza: &str, kind: &str, path: &Path) -> String {
+    let path = quoted(&path.display().to_string());
+    format!("{stanza} \"{kind}\" {{\n  path = {path}\n}}\n")
 }
 
 /// A raft stanza left open for what is special.

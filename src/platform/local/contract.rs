@@ -105,21 +105,18 @@ impl Platform for LocalPlatform {
         phase: Phase,
         meter: &dyn Meter,
     ) -> Result<DigestList> {
-        self.known(member)?;
-        let data = self.files(member).data();
-        relay::blocking(meter, move |relay| tree::manifest(&data, phase, relay)).await
+        let tree = self.tree(member, meter).await?;
+        relay::blocking(meter, move |relay| tree::manifest(&tree, phase, relay)).await
     }
 
     async fn tree_copy(&self, member: &str, to: &Path, meter: &dyn Meter) -> Result<()> {
-        self.known(member)?;
-        let data = self.files(member).data();
+        let tree = self.tree(member, meter).await?;
         let to = to.to_owned();
-        relay::blocking(meter, move |relay| tree::copy(&data, &to, relay)).await
+        relay::blocking(meter, move |relay| tree::copy(&tree, &to, relay)).await
     }
 
     async fn tree_entry(&self, member: &str, key: &str) -> Result<Option<Vec<u8>>> {
-        self.known(member)?;
-        files::read(&tree::entry_file(&self.files(member).data(), key)?)
+        files::read(&self.entry_file(member, key)?)
     }
 
     async fn write_tree_entry(
@@ -129,13 +126,11 @@ impl Platform for LocalPlatform {
         file: &[u8],
         _armed: &Armed,
     ) -> Result<()> {
-        self.known(member)?;
-        tree::write_entry(&self.files(member).data(), key, file)
+        tree::write_entry(&self.entry_file(member, key)?, file)
     }
 
     async fn remove_tree_entry(&self, member: &str, key: &str, _armed: &Armed) -> Result<()> {
-        self.known(member)?;
-        files::remove(&tree::entry_file(&self.files(member).data(), key)?)
+        files::remove(&self.entry_file(member, key)?)
     }
 
     async fn set_raft_aside(&self, member: &str, label: &str, _armed: &Armed) -> Result<()> {
@@ -190,16 +185,18 @@ impl Platform for LocalPlatform {
     }
 
     async fn leftovers(&self) -> Result<Vec<String>> {
-        let folder = self.files(SCRATCH).folder().to_owned();
-        let left = folder.exists();
+        let left = [self.files(SCRATCH).folder().to_owned()];
+        let left = left.into_iter().chain(self.all_laid_out());
         Ok(left
-            .then(|| folder.display().to_string())
-            .into_iter()
+            .filter(|folder| folder.exists())
+            .map(|folder| folder.display().to_string())
             .collect())
     }
 
     async fn remove_leftovers(&self, armed: &Armed) -> Result<()> {
-        self.scratch_discard(armed).await
+        self.scratch_discard(armed).await?;
+        self.all_laid_out()
+            .try_for_each(|folder| files::remove_folder(&folder))
     }
 
     async fn release(&self) -> Result<Release> {

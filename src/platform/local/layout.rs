@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::volume::STORE;
+
 /// The name of the scratch node, beside the members.
 pub(super) const SCRATCH: &str = "scratch";
 
@@ -63,6 +65,16 @@ impl NodeFiles {
     /// The data volume.
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
+    }
+
+    /// The store of `pebbledb`, on the data volume.
+    pub fn store(&self) -> PathBuf {
+        self.data().join(STORE)
+    }
+
+    /// Where that is laid out as a tree of files, out of every server's sight.
+    pub fn laid_out(&self) -> PathBuf {
+        self.folder.join("laid-out")
     }
 
     /// What a migration of the data works in, on the same volume and out of every server's sight.

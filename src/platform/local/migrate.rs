@@ -21,33 +21,16 @@ impl LocalPlatform {
     /// Migrates the tree of a member that does not run.
     pub(super) async fn migrate(&self, name: &str, label: &str, meter: &dyn Meter) -> Result<()> {
         let topology = self.topology().clone();
-        binary::check(&topology.bao)?;
         let node = self.files(name);
         files::remove_folder(&node.migration())?;
         // One that a killed run started may live for a moment: it must not find the new one's files.
         let folder = node.migration().join(Uuid::new_v4().to_string());
         let (source, store) = (folder.join("source"), folder.join("store"));
         files::make_folder(&store)?;
-        link_tree(&node.data(), &source)?;
-        let file = folder.join("config.hcl");
+        link_tree(&self.tree(name, meter).await?, &source)?;
         let member = topology.server(name)?;
         let text = config::migration(topology.applied(), member, &source, &store);
-        files::replace(&file, text.as_bytes())?;
-
-        let child = Command::new(&topology.bao)
-            .args(["operator", "migrate", AT_ONCE])
-            .arg(format!("-config={}", file.display()))
-            .current_dir(&folder)
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            // A Ctrl-C at the terminal is for us to hear.
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(files::io("running", &topology.bao))?;
-        followed(child, meter).await?;
+        run(&topology.bao, &folder, &text, meter).await?;
 
         volume::set_aside(&node.data(), label)?;
         for part in RAFT {
@@ -57,6 +40,27 @@ impl LocalPlatform {
         files::sync_folder(&node.data())?;
         files::remove_folder(&node.migration())
     }
+}
+
+/// Runs `bao operator migrate` in a folder, told what to do by this configuration.
+pub(super) async fn run(bao: &Path, folder: &Path, config: &str, meter: &dyn Meter) -> Result<()> {
+    binary::check(bao)?;
+    let file = folder.join("config.hcl");
+    files::replace(&file, config.as_bytes())?;
+    let child = Command::new(bao)
+        .args(["operator", "migrate", AT_ONCE])
+        .arg(format!("-config={}", file.display()))
+        .current_dir(folder)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        // A Ctrl-C at the terminal is for us to hear.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(files::io("running", bao))?;
+    followed(child, meter).await
 }
 
 /// Follows it to its end. When we are killed it ends with its next line, for want of a reader.

@@ -7,6 +7,7 @@ mod files;
 mod flip;
 mod layout;
 mod migrate;
+mod pebbledb;
 mod platform;
 mod process;
 mod relay;

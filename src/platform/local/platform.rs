@@ -8,13 +8,16 @@ use tokio::sync::OnceCell;
 
 use super::layout::{Layout, NodeFiles};
 use super::topology::{Member, Topology};
-use super::{binary, config, files, process, servers};
+use super::{binary, config, files, pebbledb, process, servers, tree};
 use crate::bao::{AuditDevice, HttpNode};
-use crate::platform::{Error, Instance, Result};
+use crate::meter::Meter;
+use crate::platform::{Error, Instance, Result, StorageKind};
 
 /// What a new work folder shall hold.
 #[derive(Debug, Clone)]
 pub struct CreateOptions {
+    /// What the source keeps its data in: `file` or `pebbledb`.
+    pub storage: StorageKind,
     /// The later voters.
     pub members: u16,
     /// The audit stanzas by path, for example `file/`. Relative file paths start in each member's own folder.
@@ -29,6 +32,7 @@ impl Default for CreateOptions {
             options: BTreeMap::from([("file_path".to_owned(), "audit/audit.log".to_owned())]),
         };
         Self {
+            storage: StorageKind::File,
             members: 3,
             audit: BTreeMap::from([("file/".to_owned(), device)]),
         }
@@ -73,7 +77,7 @@ impl LocalPlatform {
                 layout.root().display()
             )));
         }
-        let topology = Topology::new(resolved(bao)?, options.members, options.audit)?;
+        let topology = Topology::new(resolved(bao)?, options)?;
         topology.save(&layout)?;
         Ok(Self::with(layout, topology))
     }
@@ -165,6 +169,36 @@ impl LocalPlatform {
 
     pub(super) fn files(&self, member: &str) -> NodeFiles {
         self.layout.node(member)
+    }
+
+    /// Where a member's data stands as a tree of files.
+    pub(super) async fn tree(&self, member: &str, meter: &dyn Meter) -> Result<PathBuf> {
+        self.known(member)?;
+        match self.topology().source() {
+            StorageKind::Pebbledb => {}
+            StorageKind::File | StorageKind::Raft => return Ok(self.files(member).data()),
+        }
+        self.laid_out(member, meter).await
+    }
+
+    /// The file of an entry of the tree. A store has a file for its tombstone alone.
+    pub(super) fn entry_file(&self, member: &str, key: &str) -> Result<PathBuf> {
+        self.known(member)?;
+        let node = self.files(member);
+        match (self.topology().source(), key) {
+            (StorageKind::Pebbledb, tree::MIGRATION) => Ok(pebbledb::tombstone(&node)),
+            (StorageKind::Pebbledb, _) => Err(Error::Refused(format!(
+                "the entry {key} of a store of pebbledb has no file of its own"
+            ))),
+            (StorageKind::File | StorageKind::Raft, _) => tree::entry_file(&node.data(), key),
+        }
+    }
+
+    /// Where the stores of members may have been laid out.
+    pub(super) fn all_laid_out(&self) -> impl Iterator<Item = PathBuf> {
+        let members = self.topology().members.clone();
+        let folder = |name: String| self.files(&name).laid_out();
+        members.into_iter().map(move |member| folder(member.name))
     }
 
     /// The member's running server.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::files;
 use super::layout::{Layout, SCRATCH};
+use super::platform::CreateOptions;
 use crate::bao::AuditDevice;
 use crate::platform::{Error, Flip, Result, StorageKind};
 
@@ -65,8 +66,9 @@ pub(super) struct Topology {
 }
 
 impl Topology {
-    /// A file-storage release with one replica and `members` later voters.
-    pub fn new(bao: PathBuf, members: u16, audit: BTreeMap<String, AuditDevice>) -> Result<Self> {
+    /// A release with one replica on its first storage.
+    pub fn new(bao: PathBuf, options: CreateOptions) -> Result<Self> {
+        let members = options.members;
         let first = free_ports(2 * (members + 1))?;
         let member = |name: String, pair: u16| Member {
             name,
@@ -81,10 +83,10 @@ impl Topology {
             members: (0..members)
                 .map(|ordinal| member(format!("openbao-{ordinal}"), ordinal))
                 .collect(),
-            audit,
+            audit: options.audit,
             history: vec![Applied {
                 revision: 1,
-                storage: StorageKind::File,
+                storage: options.storage,
                 replicas: 1,
                 flip: None,
             }],
@@ -120,6 +122,11 @@ impl Topology {
     pub fn applied(&self) -> &Applied {
         // Neither `new` nor `load` lets an empty history through.
         &self.history[self.history.len() - 1]
+    }
+
+    /// What the source keeps its data in, also when the release is on raft.
+    pub fn source(&self) -> StorageKind {
+        self.history[0].storage
     }
 
     /// The configuration of a revision.
@@ -210,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_same_configuration_again_keeps_the_revision() {
-        let mut topology = Topology::new("bao".into(), 3, BTreeMap::new()).unwrap();
+        let mut topology = Topology::new("bao".into(), CreateOptions::default()).unwrap();
         let flip = Flip::new(3, None);
         topology.apply(StorageKind::Raft, 3, Some(flip.clone()));
         topology.apply(StorageKind::Raft, 3, Some(flip));

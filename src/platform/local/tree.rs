@@ -16,7 +16,7 @@ use crate::storage::{
 };
 
 /// The key that keeps a server on file storage from starting.
-const MIGRATION: &str = "core/migration";
+pub(super) const MIGRATION: &str = "core/migration";
 
 /// The file of an entry: key `a/b/c` is the file `a/b/_c`.
 pub(super) fn entry_file(data: &Path, key: &str) -> Result<PathBuf> {
@@ -24,12 +24,11 @@ pub(super) fn entry_file(data: &Path, key: &str) -> Result<PathBuf> {
 }
 
 /// Writes an entry's file as the server does: a temporary file, then the name.
-pub(super) fn write_entry(data: &Path, key: &str, file: &[u8]) -> Result<()> {
-    let path = entry_file(data, key)?;
+pub(super) fn write_entry(path: &Path, file: &[u8]) -> Result<()> {
     if let Some(folder) = path.parent() {
         files::make_folder(folder)?;
     }
-    files::replace(&path, file)
+    files::replace(path, file)
 }
 
 /// The manifest of the tree. A `core/migration` is left out whoever wrote it: its maker is for the caller to judge.
@@ -230,8 +229,8 @@ mod tests {
         let work = tempfile::tempdir().unwrap();
         let data = work.path().join("data");
         let long = format!("logical/{}/{}", "a".repeat(90), "b".repeat(90));
-        write_entry(&data, "core/keyring", b"one").unwrap();
-        write_entry(&data, &long, b"two").unwrap();
+        write_entry(&entry_file(&data, "core/keyring").unwrap(), b"one").unwrap();
+        write_entry(&entry_file(&data, &long).unwrap(), b"two").unwrap();
         fs::write(data.join("vault.db"), "db").unwrap();
         for folder in ["raft", "raft-aside-x", "lost+found"] {
             fs::create_dir(data.join(folder)).unwrap();
@@ -267,9 +266,9 @@ mod tests {
     fn what_is_named_goes_and_all_else_stays() {
         let work = tempfile::tempdir().unwrap();
         let data = work.path().join("data");
-        write_entry(&data, "core/keyring", b"one").unwrap();
-        write_entry(&data, "core/hsm/barrier", b"two").unwrap();
-        write_entry(&data, "logical/a/b", b"three").unwrap();
+        write_entry(&entry_file(&data, "core/keyring").unwrap(), b"one").unwrap();
+        write_entry(&entry_file(&data, "core/hsm/barrier").unwrap(), b"two").unwrap();
+        write_entry(&entry_file(&data, "logical/a/b").unwrap(), b"three").unwrap();
         fs::write(data.join("logical/notes.txt"), "mine").unwrap();
         fs::write(data.join("vault.db"), "db").unwrap();
         let found = files(&data, &Relay::default()).unwrap();

@@ -11,6 +11,8 @@ use crate::platform::{Error, Result, Volume};
 pub(super) const RAFT: [&str; 2] = ["vault.db", "raft"];
 /// How the folders with raft files that were moved aside begin.
 pub(super) const ASIDE: &str = "raft-aside-";
+/// What a store of `pebbledb` is kept in.
+pub(super) const STORE: &str = "pebbledb";
 /// Entries that a file server writes before it holds anything, and the tombstone of a migration.
 const NOT_DATA: [&str; 2] = ["_lock", "_migration"];
 
@@ -34,7 +36,7 @@ pub(super) fn look(data: &Path) -> Result<Volume> {
         rustix::fs::statvfs(place).map_err(|error| files::io("measuring", place)(error.into()))?;
     Ok(Volume {
         exists: exists(data)?,
-        file_tree: has_tree(&data.join("core"))?,
+        file_tree: has_tree(&data.join("core"))? || exists(&data.join(STORE))?,
         raft_files,
         aside,
         free_bytes: room.f_bavail.saturating_mul(room.f_frsize),

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use super::golden::KvSample;
 use super::server::Server;
 use super::special::{PLAIN, VERSIONED};
+use crate::bao::Node;
 use crate::meter::{Meter, Unit};
+use crate::platform::local::LocalPlatform;
 use crate::platform::{Error, Result};
 
 /// Requests under way at a time.
@@ -16,10 +18,10 @@ const AT_ONCE: usize = 48;
 /// Samples to keep of the ordinary secrets.
 const SAMPLES: u64 = 300;
 
-/// Writes until `data` holds at least `wanted` files; the number it holds then, and samples.
+/// Writes until the source's tree holds at least `wanted` files; the number it holds then, and samples.
 pub(super) async fn fill(
     server: &Server<'_>,
-    data: &Path,
+    platform: &LocalPlatform,
     wanted: u64,
     meter: &dyn Meter,
 ) -> Result<(u64, Vec<KvSample>)> {
@@ -27,7 +29,7 @@ pub(super) async fn fill(
     let mut samples = Vec::new();
     let (mut next, mut shown) = (0, 0);
     loop {
-        let held = count(data).await?;
+        let held = count(&platform.tree(server.node.name(), meter).await?).await?;
         meter.advance(Unit::Entries, held.saturating_sub(shown));
         shown = shown.max(held);
         if held >= wanted {

@@ -38,7 +38,7 @@ impl Default for SampleOptions {
     }
 }
 
-/// Starts the first member on file storage, initialises it, keeps its keys in the Secret of the release and
+/// Starts the first member, initialises it, keeps its keys in the Secret of the release and
 /// fills it. What it holds is returned and kept in [`LocalPlatform::golden_file`].
 pub async fn make_source(
     platform: &LocalPlatform,
@@ -65,8 +65,7 @@ pub async fn make_source(
     if options.namespaces {
         golden.namespaces = children::make(&server).await?;
     }
-    let data = platform.files(&first).data();
-    let (entries, samples) = fill::fill(&server, &data, options.entries, meter).await?;
+    let (entries, samples) = fill::fill(&server, platform, options.entries, meter).await?;
     golden.entries = entries;
     golden.kv.extend(samples);
     golden.save(&platform.golden_file())?;

@@ -13,8 +13,8 @@ use super::source::{first_member, keep_keys};
 use crate::armed::Armed;
 use crate::meter::Meter;
 use crate::platform::local::relay::{Relay, blocking};
-use crate::platform::local::{LocalPlatform, files, volume};
-use crate::platform::{Error, Platform, Result};
+use crate::platform::local::{LocalPlatform, files, pebbledb, volume};
+use crate::platform::{Error, Platform, Result, StorageKind};
 use crate::storage::{self, DigestList, Phase, Source, StorageError, TreeOptions};
 
 /// What `bao operator init -format=json` prints, as far as it is needed.
@@ -24,8 +24,8 @@ struct Keys {
     root_token: SecretString,
 }
 
-/// Copies a file tree (a folder, or a tar file of its contents) into the first member, starts it on file storage
-/// and unseals it with the keys in the JSON file `keys`, which are kept in the Secret of the release.
+/// Copies a file tree (a folder, or a tar file of its contents), or the folder of a store of `pebbledb` where that is the source's
+/// storage, into the first member, starts it and unseals it with the keys in the JSON file `keys`, which are kept in the Secret of the release.
 pub async fn from_tree(
     platform: &LocalPlatform,
     tree: &Path,
@@ -36,9 +36,14 @@ pub async fn from_tree(
     let armed = Armed::for_own_server();
     let first = first_member(platform).await?;
     let keys = read_keys(keys)?;
-    let (from, data) = (tree.to_owned(), platform.files(&first).data());
+    let (from, node) = (tree.to_owned(), platform.files(&first));
+    let storage = platform.topology().source();
     meter.waiting("the copy of the tree");
-    blocking(meter, move |relay| copy(&from, &data, relay)).await?;
+    blocking(meter, move |relay| match storage {
+        StorageKind::Pebbledb => pebbledb::copy(&from, &node.store(), relay).map(drop),
+        StorageKind::File | StorageKind::Raft => copy(&from, &node.data(), relay),
+    })
+    .await?;
     keep_keys(platform, &keys.unseal_keys_b64, &keys.root_token, &armed).await?;
     meter.waiting("the first start of the source");
     platform.replace(&first, &armed).await?;
