@@ -12,10 +12,12 @@ use tempfile::TempDir;
 
 /// The `bao` program, or the end of the bench with how to get it.
 pub fn bao() -> PathBuf {
-    baoctl::platform::local::find_bao(None, StorageKind::File).unwrap_or_else(|error| {
-        eprintln!("no `bao` to measure beside: {error}");
-        std::process::exit(2)
-    })
+    baoctl::platform::local::find_bao(None, baoctl::platform::StorageKind::File).unwrap_or_else(
+        |error| {
+            eprintln!("no `bao` to measure beside: {error}");
+            std::process::exit(2)
+        },
+    )
 }
 
 /// A folder that goes with the bench, in `BENCH_DIR` or the place for temporary files.

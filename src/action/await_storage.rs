@@ -38,7 +38,10 @@ impl AwaitStorage {
 #[async_trait]
 impl Action for AwaitStorage {
     fn title(&self, _: &Context) -> String {
-        format!("wait until every member reports {} storage", self.storage.name())
+        format!(
+            "wait until every member reports {} storage",
+            self.storage.name()
+        )
     }
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {

@@ -109,6 +109,8 @@ impl Action for StillServes {
 
 /// What stands where the file tree stood.
 struct Tree {
+    /// What that was.
+    name: &'static str,
     /// Files that are as they were sealed, with their bytes in all.
     known: Vec<String>,
     bytes: u64,
@@ -121,13 +123,14 @@ struct Tree {
 impl Tree {
     async fn look(ctx: &Context) -> Result<Self> {
         let first = ctx.first()?;
-        let sealed = files(ctx).await?;
+        let (name, sealed) = files(ctx).await?;
         let mark = Digest::of(&tombstone::file(ctx));
         let found = ctx
             .platform
             .volume_files(&first, ctx.meter.as_ref())
             .await?;
         let mut tree = Self {
+            name,
             known: Vec::new(),
             bytes: 0,
             tombstone: None,
@@ -154,7 +157,8 @@ impl Tree {
         match self.others.len() {
             0 => String::new(),
             others => format!(
-                "{others} files that are not of the sealed tree are kept: {}",
+                "{others} files that are not of the sealed {} are kept: {}",
+                self.name,
                 self.others[..others.min(MOST)].join(", ")
             ),
         }
@@ -189,18 +193,18 @@ async fn sealed(ctx: &Context) -> Result<DigestList> {
     )))
 }
 
-/// The files that held the data when it was sealed, by their path on the volume, each with its SHA-256 in hex.
-async fn files(ctx: &Context) -> Result<BTreeMap<String, String>> {
+/// What the data was in when it was sealed, and its files by their path on the volume, each with its SHA-256 in hex.
+async fn files(ctx: &Context) -> Result<(&'static str, BTreeMap<String, String>)> {
     let mut files = ctx.fact::<FinalCopied>()?.store;
     if !files.is_empty() {
-        return Ok(files);
+        return Ok(("store", files));
     }
     let list = sealed(ctx).await?;
     let (mut digests, mut key) = (list.digests(), String::new());
     while let Some(digest) = digests.next_digest(&mut key)? {
         files.insert(path_of_key(&key)?, hex::encode(digest.sha256));
     }
-    Ok(files)
+    Ok(("file tree", files))
 }
 
 #[async_trait]
@@ -217,8 +221,9 @@ impl Action for RemoveTree {
         let mut calls = Vec::new();
         if !tree.known.is_empty() {
             calls.push(format!(
-                "{first}: remove {} files of the source's data, {}, each as it was sealed",
+                "{first}: remove {} files of the {}, {}, each as it was sealed",
                 tree.known.len(),
+                tree.name,
                 HumanBytes(tree.bytes)
             ));
         }
@@ -233,7 +238,8 @@ impl Action for RemoveTree {
         let tree = Tree::look(ctx).await?;
         Ok(if tree.is_gone() {
             Observation::Done(Evidence::new(format!(
-                "no file of the sealed tree is left. {}",
+                "no file of the sealed {} is left. {}",
+                tree.name,
                 tree.kept()
             )))
         } else {
@@ -261,8 +267,9 @@ impl Action for RemoveTree {
                 .await?;
         }
         Ok(Evidence::new(format!(
-            "{} files of the file tree removed, {}. {}",
+            "{} files of the {} removed, {}. {}",
             tree.known.len(),
+            tree.name,
             HumanBytes(tree.bytes),
             tree.kept()
         ))

@@ -59,7 +59,9 @@ impl Action for SealSource {
             format!("{first}: PUT sys/seal"),
         ];
         if ctx.fact::<Source>()?.storage == StorageKind::Pebbledb {
-            calls.push(format!("{first}: stop, since its store is locked until then"));
+            calls.push(format!(
+                "{first}: stop, since its store is locked until then"
+            ));
         }
         Ok(calls)
     }
@@ -197,7 +199,8 @@ impl Action for SealSource {
         unseal(ctx, node.as_ref(), &old, &armed).await?;
         await_active(ctx, Duration::from_mins(1)).await?;
         let status = node.seal_status().await?;
-        if status.storage_type != storage || status.cluster_id.as_ref() != Some(&source.cluster_id) {
+        if status.storage_type != storage || status.cluster_id.as_ref() != Some(&source.cluster_id)
+        {
             return Err(Error::refused(format!(
                 "{first} serves cluster {} from {} storage, not the source's",
                 status.cluster_id.unwrap_or_default(),

@@ -57,7 +57,7 @@ fn all_that_is_listed_goes_and_nothing_else() {
     list.expect_code(0).expect_words(&[
         "files of the file tree",
         "remove the entry core/migration",
-        "1 files that are not of the sealed tree are kept: core/notes.txt",
+        "1 files that are not of the sealed file tree are kept: core/notes.txt",
         "backup.tar",
         "nothing was changed",
     ]);

@@ -16,6 +16,7 @@ mod local_platform;
 mod namespaces;
 mod operator_migrate;
 mod own_runbook;
+mod pebbledb;
 mod place;
 mod rollback;
 mod runbooks;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::place::{MIGRATE, Place, assert_whole, soon, wait};
 use baoctl::bao::{Health, Node};
 use baoctl::platform::local::find_bao;
-use baoctl::platform::{Platform, SecretName};
+use baoctl::platform::{Platform, SecretName, StorageKind};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 

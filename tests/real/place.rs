@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use baoctl::action::Keys;
 use baoctl::bao::{Health, HttpNode, Node};
 use baoctl::platform::local::{Golden, LocalPlatform, find_bao, verify};
-use baoctl::platform::{Platform, SecretName};
+use baoctl::platform::{Platform, SecretName, StorageKind};
 use serde_json::Value;
 
 /// The word that confirms an outage of local servers.
@@ -36,7 +36,8 @@ pub struct Place {
 
 impl Place {
     pub fn new() -> Self {
-        find_bao(None, StorageKind::File).expect("these tests run a real server: `make bao` gets it");
+        find_bao(None, StorageKind::File)
+            .expect("these tests run a real server: `make bao` gets it");
         Self {
             folder: tempfile::tempdir().unwrap(),
         }
@@ -400,7 +401,10 @@ pub fn assert_back(place: &Place) {
     let platform = place.platform();
     let node = place.node("openbao-0");
     assert_eq!(wait(node.health()).unwrap(), Health::Active);
-    assert_eq!(wait(node.seal_status()).unwrap().storage_type, "file");
+    let storage = wait(platform.release()).unwrap().storage;
+    assert_ne!(storage, StorageKind::Raft);
+    let status = wait(node.seal_status()).unwrap();
+    assert_eq!(status.storage_type, storage.name());
     place.assert_data("openbao-0");
     assert!(place.keys(SecretName::Parked).is_none());
     assert!(place.keys(SecretName::Throwaway).is_none());
@@ -412,8 +416,8 @@ pub fn assert_back(place: &Place) {
         let runs = wait(platform.instance(&member)).unwrap().is_some();
         assert_eq!(runs, member == "openbao-0", "{member}");
     }
-    let tree = place.work().join("nodes/openbao-0/data");
-    assert!(!tree.join("core/_migration").exists());
+    let tombstone = wait(platform.tree_entry("openbao-0", "core/migration"));
+    assert_eq!(tombstone.unwrap(), None);
     place
         .run(&["status"])
         .expect_code(0)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::place::{MIGRATE, Place, RESUME, assert_whole, files, soon, wait};
 use baoctl::bao::{Health, Node};
-use baoctl::platform::{Platform, SecretName};
+use baoctl::platform::{Platform, SecretName, StorageKind};
 use baoctl::storage::ArchiveReader;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -189,11 +189,13 @@ fn the_tombstone_keeps_a_file_server_from_starting() {
         tree.display()
     );
     fs::write(&config, text).unwrap();
-    let output = std::process::Command::new(baoctl::platform::local::find_bao(None, StorageKind::File).unwrap())
-        .arg("server")
-        .arg(format!("-config={}", config.display()))
-        .output()
-        .unwrap();
+    let output = std::process::Command::new(
+        baoctl::platform::local::find_bao(None, StorageKind::File).unwrap(),
+    )
+    .arg("server")
+    .arg(format!("-config={}", config.display()))
+    .output()
+    .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("migration"), "{text}");

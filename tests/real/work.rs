@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use baoctl::armed::Armed;
 use baoctl::journal::Journal;
-use baoctl::platform::Platform;
 use baoctl::platform::local::{CreateOptions, LocalPlatform, find_bao};
+use baoctl::platform::{Platform, StorageKind};
 
 /// The server's program. A test that cannot run says so instead of passing.
 pub fn bao() -> PathBuf {
-    find_bao(None, StorageKind::File).unwrap_or_else(|error| panic!("this test needs a real server: {error}"))
+    find_bao(None, StorageKind::File)
+        .unwrap_or_else(|error| panic!("this test needs a real server: {error}"))
 }
 
 /// A token for changes, from a journal of its own.

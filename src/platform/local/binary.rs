@@ -68,6 +68,18 @@ fn newest_cached(cache: &Path, storage: StorageKind) -> Option<PathBuf> {
         .map(|(_, program)| program)
 }
 
+/// Refuses a version that cannot serve from the storage.
+pub(super) fn check_serves(version: &str, storage: StorageKind) -> Result<()> {
+    if serves(&numbers(version), storage) {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "OpenBao {version} does not serve from {} storage: up to 2.6 it has `file`, from 2.7 on `pebbledb`; name another program with \
+         --bao, or another --source",
+        storage.name()
+    )))
+}
+
 /// Whether a version serves from a storage: 2.7 has `pebbledb` in the place of `file`.
 fn serves(version: &[u64], storage: StorageKind) -> bool {
     let newer = version >= &[2, 7][..];

@@ -96,11 +96,7 @@ impl World {
             version: "2.6.2".to_owned(),
             migration: false,
             recovery_seal: false,
-            storage_type: match server.storage {
-                StorageKind::File => "file",
-                StorageKind::Raft => "raft",
-            }
-            .to_owned(),
+            storage_type: server.storage.name().to_owned(),
             cluster_name: None,
             cluster_id: open.map(|open| open.cluster_id),
         })

@@ -274,6 +274,7 @@ impl World {
         };
         let id = self.next();
         match storage {
+            StorageKind::Pebbledb => return Err("no such volume here".to_owned()),
             StorageKind::File => {
                 if name != MEMBERS[0] {
                     return Err("this volume has no file tree".to_owned());
@@ -300,7 +301,7 @@ impl World {
     /// The key set that opens what is on a member's volume.
     pub fn opens(&self, name: &str, storage: StorageKind) -> Option<String> {
         match storage {
-            StorageKind::File => Some("old".to_owned()),
+            StorageKind::File | StorageKind::Pebbledb => Some("old".to_owned()),
             StorageKind::Raft => Self::opened_by(&self.member(name).raft.as_ref()?.entries),
         }
     }

@@ -8,7 +8,7 @@ use super::{children, fill, special};
 use crate::armed::Armed;
 use crate::bao::Node;
 use crate::meter::{Meter, Unit};
-use crate::platform::local::LocalPlatform;
+use crate::platform::local::{LocalPlatform, binary};
 use crate::platform::{Error, Platform, Result, SecretData, SecretName};
 
 /// How much to make.
@@ -79,6 +79,7 @@ pub(super) async fn first_member(platform: &LocalPlatform) -> Result<String> {
         .into_iter()
         .next()
         .ok_or_else(|| Error::Refused("the release has no member".to_owned()))?;
+    binary::check_serves(platform.version().await?, platform.topology().source())?;
     let volume = platform.volume(&first).await?;
     if volume.file_tree || volume.raft_files || platform.instance(&first).await?.is_some() {
         return Err(Error::Refused(format!(
