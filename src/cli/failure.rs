@@ -21,7 +21,7 @@ pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
         return "nothing".to_owned();
     };
     let words = if state.rolling_back() && state.finished().is_some() {
-        "everything is taken back: the source serves from file storage as before"
+        "everything is taken back: the source serves from its old storage as before"
     } else if state.outage_ended().is_some() {
         "the cluster serves the old data; clients can use it"
     } else if state.in_outage() {

@@ -34,7 +34,7 @@ Examples:
   baoctl rehearse
   baoctl rehearse --entries 20000 --shares 5 --threshold 3 --runbook migrate-raft-fast
   baoctl rehearse --namespaces --runbook migrate-raft-fast
-  baoctl rehearse --source pebbledb --bao .cache/bao/2.7.2/bao --runbook operator-migrate
+  baoctl rehearse --source pebbledb --bao PATH --runbook operator-migrate
   baoctl rehearse --from-tree /backup/openbao-data --keys-file keys.json
   baoctl rehearse --source-only, then: baoctl migrate-raft --platform local --dry-run")]
 pub struct Args {

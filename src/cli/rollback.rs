@@ -9,7 +9,7 @@ use super::run::{self, GoingOn, Settings, Way};
 use super::target::TargetArgs;
 use crate::engine::Back;
 
-/// Take back what a run did: the source serves from file storage again
+/// Take back what a run did: the source serves from its old storage again
 ///
 /// From every step, also after the last one. Once clients may have been served from the new cluster, what they wrote since is
 /// lost with that: then it says how much that is and wants --export or --lose-writes. Raft files are moved aside on each volume

@@ -494,7 +494,7 @@ fn ended(state: &State, way: &Way, place: &Place) -> Option<Exit> {
             "cleanup",
         ),
         (Way::On { .. } | Way::Back(_), Some(_), true) => refuse(
-            "this run was rolled back: the source serves from file storage",
+            "this run was rolled back: the source serves from its old storage",
             "migrate-raft",
         ),
         _ => None,

@@ -62,7 +62,7 @@ impl Engine {
         };
         self.observer.observe(&Event::Note {
             level: Level::Warn,
-            message: format!("{why}: going back to file storage, as agreed by --max-outage"),
+            message: format!("{why}: going back to the old storage, as agreed by --max-outage"),
         });
         let back = Back {
             agreed_by: Some("--max-outage"),

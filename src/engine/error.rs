@@ -89,7 +89,7 @@ pub enum Error {
     },
     /// The outage is longer than was agreed to.
     #[error("the outage is longer than the {}s that were agreed to{}", budget.as_secs_f64(), if *back {
-        ": the source serves from file storage again"
+        ": the source serves from its old storage again"
     } else {
         ""
     })]
@@ -114,7 +114,7 @@ pub enum Error {
     #[error("this run is being rolled back; it does not go forward again")]
     RollingBack,
     /// A rollback would lose what clients wrote.
-    #[error("{why}: going back to file storage would lose what clients wrote since")]
+    #[error("{why}: going back to the old storage would lose what clients wrote since")]
     Served {
         /// What tells that clients may have written.
         why: String,

@@ -205,12 +205,12 @@ impl Engine {
     ) -> Question {
         let mut consequences = match loss {
             None => vec![
-                "the source serves from file storage again, with its data as it was sealed, or newer if it served since"
+                "the source serves from its old storage again, with its data as it was sealed, or newer if it served since"
                     .to_owned(),
             ],
             Some(loss) => {
                 let mut told = lost(loss);
-                told.push("clients are not served until the source serves from file storage again, with its data as it was sealed".to_owned());
+                told.push("clients are not served until the source serves from its old storage again, with its data as it was sealed".to_owned());
                 told
             }
         };

@@ -8,7 +8,8 @@ use super::text;
 use crate::event::{Failure, ParityCounts, StepStatus, Summary};
 
 /// The end of a rollback.
-pub(super) const ROLLED_BACK: &str = "rolled back: the source serves from file storage as before";
+pub(super) const ROLLED_BACK: &str =
+    "rolled back: the source serves from its old storage as before";
 
 /// What happened, what was changed, and what to type next.
 pub(super) fn failure(failure: &Failure, look: Look, width: usize) -> String {

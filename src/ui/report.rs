@@ -86,7 +86,7 @@ fn outcome(out: &mut String, events: &[Timed]) {
         Some(Event::RolledBack { left }) => {
             line(
                 out,
-                "**Rolled back.** The source serves from file storage as before.",
+                "**Rolled back.** The source serves from its old storage as before.",
             );
             left_part(out, left);
         }

@@ -71,7 +71,7 @@ fn an_outage_that_was_longer_while_nobody_was_there_goes_back() {
             place
                 .run(&with(&RESUME, &["--max-outage", "100ms"]))
                 .expect_code(1)
-                .expect_words(&["longer than the 0.1s", "serves from file storage again"]);
+                .expect_words(&["longer than the 0.1s", "serves from its old storage again"]);
             assert_back(&place, &before);
         })
     });

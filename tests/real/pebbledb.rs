@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::place::{MIGRATE, Place, ROLLBACK, Running, WORD, assert_back, assert_compared};
 use crate::place::{files, soon, wait};
 use baoctl::meter::Silent;
-use baoctl::platform::{Platform, SecretName};
+use baoctl::platform::local::find_bao;
+use baoctl::platform::{Platform, SecretName, StorageKind};
 use baoctl::storage::{DigestList, DigestSource, Phase};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -111,7 +112,7 @@ fn killed_on_the_way_and_taken_back_from_the_end() {
         .expect_words(&["would lose what clients wrote since", "--lose-writes"]);
     let back = [&ROLLBACK[..], &["--lose-writes"]].concat();
     run_to(place.start(&back), |event| {
-        event["event"] == "action-started" && event["action"] == "replace-source"
+        event["event"] == "action-started" && event["action"] == "write-tombstone"
     });
     place.run(&back).expect_code(0).expect_words(&[
         "serves from pebbledb storage",
@@ -184,4 +185,39 @@ fn a_store_that_is_written_to_is_copied_whole() {
         over.store(true, Ordering::Relaxed);
     });
     assert!(tables() > tables_before, "no log became a table");
+
+    // The same copy of one's own store, for a rehearsal on it.
+    let keys = place.keys(SecretName::Unseal).unwrap();
+    let shares: Vec<&str> = keys.shares.iter().map(|it| it.expose_secret()).collect();
+    let file = place.path("keys.json");
+    let text = json!({"unseal_keys_b64": shares, "root_token": token}).to_string();
+    std::fs::write(&file, text).unwrap();
+    let (store, bao) = (store(&place), bao());
+    let own = Place::with_source(&[
+        "--source",
+        "pebbledb",
+        "--bao",
+        bao.to_str().unwrap(),
+        "--from-tree",
+        store.to_str().unwrap(),
+        "--keys-file",
+        file.to_str().unwrap(),
+    ]);
+    let status = own.send("GET", FIRST, "cubbyhole/0-0", token, &Value::Null);
+    assert_eq!(status, 200);
+}
+
+#[test]
+fn a_version_that_does_not_serve_from_it_is_refused() {
+    let place = Place::new();
+    let older = find_bao(None, StorageKind::File).unwrap();
+    let newer = bao();
+    for (source, bao) in [("pebbledb", older), ("file", newer)] {
+        let args = ["rehearse", "--source", source, "--bao"];
+        place
+            .run(&[&args[..], &[bao.to_str().unwrap()]].concat())
+            .expect_code(1)
+            .expect_words(&["does not serve from", "name another program with --bao"]);
+        assert!(!place.work().exists());
+    }
 }

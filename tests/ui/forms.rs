@@ -240,7 +240,7 @@ fn plain_lines_can_be_found() {
     error: step apply: no
     changed: nothing
     next:    baoctl resume
-    12:00:00 rolled back: the source serves from file storage as before
+    12:00:00 rolled back: the source serves from its old storage as before
     12:00:00 left: raft files lie aside
     12:00:00 summary: entries=12345
     12:00:00 summary: parity identical=12300 rewritten=30 new=12 volatile=9 written=4 deleted=1 expired=6 missing=0 unexplained=0
@@ -298,7 +298,7 @@ fn quiet_keeps_what_must_be_known() {
     error: step apply: no
     changed: nothing
     next:    baoctl resume
-    12:00:00 rolled back: the source serves from file storage as before
+    12:00:00 rolled back: the source serves from its old storage as before
     done: 12345 entries, missing 0, unexplained 0, outage 43.2 s
     "#);
 }
