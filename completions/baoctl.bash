@@ -1095,13 +1095,17 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__rehearse)
-            opts="-q -v -h --entries --large --namespaces --shares --threshold --from-tree --keys-file --runbook --work-dir --bao --keep --discard --source-only --from --until --json --quiet --verbose --help"
+            opts="-q -v -h --entries --large --namespaces --source --shares --threshold --from-tree --keys-file --runbook --work-dir --bao --keep --discard --source-only --from --until --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --entries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --source)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -29,7 +29,7 @@ complete -c baoctl -n "__fish_baoctl_needs_command" -s V -l version -d 'Print ve
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "migrate-raft" -d 'Take a server from one replica on file storage to a three-voter Raft cluster'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "rehearse" -d 'Perform the whole migration for real, on servers of its own on this machine'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "resume" -d 'Go on with a run that failed, was killed or was stopped'
-complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "rollback" -d 'Take back what a run did: the source serves from file storage again'
+complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "rollback" -d 'Take back what a run did: the source serves from its old storage again'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "cleanup" -d 'Remove what is left of a run that has ended: the old file tree, raft files aside, copies of the data'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "status" -d 'Tell where a migration stands and what each server says; changes nothing and needs no journal'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "check" -d 'Make the checks that a migration begins with, alone; changes nothing'
@@ -73,9 +73,10 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s q -l quie
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s v -l verbose -d 'Print details; twice for each call'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l entries -d 'Entries of sample data in the source\'s tree, at least' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l source -d 'What the source keeps its data in; pebbledb takes a `bao` of 2.7' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l shares -d 'Unseal shares of the sample source' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l threshold -d 'Shares needed to unseal it' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l from-tree -d 'Rehearse on a copy of this file tree (a folder, or a tar of it) instead of sample data' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l from-tree -d 'Rehearse on a copy of this file tree (a folder, or a tar of it) instead of sample data; with `--source pebbledb` of this store (its folder)' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l keys-file -d 'File with that tree\'s unseal keys and token, as `bao operator init -format=json` prints them' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l runbook -d 'Runbook to follow: a built-in name or a file' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l work-dir -d 'Folder for the servers and the run\'s files' -r -F
@@ -343,7 +344,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand man" -s h -l help -d 'Prin
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback cleanup status check watch report snapshot runbook lock completions man help" -f -a "migrate-raft" -d 'Take a server from one replica on file storage to a three-voter Raft cluster'
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback cleanup status check watch report snapshot runbook lock completions man help" -f -a "rehearse" -d 'Perform the whole migration for real, on servers of its own on this machine'
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback cleanup status check watch report snapshot runbook lock completions man help" -f -a "resume" -d 'Go on with a run that failed, was killed or was stopped'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback cleanup status check watch report snapshot runbook lock completions man help" -f -a "rollback" -d 'Take back what a run did: the source serves from file storage again'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback cleanup status check watch report snapshot runbook lock completions man help" -f -a "rollback" -d 'Take back what a run did: the source serves from its old storage again'
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback cleanup status check watch report snapshot runbook lock completions man help" -f -a "cleanup" -d 'Remove what is left of a run that has ended: the old file tree, raft files aside, copies of the data'
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback cleanup status check watch report snapshot runbook lock completions man help" -f -a "status" -d 'Tell where a migration stands and what each server says; changes nothing and needs no journal'
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback cleanup status check watch report snapshot runbook lock completions man help" -f -a "check" -d 'Make the checks that a migration begins with, alone; changes nothing'

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
 use super::Exit;
 use super::args::{OutputArgs, RangeArgs};
 use super::exit::fail;
@@ -48,7 +50,7 @@ pub struct Args {
     #[arg(long)]
     namespaces: bool,
     /// What the source keeps its data in; pebbledb takes a `bao` of 2.7
-    #[arg(long, value_name = "STORAGE", value_parser = source_storage, default_value = "file")]
+    #[arg(long, value_name = "STORAGE", value_parser = sources(), default_value = "file")]
     source: StorageKind,
     /// Unseal shares of the sample source
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
@@ -87,11 +89,11 @@ pub struct Args {
     output: OutputArgs,
 }
 
-fn source_storage(word: &str) -> Result<StorageKind, String> {
-    [StorageKind::File, StorageKind::Pebbledb]
-        .into_iter()
-        .find(|kind| kind.name() == word)
-        .ok_or_else(|| "it is file or pebbledb".to_owned())
+fn sources() -> impl TypedValueParser<Value = StorageKind> {
+    let kinds = [StorageKind::File, StorageKind::Pebbledb];
+    let named = move |word: String| kinds.into_iter().find(|kind| kind.name() == word);
+    PossibleValuesParser::new(kinds.map(StorageKind::name))
+        .map(move |word| named(word).unwrap_or_default())
 }
 
 /// In the run folder of a rehearsal that was asked to keep its servers.

@@ -90,6 +90,12 @@ fn a_crash_anywhere_on_the_offline_route_is_resumed() {
 }
 
 #[test]
+fn a_crash_anywhere_from_the_seal_of_a_store_on_is_resumed() {
+    let scene = Scene::of("operator-migrate", ONE).on_pebbledb();
+    crash_everywhere(scene, "started: seal-source", 1);
+}
+
+#[test]
 fn so_is_one_between_the_shares_of_several_key_holders() {
     for runbook in RUNBOOKS {
         crash_everywhere(Scene::of(runbook, THREE_OF_FIVE), "scratch: unseal", 3);
@@ -187,6 +193,7 @@ fn crash_at_random(seed: usize) -> Result<(), String> {
         mishap: mishaps[dice.below(4)],
         hooked: dice.below(2) == 0,
         namespaced: RUNBOOKS[book] == "migrate-raft-fast" && dice.below(2) == 0,
+        on_pebbledb: RUNBOOKS[book] == "operator-migrate" && dice.below(2) == 0,
     }
     .lab();
     in_virtual_time(async {

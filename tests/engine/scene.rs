@@ -18,6 +18,7 @@ pub struct Scene {
     pub mishap: Option<Mishap>,
     pub hooked: bool,
     pub namespaced: bool,
+    pub on_pebbledb: bool,
 }
 
 impl Scene {
@@ -28,6 +29,7 @@ impl Scene {
             mishap: None,
             hooked: false,
             namespaced: false,
+            on_pebbledb: false,
         }
     }
 
@@ -54,10 +56,21 @@ impl Scene {
         }
     }
 
+    /// With a source on `pebbledb`.
+    pub const fn on_pebbledb(self) -> Self {
+        Self {
+            on_pebbledb: true,
+            ..self
+        }
+    }
+
     pub fn lab(self) -> Lab {
         let lab = Lab::new(self.runbook, self.shares);
         lab.world().mishap = self.mishap;
         lab.world().hooked = self.hooked;
+        if self.on_pebbledb {
+            lab.world().keep_in_pebbledb();
+        }
         if self.namespaced {
             lab.world().add_namespace();
         }

@@ -329,14 +329,14 @@ impl Lab {
         assert_eq!(compared.by_voter.len(), answering);
     }
 
-    /// Panics unless the source serves from file storage again, and nothing else does.
+    /// Panics unless the source serves from its old storage again, and nothing else does.
     pub fn check_back(&self) {
         self.check_source();
         let mut world = self.world();
         world.tick();
-        assert_eq!(world.release.storage, StorageKind::File);
+        assert_eq!(world.release.storage, world.source);
         let source = world.server(MEMBERS[0]).unwrap();
-        assert_eq!(source.storage, StorageKind::File);
+        assert_eq!(source.storage, world.source);
         assert_eq!(source.open.as_deref(), Some("old"));
         assert!(MEMBERS[1..].iter().all(|name| world.server(name).is_none()));
         for name in MEMBERS {

@@ -193,7 +193,14 @@ impl Platform for ScriptedPlatform {
 
     async fn tree_manifest(&self, _: &str, phase: Phase, _: &dyn Meter) -> Result<DigestList> {
         Ok(self
-            .look(|world| tree::manifest(&world.data, phase))
+            .look(|world| {
+                let runs = world.server(MEMBERS[0]);
+                let locked = runs.is_some_and(|server| server.storage == StorageKind::Pebbledb);
+                if locked && matches!(phase, Phase::Sealed) {
+                    world.violation("a store was read as if it were frozen, under its server");
+                }
+                tree::manifest(&world.data, phase)
+            })
             .await??)
     }
 
@@ -213,7 +220,7 @@ impl Platform for ScriptedPlatform {
         self.act(&format!("write {key}"), |world| {
             let running = world.server(MEMBERS[0]);
             if running
-                .is_some_and(|server| server.storage == StorageKind::File && server.open.is_some())
+                .is_some_and(|server| server.storage != StorageKind::Raft && server.open.is_some())
             {
                 world.violation("a write into the tree of a serving source");
             }
@@ -287,7 +294,7 @@ impl Platform for ScriptedPlatform {
         for half in paths.chunks(paths.len().div_ceil(2).max(1)) {
             self.act("remove files of the tree", |world| {
                 let file = world.server(MEMBERS[0]);
-                if file.is_some_and(|server| server.storage == StorageKind::File) {
+                if file.is_some_and(|server| server.storage != StorageKind::Raft) {
                     world.violation("the tree was removed under its server");
                 }
                 for path in half {
@@ -393,7 +400,7 @@ impl Platform for ScriptedPlatform {
         // The one that a run begins with.
         assert_eq!(before.revision, "1");
         self.act("go back to the first revision", |world| {
-            world.release.storage = StorageKind::File;
+            world.release.storage = world.source;
             world.release.replicas = 1;
             world.release.apart = false;
             world.release.revision += 1;

@@ -116,7 +116,7 @@ impl World {
         let server = self.server(name);
         match server.map(|server| (server.storage, &server.open)) {
             None | Some((_, None)) => false,
-            Some((StorageKind::File, _)) => true,
+            Some((StorageKind::File | StorageKind::Pebbledb, _)) => true,
             Some((StorageKind::Raft, _)) => {
                 let group = self.group_of(name);
                 group.is_some_and(|group| group.leader.as_deref() == Some(name))
@@ -196,7 +196,7 @@ impl World {
         }
         let server = self.server_mut(name).unwrap();
         server.open = None;
-        if server.storage == StorageKind::File {
+        if server.storage != StorageKind::Raft {
             server.drained = Some(Instant::now() + DRAIN);
         }
         Ok(())

@@ -72,6 +72,8 @@ pub struct World {
     /// The folder of the source's tree.
     pub data: PathBuf,
     pub members: BTreeMap<String, Member>,
+    /// What the release was on when the run began.
+    pub source: StorageKind,
     pub release: Release,
     pub secrets: HashMap<SecretName, SecretData>,
     pub key_sets: Vec<KeySet>,
@@ -119,6 +121,7 @@ impl World {
             members: MEMBERS
                 .map(|name| (name.to_owned(), Member::default()))
                 .into(),
+            source: StorageKind::File,
             release: Release {
                 storage: StorageKind::File,
                 replicas: 1,
@@ -194,11 +197,18 @@ impl World {
         self.baseline.insert(path.clone(), fs::read(path).unwrap());
     }
 
+    /// The source keeps its data in a store that is locked as long as a server runs on it.
+    pub fn keep_in_pebbledb(&mut self) {
+        self.source = StorageKind::Pebbledb;
+        self.release.storage = self.source;
+        self.server_mut(MEMBERS[0]).unwrap().storage = self.source;
+    }
+
     /// A client writes to the source.
     pub fn write_to_source(&mut self, key: &str) {
         assert!(
             self.is_active(MEMBERS[0])
-                && self.server(MEMBERS[0]).unwrap().storage == StorageKind::File
+                && self.server(MEMBERS[0]).unwrap().storage != StorageKind::Raft
         );
         tree::put(&self.data, key, &baoctl::storage::tree::encode(b"written"));
         let path = tree::file_of(&self.data, key);
@@ -274,8 +284,7 @@ impl World {
         };
         let id = self.next();
         match storage {
-            StorageKind::Pebbledb => return Err("no such volume here".to_owned()),
-            StorageKind::File => {
+            StorageKind::File | StorageKind::Pebbledb => {
                 if name != MEMBERS[0] {
                     return Err("this volume has no file tree".to_owned());
                 }
