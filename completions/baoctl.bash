@@ -1106,7 +1106,7 @@ _baoctl() {
                     return 0
                     ;;
                 --source)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "file pebbledb" -- "${cur}"))
                     return 0
                     ;;
                 --shares)

@@ -9,7 +9,13 @@ const GROUP: &str = "release";
 pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<()> {
     let mut group = Group::new(GROUP, ctx, checked);
     let release = ctx.platform.release().await?;
-    if release.storage != StorageKind::Raft {
+    if release.storage == StorageKind::Raft {
+        group.fail(
+            "release-storage",
+            "configured for raft already",
+            "if a migration was cut off here, `baoctl resume` goes on with it; `baoctl status` tells where it stands",
+        );
+    } else {
         group.pass(
             "release-storage",
             format!(
@@ -17,12 +23,6 @@ pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<()> {
                 release.storage.name(),
                 release.replicas
             ),
-        );
-    } else {
-        group.fail(
-            "release-storage",
-            "configured for raft already",
-            "if a migration was cut off here, `baoctl resume` goes on with it; `baoctl status` tells where it stands",
         );
     }
     if release.foreign_stanzas.is_empty() {

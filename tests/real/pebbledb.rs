@@ -188,7 +188,11 @@ fn a_store_that_is_written_to_is_copied_whole() {
 
     // The same copy of one's own store, for a rehearsal on it.
     let keys = place.keys(SecretName::Unseal).unwrap();
-    let shares: Vec<&str> = keys.shares.iter().map(|it| it.expose_secret()).collect();
+    let shares: Vec<&str> = keys
+        .shares
+        .iter()
+        .map(ExposeSecret::expose_secret)
+        .collect();
     let file = place.path("keys.json");
     let text = json!({"unseal_keys_b64": shares, "root_token": token}).to_string();
     std::fs::write(&file, text).unwrap();
