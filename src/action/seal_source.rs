@@ -58,7 +58,8 @@ impl Action for SealSource {
             format!("{first}: GET sys/mounts, sys/auth, sys/audit; LIST sys/policies/acl"),
             format!("{first}: PUT sys/seal"),
         ];
-        if ctx.fact::<Source>()?.storage == StorageKind::Pebbledb {
+        let source = ctx.find::<Source>();
+        if source.is_some_and(|source| source.storage == StorageKind::Pebbledb) {
             calls.push(format!(
                 "{first}: stop, since its store is locked until then"
             ));
@@ -166,11 +167,10 @@ impl Action for SealSource {
 
     fn describe_undo(&self, ctx: &Context) -> Result<Vec<String>> {
         let first = ctx.first()?;
-        let storage = ctx.fact::<Source>()?.storage.name();
         Ok(vec![
             format!(
                 "{first}: where it does not run, manifest of the file tree, compared with the one after the seal, and start on \
-                 {storage} storage"
+                 its old storage"
             ),
             format!("{first}: PUT sys/unseal with the old key"),
         ])
