@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::context::blocking;
-use super::keys::{Keys, decoded};
+use super::keys::Keys;
 use super::{Context, Result, Source};
 use crate::event::Level;
 use crate::storage::ArchiveReader;
-use crate::storage::barrier::{self, KEYRING, ROOT_KEY, UNSEAL_KEYS};
+use crate::storage::barrier::{Barrier, KEYRING, ROOT_KEY, UNSEAL_KEYS};
 
 /// A fingerprint by term, keyed with the run; none where this tool cannot tell, which is no word against the keys.
 pub async fn data_keys(
@@ -18,7 +18,7 @@ pub async fn data_keys(
 ) -> Result<BTreeMap<u32, String>> {
     let source: Source = ctx.fact()?;
     let threshold = source.threshold as usize;
-    let shares: Vec<_> = old.shares.iter().filter_map(decoded).collect();
+    let shares = old.decoded();
     let entries = blocking(move || -> Result<_> {
         let mut entries = BTreeMap::new();
         ArchiveReader::open(&snapshot)?.for_each(|key, value| {
@@ -33,7 +33,8 @@ pub async fn data_keys(
     let entry = |key| entries.get(key).map(Vec::as_slice).unwrap_or_default();
     let (unseal_keys, keyring) = (entry(UNSEAL_KEYS), entry(KEYRING));
     let salt = ctx.run.as_bytes();
-    let found = barrier::data_keys(&shares, threshold, unseal_keys, keyring, salt);
+    let barrier = Barrier::open(&shares, threshold, unseal_keys, keyring);
+    let found = barrier.map(|barrier| barrier.fingerprints(salt));
     Ok(found.unwrap_or_else(|error| {
         ctx.note(
             Level::Detail,

@@ -139,6 +139,11 @@ impl Keys {
         ])
     }
 
+    /// The bytes of the shares.
+    pub fn decoded(&self) -> Vec<Zeroizing<Vec<u8>>> {
+        self.shares.iter().filter_map(decoded).collect()
+    }
+
     /// A fingerprint for the journal: it tells two sets of keys apart and tells nothing else.
     pub fn fingerprint(&self, run: uuid::Uuid) -> String {
         let mut hash = Sha256::new();

@@ -1,7 +1,7 @@
 //! The keys that the server encrypts its entries with, as the unseal shares open them.
 //!
 //! A server that is written to saves its keyring every few minutes, with how often each key was used: the same keys in
-//! other bytes. This tells them from other keys. Sources: OpenBao's `shamir` package, `writeStoredKeys` of its seal,
+//! other bytes. This tells them from other keys, and reads entries of a snapshot that no server has opened. Sources: OpenBao's `shamir` package, `writeStoredKeys` of its seal,
 //! `BlobInfo` of go-kms-wrapping, `keyring.go` and `barrier_aes_gcm.go`.
 
 use std::collections::BTreeMap;
@@ -51,53 +51,92 @@ struct DataKey<'text> {
     value: &'text str,
 }
 
-/// A fingerprint of each data key by its term, keyed with `salt`. `unseal_keys` and `keyring` are the values of
-/// [`UNSEAL_KEYS`] and [`KEYRING`]; of `shares` as many as the threshold are used.
-pub fn data_keys(
-    shares: &[Secret],
-    threshold: usize,
-    unseal_keys: &[u8],
-    keyring: &[u8],
-    salt: &[u8],
-) -> Result<BTreeMap<u32, String>, BarrierError> {
-    let shares = shares
-        .get(..threshold)
-        .ok_or(BarrierError::Shares(UNSEAL_KEYS))?;
-    let stored = blob(unseal_keys).ok_or(BarrierError::Form(UNSEAL_KEYS))?;
-    let stored = decrypted(&combined(shares)?, stored, &[], UNSEAL_KEYS)?;
-    let root: Vec<&str> =
-        serde_json::from_slice(&stored).map_err(|_| BarrierError::Form(UNSEAL_KEYS))?;
-    let root = root.first().ok_or(BarrierError::Form(UNSEAL_KEYS))?;
-    let root = base64_simd::STANDARD
-        .decode_to_vec(root.as_bytes())
-        .map(Zeroizing::new)
-        .map_err(|_| BarrierError::Form(UNSEAL_KEYS))?;
+/// The data keys, by their terms.
+pub struct Barrier(BTreeMap<u32, Secret>);
 
-    if keyring.get(HEADER - 1) != Some(&BOUND) {
-        return Err(BarrierError::Form(KEYRING));
+impl Barrier {
+    /// Opens them. `unseal_keys` and `keyring` are the values of [`UNSEAL_KEYS`] and [`KEYRING`]; of `shares` as many as the
+    /// threshold are used.
+    pub fn open(
+        shares: &[Secret],
+        threshold: usize,
+        unseal_keys: &[u8],
+        keyring: &[u8],
+    ) -> Result<Self, BarrierError> {
+        let stored = opened(shares, threshold, unseal_keys, UNSEAL_KEYS)?;
+        let root: Vec<&str> =
+            serde_json::from_slice(&stored).map_err(|_| BarrierError::Form(UNSEAL_KEYS))?;
+        let root = root.first().ok_or(BarrierError::Form(UNSEAL_KEYS))?;
+        let root = base64_simd::STANDARD
+            .decode_to_vec(root.as_bytes())
+            .map(Zeroizing::new)
+            .map_err(|_| BarrierError::Form(UNSEAL_KEYS))?;
+        let keyring = bound(&root, keyring, KEYRING)?;
+        let keyring: Keyring =
+            serde_json::from_slice(&keyring).map_err(|_| BarrierError::Form(KEYRING))?;
+        let keys = keyring.keys.into_iter();
+        Ok(Self(
+            keys.map(|key| (key.term, Zeroizing::new(key.value.as_bytes().to_vec())))
+                .collect(),
+        ))
     }
-    let keyring = decrypted(&root, &keyring[HEADER..], KEYRING.as_bytes(), KEYRING)?;
-    let keyring: Keyring =
-        serde_json::from_slice(&keyring).map_err(|_| BarrierError::Form(KEYRING))?;
-    let fingerprint = |key: &DataKey<'_>| {
-        let mut hash = Sha256::new();
-        hash.update(salt);
-        hash.update(key.value.as_bytes());
-        hex::encode(hash.finalize())
-    };
-    Ok(keyring
-        .keys
-        .iter()
-        .map(|key| (key.term, fingerprint(key)))
-        .collect())
+
+    /// A fingerprint of each data key by its term, keyed with `salt`.
+    pub fn fingerprints(&self, salt: &[u8]) -> BTreeMap<u32, String> {
+        let fingerprint = |key: &Secret| {
+            let mut hash = Sha256::new();
+            hash.update(salt);
+            hash.update(key);
+            hex::encode(hash.finalize())
+        };
+        let keys = self.0.iter();
+        keys.map(|(term, key)| (*term, fingerprint(key))).collect()
+    }
+
+    /// Opens the value of the entry `name`.
+    pub fn entry(&self, name: &'static str, value: &[u8]) -> Result<Secret, BarrierError> {
+        let key = value
+            .first_chunk()
+            .and_then(|term| self.0.get(&u32::from_be_bytes(*term)))
+            .and_then(|key| base64_simd::STANDARD.decode_to_vec(key).ok())
+            .map(Zeroizing::new)
+            .ok_or(BarrierError::Form(name))?;
+        bound(&key, value, name)
+    }
 }
 
-/// The ciphertext of a `BlobInfo`: its first field, shorter than 128 bytes.
+/// Opens what the seal itself has encrypted, which is called `name`: the root key, the sealed sums of a snapshot.
+pub fn opened(
+    shares: &[Secret],
+    threshold: usize,
+    sealed: &[u8],
+    name: &'static str,
+) -> Result<Secret, BarrierError> {
+    let shares = shares.get(..threshold).ok_or(BarrierError::Shares(name))?;
+    let sealed = blob(sealed).ok_or(BarrierError::Form(name))?;
+    decrypted(&combined(shares)?, sealed, &[], name)
+}
+
+/// Opens the value of an entry whose ciphertext is bound to its name.
+fn bound(key: &[u8], value: &[u8], name: &'static str) -> Result<Secret, BarrierError> {
+    if value.get(HEADER - 1) != Some(&BOUND) {
+        return Err(BarrierError::Form(name));
+    }
+    decrypted(key, &value[HEADER..], name.as_bytes(), name)
+}
+
+/// The ciphertext of a `BlobInfo`: its first field, shorter than 16 KiB.
 fn blob(message: &[u8]) -> Option<&[u8]> {
-    let (&[0x0a, length @ 0..=0x7f], rest) = message.split_first_chunk()? else {
+    let (&[0x0a, low], rest) = message.split_first_chunk()? else {
         return None;
     };
-    rest.get(..usize::from(length))
+    if low < 0x80 {
+        return rest.get(..usize::from(low));
+    }
+    let (&[high @ 1..=0x7f], rest) = rest.split_first_chunk()? else {
+        return None;
+    };
+    rest.get(..usize::from(low & 0x7f) | usize::from(high) << 7)
 }
 
 /// Opens a nonce with a ciphertext and its tag behind it.
@@ -198,6 +237,18 @@ mod tests {
         Zeroizing::new(share)
     }
 
+    /// What the tests ask of a barrier.
+    fn data_keys(
+        shares: &[Secret],
+        threshold: usize,
+        unseal_keys: &[u8],
+        keyring: &[u8],
+        salt: &[u8],
+    ) -> Result<BTreeMap<u32, String>, BarrierError> {
+        let barrier = Barrier::open(shares, threshold, unseal_keys, keyring)?;
+        Ok(barrier.fingerprints(salt))
+    }
+
     fn entries(kek: &[u8], root: &[u8], used: u32) -> (Vec<u8>, Vec<u8>) {
         let root64 = base64_simd::STANDARD.encode_to_string(root);
         let ciphertext = sealed(kek, &[], &format!("[\"{root64}\"]"));
@@ -224,6 +275,48 @@ mod tests {
         assert_eq!(first, again);
         let other = data_keys(&shares, 3, &blob, &later, b"other").unwrap();
         assert_ne!(first, other, "it tells nothing without its salt");
+    }
+
+    #[test]
+    fn entries_and_what_the_seal_encrypts_are_read() {
+        let (kek, root, data) = ([1; 32], [2; 32], [3; 32]);
+        let root64 = base64_simd::STANDARD.encode_to_string(root);
+        let data64 = base64_simd::STANDARD.encode_to_string(data);
+        let only = [Zeroizing::new(kek.to_vec())];
+        // As long as the sums of a snapshot: over 127 bytes.
+        let message = |text: &str| {
+            let ciphertext = sealed(&kek, &[], text);
+            let [low, high] = [ciphertext.len() & 0x7f, ciphertext.len() >> 7];
+            let (low, high) = (u8::try_from(low).unwrap(), u8::try_from(high).unwrap());
+            [[0x0a, low | 0x80, high].as_slice(), &ciphertext].concat()
+        };
+        let sums = "0123456789abcdef".repeat(10);
+        let own = opened(&only, 1, &message(&sums), "sums").unwrap();
+        assert_eq!(own.as_slice(), sums.as_bytes());
+        let other = [Zeroizing::new(root.to_vec())];
+        let no = opened(&other, 1, &message(&sums), "sums").unwrap_err();
+        assert_eq!(no, BarrierError::Shares("sums"));
+        assert_eq!(
+            opened(&only, 1, &[], "sums"),
+            Err(BarrierError::Form("sums"))
+        );
+
+        let bound = |key: &[u8], term: u8, name: &str, text: &str| {
+            let ciphertext = sealed(key, name.as_bytes(), text);
+            [[0, 0, 0, term, BOUND].as_slice(), &ciphertext].concat()
+        };
+        let keyring = format!("{{\"Keys\":[{{\"Term\":7,\"Value\":\"{data64}\"}}]}}");
+        let keyring = bound(&root, 1, KEYRING, &keyring);
+        let pad = " ".repeat(100);
+        let stored = message(&format!("[{pad}\"{root64}\"]"));
+        let barrier = Barrier::open(&only, 1, &stored, &keyring).unwrap();
+        let value = bound(&data, 7, "core/x", "text");
+        assert_eq!(barrier.entry("core/x", &value).unwrap().as_slice(), b"text");
+        let moved = barrier.entry("core/y", &value).unwrap_err();
+        assert_eq!(moved, BarrierError::Shares("core/y"), "bound to its name");
+        let unknown = barrier.entry("core/x", &bound(&data, 8, "core/x", "text"));
+        assert_eq!(unknown, Err(BarrierError::Form("core/x")), "no such term");
+        assert!((0..value.len()).all(|cut| barrier.entry("core/x", &value[..cut]).is_err()));
     }
 
     #[test]

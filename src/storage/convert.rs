@@ -1,20 +1,21 @@
-//! A tree of the file backend becomes a raft snapshot archive.
+//! A tree of the file backend, or another archive, becomes a raft snapshot archive.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::archive::{Meta, RAFT_TLS, Written, state_bytes, write};
+use super::archive::{ArchiveReader, Meta, RAFT_TLS, Written, state_bytes, write};
 use super::digests::{Digest, DigestList, LineWriter};
 use super::durable::Partial;
 use super::error::StorageError;
 use super::manifest::Checker;
 use super::spool::Spool;
 use super::tree::{Source, TreeOptions, TreeSummary, read};
-use crate::meter::Meter;
+use crate::meter::{Meter, Unit};
 
 /// The entries that the server's seal is made of: as long as they stay the same, the same unseal keys open it.
 pub const SEAL_MATERIAL: [&str; 5] = [
@@ -37,6 +38,12 @@ const ACTIVE: [&str; 7] = [
     "core/namespaces",
 ];
 
+/// What names the devices that requests are written to.
+const AUDIT: [&str; 2] = ["core/audit", "core/local-audit"];
+
+/// What a server on raft makes anew for itself when it leads; the lock is not encrypted.
+const OF_RAFT: [&str; 3] = [RAFT_TLS, "core/lock", "core/leader"];
+
 /// Which entries are converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -46,19 +53,24 @@ pub enum Filter {
     /// All but the mounts, auth methods, audit devices, namespaces and leases: a server on this copy can decrypt every entry and
     /// acts on none.
     Inert,
+    /// All but the audit devices.
+    Unaudited,
 }
 
 impl Filter {
     /// Whether an entry is converted.
     pub fn keeps(self, key: &str) -> bool {
-        let active = |key: &str| {
-            key.starts_with("sys/expire/")
-                || ACTIVE.iter().any(|table| {
-                    key.strip_prefix(table)
-                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-                })
+        let below = |tables: &[&str]| {
+            tables.iter().any(|table| {
+                key.strip_prefix(table)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
         };
-        self == Self::Everything || !active(key)
+        match self {
+            Self::Everything => true,
+            Self::Inert => !key.starts_with("sys/expire/") && !below(&ACTIVE) && !below(&OF_RAFT),
+            Self::Unaudited => !below(&AUDIT),
+        }
     }
 }
 
@@ -137,14 +149,7 @@ pub fn convert(
     options: &ConvertOptions<'_>,
     meter: &dyn Meter,
 ) -> Result<Conversion, StorageError> {
-    let mut intake = Intake {
-        spool: Spool::create(&options.scratch)?,
-        options,
-        state_bytes: 0,
-        value_bytes: 0,
-        filtered: 0,
-        seal_material: BTreeMap::new(),
-    };
+    let mut intake = Intake::new(options)?;
     let mut checker = options.manifest.map(Checker::new);
     let hash = checker.is_some();
     let tree = read(source, &options.tree, hash, meter, &mut |entry| {
@@ -157,32 +162,26 @@ pub fn convert(
         }
     })?;
     checker.map_or(Ok(()), Checker::finish)?;
-    if let Some(value) = &options.raft_tls {
-        intake.put(RAFT_TLS, value, Digest::of(value).sha256)?;
+    intake.written(tree, out, meter)
+}
+
+/// The same with the entries of another archive, which is proven on the way: of `options` all counts but how a tree is read and
+/// what it must match.
+pub fn rewrite(
+    mut archive: ArchiveReader<File>,
+    out: &Path,
+    options: &ConvertOptions<'_>,
+    meter: &dyn Meter,
+) -> Result<Conversion, StorageError> {
+    let mut intake = Intake::new(options)?;
+    let mut tree = TreeSummary::default();
+    while let Some((key, value)) = archive.next_entry()? {
+        tree.entries += 1;
+        tree.value_bytes += value.len() as u64;
+        meter.advance(Unit::Entries, 1);
+        intake.take(key, value, Digest::of(value).sha256)?;
     }
-    let Intake {
-        spool,
-        state_bytes,
-        value_bytes,
-        filtered,
-        seal_material,
-        ..
-    } = intake;
-    let entries = spool.len() as u64;
-    meter.waiting("the archive is written");
-    let meta = Meta::converted(&options.node_id, &options.address, state_bytes);
-    let (archive, values) = put_out(spool, out, options, &meta)?;
-    Ok(Conversion {
-        tree,
-        entries,
-        filtered,
-        value_bytes,
-        state_bytes,
-        grafted: options.raft_tls.is_some(),
-        archive,
-        values,
-        seal_material,
-    })
+    intake.written(tree, out, meter)
 }
 
 struct Intake<'a> {
@@ -194,7 +193,18 @@ struct Intake<'a> {
     seal_material: BTreeMap<String, String>,
 }
 
-impl Intake<'_> {
+impl<'a> Intake<'a> {
+    fn new(options: &'a ConvertOptions<'a>) -> Result<Self, StorageError> {
+        Ok(Self {
+            spool: Spool::create(&options.scratch)?,
+            options,
+            state_bytes: 0,
+            value_bytes: 0,
+            filtered: 0,
+            seal_material: BTreeMap::new(),
+        })
+    }
+
     fn take(&mut self, key: &str, value: &[u8], sha256: [u8; 32]) -> Result<(), StorageError> {
         if SEAL_MATERIAL.contains(&key) {
             self.seal_material
@@ -212,6 +222,34 @@ impl Intake<'_> {
         self.state_bytes += state_bytes(key, value.len());
         self.value_bytes += value.len() as u64;
         self.spool.push(key, value, sha256)
+    }
+
+    /// All that was taken, with the graft, as an archive.
+    fn written(
+        mut self,
+        tree: TreeSummary,
+        out: &Path,
+        meter: &dyn Meter,
+    ) -> Result<Conversion, StorageError> {
+        let options = self.options;
+        if let Some(value) = &options.raft_tls {
+            self.put(RAFT_TLS, value, Digest::of(value).sha256)?;
+        }
+        let entries = self.spool.len() as u64;
+        meter.waiting("the archive is written");
+        let meta = Meta::converted(&options.node_id, &options.address, self.state_bytes);
+        let (archive, values) = put_out(self.spool, out, options, &meta)?;
+        Ok(Conversion {
+            tree,
+            entries,
+            filtered: self.filtered,
+            value_bytes: self.value_bytes,
+            state_bytes: self.state_bytes,
+            grafted: options.raft_tls.is_some(),
+            archive,
+            values,
+            seal_material: self.seal_material,
+        })
     }
 }
 

@@ -3,8 +3,8 @@
 //! - [`tree`]: the file backend's tree, from a directory or a tar stream of it
 //! - [`digests`] and [`manifest`]: lists of key, length and SHA-256, in memory or streamed
 //! - [`archive`]: the raft snapshot archive, read with full verification, written, inspected, compared
-//! - [`barrier`]: the data keys, to tell whether they are the same
-//! - [`convert`]: tree to archive
+//! - [`barrier`]: the data keys, to tell whether they are the same, and what they open
+//! - [`convert`]: tree to archive, and archive to archive
 //! - [`parity`]: the reference of a conversion against a native snapshot of the new cluster
 //!
 //! Everything here blocks; callers run it on a thread of its own. A stream is cancelled by letting its
@@ -30,7 +30,7 @@ pub use archive::{
     ArchiveDigests, ArchiveReader, Diff, Inspection, Verified, diff, inspect, raft_tls_of, verify,
 };
 pub use bounded::Bounded;
-pub use convert::{Conversion, ConvertOptions, Filter, convert};
+pub use convert::{Conversion, ConvertOptions, Filter, convert, rewrite};
 pub use digests::{Digest, DigestLines, DigestList, DigestSource};
 pub use durable::sha256_of;
 pub use error::{StorageError, StorageError as Error, TreeProblem};

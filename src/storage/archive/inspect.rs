@@ -158,6 +158,6 @@ fn walk<R: Read>(
         entries: archive.entries(),
         value_bytes,
         raft_tls,
-        sealed_sums: archive.has_sealed_sums(),
+        sealed_sums: archive.sealed_sums().is_some(),
     })
 }

@@ -29,7 +29,7 @@ pub struct ArchiveReader<R: Read> {
     finished: bool,
     meta: Option<Meta>,
     sums: Option<Vec<u8>>,
-    sealed_sums: bool,
+    sealed_sums: Option<Vec<u8>>,
     actual: BTreeMap<&'static str, String>,
 }
 
@@ -60,7 +60,7 @@ impl<R: Read> ArchiveReader<R> {
             finished: false,
             meta: None,
             sums: None,
-            sealed_sums: false,
+            sealed_sums: None,
             actual: BTreeMap::new(),
         }
     }
@@ -105,9 +105,14 @@ impl<R: Read> ArchiveReader<R> {
         self.meta.as_ref()
     }
 
-    /// Whether `SHA256SUMS.sealed` was seen: a server made the archive.
-    pub fn has_sealed_sums(&self) -> bool {
-        self.sealed_sums
+    /// `SHA256SUMS`, once it was read.
+    pub fn sums(&self) -> Option<&[u8]> {
+        self.sums.as_deref()
+    }
+
+    /// `SHA256SUMS.sealed`, once it was read: a server made the archive.
+    pub fn sealed_sums(&self) -> Option<&[u8]> {
+        self.sealed_sums.as_deref()
     }
 
     /// Entries read so far.
@@ -142,7 +147,7 @@ impl<R: Read> ArchiveReader<R> {
             META => self.meta.is_some(),
             STATE => self.state.is_some(),
             SUMS => self.sums.is_some(),
-            SEALED_SUMS => self.sealed_sums,
+            SEALED_SUMS => self.sealed_sums.is_some(),
             _ => return Err(self.members.error("no such member belongs in a snapshot")),
         };
         if again {
@@ -162,10 +167,7 @@ impl<R: Read> ArchiveReader<R> {
                 self.meta = Some(meta);
             }
             SUMS => self.sums = Some(self.members.whole(SMALL)?),
-            _ => {
-                self.members.whole(SMALL)?;
-                self.sealed_sums = true;
-            }
+            _ => self.sealed_sums = Some(self.members.whole(SMALL)?),
         }
         Ok(())
     }

@@ -119,9 +119,54 @@ fn an_inert_copy_has_nothing_that_acts() {
         "core/local-audit/u",
         "core/namespaces/n",
         "sys/expire/token/x/y",
+        "core/leader/u",
+        "core/lock",
+        "core/raft/tls",
     ] {
         assert!(!Filter::Inert.keeps(key) && Filter::Everything.keeps(key));
     }
+}
+
+#[test]
+fn an_archive_is_written_anew_with_another_keyring_and_without_audit_devices() {
+    let entries: [(&str, &[u8]); 4] = [
+        ("core/audit", b"table"),
+        ("core/keyring", b"keys"),
+        ("core/raft/tls", b"old"),
+        ("logical/u/k", b"value"),
+    ];
+    let case = Case::new(&entries);
+    case.convert(&case.options()).unwrap();
+    let out = case.out().with_extension("again");
+    let mut options = case.options();
+    options.filter = Filter::Unaudited;
+    options.raft_tls = Some(b"new".to_vec());
+    options.write_values = true;
+    let archive = || ArchiveReader::open(&case.out()).unwrap();
+    let done = rewrite(archive(), &out, &options, &Silent).unwrap();
+    assert_eq!((done.tree.entries, done.filtered, done.entries), (4, 2, 3));
+    let mut found = Vec::new();
+    let again = ArchiveReader::open(&out).unwrap();
+    let take = |key: &str, value: &[u8]| {
+        found.push((key.to_owned(), value.to_vec()));
+        Ok(())
+    };
+    again.for_each(take).unwrap();
+    let expected: [(&str, &[u8]); 3] = [
+        ("core/keyring", b"keys"),
+        ("core/raft/tls", b"new"),
+        ("logical/u/k", b"value"),
+    ];
+    let expected = expected.map(|(key, value)| (key.to_owned(), value.to_vec()));
+    assert_eq!(found, expected);
+    let values = DigestList::load(&values_path(&out)).unwrap();
+    assert_eq!(values.len(), 2, "the keyring is no reference");
+
+    let whole = fs::read(case.out()).unwrap();
+    fs::write(case.out(), &whole[..whole.len() - 600]).unwrap();
+    let never = out.with_extension("never");
+    assert!(rewrite(archive(), &never, &options, &Silent).is_err());
+    assert!(!never.exists());
 }
 
 #[test]

@@ -55,6 +55,31 @@ fn a_migration_passes() {
 }
 
 #[test]
+fn a_restored_snapshot_of_a_cluster_passes() {
+    let was = [
+        "core/auth/ROW",
+        "core/leader/old",
+        "core/lock=old",
+        "core/mounts/ROW",
+        "core/raft/tls=old",
+    ];
+    let is = [
+        "core/audit",
+        "core/auth/ROW",
+        "core/leader/new",
+        "core/local-audit",
+        "core/lock=new",
+        "core/mounts/ROW",
+        "core/raft/tls=new",
+    ];
+    let found = plain(&was, &is);
+    assert!(found.passed(), "{found:?}");
+    assert_eq!((found.identical, found.new.total), (2, 6));
+    let row = plain(&["core/mounts/ROW"], &[]);
+    assert_eq!(row.missing.total, 1, "a mount is no leader");
+}
+
+#[test]
 fn a_table_without_its_entries_is_missing() {
     assert_eq!(plain(&["core/mounts"], &[]).missing.first, ["core/mounts"]);
     assert_eq!(
