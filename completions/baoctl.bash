@@ -235,7 +235,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__check)
-            opts="-n -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --keys-file --keys-command --keys-fd --ask-keys --json --quiet --verbose --help"
+            opts="-n -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --from-snapshot --cluster-id --keys-file --keys-command --keys-fd --ask-keys --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -290,6 +290,14 @@ _baoctl() {
                     return 0
                     ;;
                 --journal)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from-snapshot)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster-id)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -997,7 +1005,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__migrate__subcmd__raft)
-            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --runbook --dry-run --keys-file --keys-command --keys-fd --ask-keys --yes --confirm-outage --from --until --max-outage --json --quiet --verbose --help"
+            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --runbook --from-snapshot --cluster-id --dry-run --keys-file --keys-command --keys-fd --ask-keys --yes --confirm-outage --from --until --max-outage --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1059,6 +1067,14 @@ _baoctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --from-snapshot)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --keys-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1095,7 +1111,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__rehearse)
-            opts="-q -v -h --entries --large --namespaces --source --shares --threshold --from-tree --keys-file --runbook --work-dir --bao --keep --discard --source-only --from --until --json --quiet --verbose --help"
+            opts="-q -v -h --entries --large --namespaces --source --shares --threshold --from-tree --from-snapshot --cluster-id --keys-file --runbook --work-dir --bao --keep --discard --source-only --from --until --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1118,6 +1134,14 @@ _baoctl() {
                     return 0
                     ;;
                 --from-tree)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from-snapshot)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster-id)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -56,7 +56,9 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l unseal-se
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l journal -d 'Journal to use instead of the target\'s own' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l runbook -d 'Runbook to follow: a built-in name or a file' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l runbook -d 'Runbook to follow: a built-in name or a file [default: migrate-raft; restore-snapshot with --from-snapshot]' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l from-snapshot -d 'Restore this raft snapshot, as `bao operator raft snapshot save` wrote it, where no member has any data' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l cluster-id -d 'Cluster that the snapshot must be of; default: the one that the target\'s last run was about, where there was one' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; any token will do that may make the calls, see docs/policy.hcl' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l keys-command -d 'Command that prints the same, run by `sh -c`, for example `sops -d keys.json`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l keys-fd -d 'Open file descriptor to read the same from, for example 3 with `3< <(pass show bao)`' -r
@@ -78,8 +80,10 @@ pebbledb\t''"
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l shares -d 'Unseal shares of the sample source' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l threshold -d 'Shares needed to unseal it' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l from-tree -d 'Rehearse on a copy of this file tree (a folder, or a tar of it) instead of sample data; with `--source pebbledb` of this store (its folder)' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l keys-file -d 'File with that tree\'s unseal keys and token, as `bao operator init -format=json` prints them' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l runbook -d 'Runbook to follow: a built-in name or a file' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l from-snapshot -d 'Restore this raft snapshot, as `bao operator raft snapshot save` wrote it, where no member has any data' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l cluster-id -d 'Cluster that the snapshot must be of; default: the one that the target\'s last run was about, where there was one' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l keys-file -d 'File with the unseal keys and a token of that tree or snapshot, as `bao operator init -format=json` prints them' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l runbook -d 'Runbook to follow: a built-in name or a file [default: migrate-raft; restore-snapshot with --from-snapshot]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l work-dir -d 'Folder for the servers and the run\'s files' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l bao -d 'The `bao` program; default: $`BAOCTL_BAO`, the cache of `make bao`, then the PATH' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l from -d 'First step to run' -r
@@ -216,6 +220,8 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l unseal-secret -d
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l from-snapshot -d 'Restore this raft snapshot, as `bao operator raft snapshot save` wrote it, where no member has any data' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l cluster-id -d 'Cluster that the snapshot must be of; default: the one that the target\'s last run was about, where there was one' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; any token will do that may make the calls, see docs/policy.hcl' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l keys-command -d 'Command that prints the same, run by `sh -c`, for example `sops -d keys.json`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l keys-fd -d 'Open file descriptor to read the same from, for example 3 with `3< <(pass show bao)`' -r

@@ -24,8 +24,10 @@ impl AwaitStorage {
                 return Ok(Look::NotYet(format!("{member} reports {found}")));
             }
         }
-        if members.is_empty() {
-            return Ok(Look::NotYet("no member runs".to_owned()));
+        // The others may have to wait for it.
+        let first = ctx.first()?;
+        if !members.contains(&first) {
+            return Ok(Look::NotYet(format!("{first} does not run")));
         }
         Ok(Look::Ready(Evidence::new(format!(
             "{} on {}",

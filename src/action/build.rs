@@ -6,12 +6,12 @@ use super::{Action, ActionSpec};
 use super::{
     await_storage::AwaitStorage, await_voters::AwaitVoters, back_up::BackUp, command::Command,
     compare::Compare, compare_tables::CompareTables, destroy_throwaway::DestroyThrowaway,
-    final_copy::FinalCopy, flip::Flip, flip::RehearseFlip, init::Init, join::Join,
-    move_namespaces::MoveNamespaces, operator_migrate::OperatorMigrate, park_key::ParkKey,
-    park_key::ReturnKey, part::PartOf, pause::Pause, preflight::Preflight, prove::Prove,
-    read_keys::ReadKeys, replace_source::ReplaceSource, restore::Restore, seal_source::SealSource,
-    suspend_actors::ResumeActors, suspend_actors::SuspendActors, tombstone::WriteTombstone,
-    unseal::Unseal,
+    final_copy::FinalCopy, flip::Flip, flip::RehearseFlip, graft_snapshot::GraftSnapshot,
+    init::Init, join::Join, move_namespaces::MoveNamespaces, operator_migrate::OperatorMigrate,
+    park_key::ParkKey, park_key::ReturnKey, part::PartOf, pause::Pause, preflight::Preflight,
+    prove::Prove, read_keys::ReadKeys, replace_source::ReplaceSource, restore::Restore,
+    seal_source::SealSource, suspend_actors::ResumeActors, suspend_actors::SuspendActors,
+    tombstone::WriteTombstone, unseal::Unseal,
 };
 use crate::event::Effect;
 
@@ -30,6 +30,7 @@ impl ActionSpec {
             Self::SealSource {} => Box::new(SealSource),
             Self::WriteTombstone {} => Box::new(WriteTombstone),
             Self::FinalCopy { graft } => Box::new(FinalCopy { graft }),
+            Self::GraftSnapshot {} => Box::new(GraftSnapshot),
             Self::Flip { replicas } => Box::new(Flip { replicas }),
             Self::OperatorMigrate {} => Box::new(OperatorMigrate),
             Self::ReplaceSource {} => Box::new(ReplaceSource),

@@ -170,7 +170,7 @@ impl Tree {
 async fn sealed(ctx: &Context) -> Result<DigestList> {
     let copied: FinalCopied = ctx.fact()?;
     let path = Files::of(ctx).manifest;
-    let fits = |list: &DigestList| list.sha256() == copied.manifest_digest;
+    let fits = |list: &DigestList| Some(list.sha256()) == copied.manifest_digest;
     let loaded = blocking(move || DigestList::load(&path)).await.ok();
     if let Some(list) = loaded.filter(fits) {
         return Ok(list);

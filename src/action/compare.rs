@@ -14,11 +14,12 @@ use secrecy::SecretString;
 
 use super::back_up::open;
 use super::cluster::{answers_reads, await_active, bring_up};
+use super::compare_tables::{namespaces, tables};
 use super::context::blocking;
 use super::final_copy::{Files, whole};
 use super::keys::Keys;
 use super::{
-    Action, Compared, Context, Error, Evidence, Look, Observation, Outcome, Result, Tables,
+    Action, Compared, Context, Error, Evidence, Look, Observation, Outcome, Result, Source, Tables,
 };
 use crate::armed::Armed;
 use crate::bao;
@@ -39,6 +40,8 @@ const WRITES_BY_ITSELF: [&str; 7] = [
     "kubernetes",
     "ssh",
 ];
+/// What is not lost, whatever is.
+const STILL: &str = "The source, a file tree on its volume or a snapshot, is as it was";
 /// Time for an election, and for a voter to have all entries.
 const DEADLINE: Duration = Duration::from_mins(1);
 
@@ -57,6 +60,9 @@ impl Action for Compare {
             .map(|member| format!("{member}: GET sys/leader, sys/storage/raft/snapshot"))
             .collect();
         calls.insert(0, "leader: PUT sys/wrapping/wrap, for a second".to_owned());
+        if ctx.snapshot.is_some() {
+            calls.insert(1, "leader: what is mounted".to_owned());
+        }
         calls.push(
             "each follower that does not read its own store: start anew, PUT sys/unseal".to_owned(),
         );
@@ -82,13 +88,14 @@ impl Action for Compare {
         // A voter that has applied nothing since its start answers 500 `nothing new to snapshot`.
         node.touch(&old.token, &armed).await?;
         let index = node.leader().await?.raft_applied_index;
+        let tables = mounted(ctx, &leader, &old.token).await?;
         let (mut by_voter, mut deleted) = (BTreeMap::new(), BTreeMap::new());
         // The leader last: what clients deleted on another voter they had deleted there before.
         let followers = members.iter().filter(|member| **member != leader);
         for member in followers.chain([&leader]) {
             caught_up(ctx, member, index).await?;
             if answers_reads(ctx, member, &old.token).await? {
-                let mut compared = compare(ctx, member, &old.token).await;
+                let mut compared = compare(ctx, member, &old.token, &tables).await;
                 if *member != leader
                     && let Err(Error::Node(bao::Error::Redirected { .. })) = &compared
                 {
@@ -103,7 +110,7 @@ impl Action for Compare {
                     node.touch(&old.token, &armed).await?;
                     let index = node.leader().await?.raft_applied_index;
                     caught_up(ctx, member, index).await?;
-                    compared = compare(ctx, member, &old.token).await;
+                    compared = compare(ctx, member, &old.token, &tables).await;
                 }
                 let parity = compared?;
                 deleted.insert(member.clone(), parity.deleted.clone());
@@ -183,8 +190,7 @@ fn by_clients(
             .map(|(voter, gone)| format!("{} on {voter}", gone.total))
             .collect();
         return Err(Error::refused(format!(
-            "entries of the source are missing ({}), for example {names}: more than clients may have deleted. The old file \
-             tree is whole on its volume",
+            "entries of the source are missing ({}), for example {names}: more than clients may have deleted. {STILL}",
             each.join(", ")
         )));
     }
@@ -213,8 +219,12 @@ pub(super) fn counts(parity: &Parity) -> ParityCounts {
 }
 
 /// A snapshot of the new cluster against the source's values.
-pub(super) async fn against_source(ctx: &Context, snapshot: &Path, served: bool) -> Result<Parity> {
-    let tables: Tables = ctx.fact()?;
+pub(super) async fn against_source(
+    ctx: &Context,
+    snapshot: &Path,
+    tables: &Tables,
+    served: bool,
+) -> Result<Parity> {
     let options = ParityOptions {
         volatile_prefixes: tables
             .prefixes(|_, mount| WRITES_BY_ITSELF.contains(&mount.kind.as_str())),
@@ -230,13 +240,31 @@ pub(super) async fn against_source(ctx: &Context, snapshot: &Path, served: bool)
     .await
 }
 
-async fn compare(ctx: &Context, voter: &str, token: &SecretString) -> Result<Parity> {
+/// What the source had mounted. Of a snapshot the new leader tells: the rows of its tables are among the entries compared.
+pub(super) async fn mounted(ctx: &Context, leader: &str, token: &SecretString) -> Result<Tables> {
+    if let Some(tables) = ctx.find::<Tables>() {
+        return Ok(tables);
+    }
+    let node = ctx.node(leader)?;
+    let mut found = tables(node.as_ref(), token).await?;
+    if ctx.fact::<Source>()?.namespaces > 0 {
+        found.namespaces = namespaces(node.as_ref(), token).await?;
+    }
+    Ok(found)
+}
+
+async fn compare(
+    ctx: &Context,
+    voter: &str,
+    token: &SecretString,
+    tables: &Tables,
+) -> Result<Parity> {
     let path = ctx.file(&format!("verify-{voter}.snap"));
     ctx.meter.waiting(&format!("the snapshot of {voter}"));
     ctx.node(voter)?
         .snapshot_save(token, &path, ctx.meter.as_ref())
         .await?;
-    let parity = against_source(ctx, &path, !ctx.outage_open).await?;
+    let parity = against_source(ctx, &path, tables, !ctx.outage_open).await?;
     let _ = std::fs::remove_file(&path);
     for (prefix, count) in &parity.volatile_by_prefix {
         ctx.note(
@@ -254,8 +282,8 @@ async fn compare(ctx: &Context, voter: &str, token: &SecretString) -> Result<Par
             .map(String::as_str)
             .collect();
         return Err(Error::refused(format!(
-            "on {voter} {} entries are missing and {} differ without a reason, for example {}. The old file \
-             tree is whole on its volume; do not let clients write, and compare again (`baoctl resume`); docs/rollback.md has the way back",
+            "on {voter} {} entries are missing and {} differ without a reason, for example {}. {STILL}; do not let clients \
+             write, and compare again (`baoctl resume`); docs/rollback.md has the way back",
             parity.missing.total,
             parity.unexplained.total,
             names.join(", ")

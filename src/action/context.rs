@@ -40,6 +40,8 @@ pub struct Context {
     pub keys_file: Option<PathBuf>,
     /// The keys themselves, when the operator gave them to this process alone.
     pub keys_given: Option<Keys>,
+    /// What is restored in place of a server's data, when the operator named a snapshot.
+    pub snapshot: Option<FromSnapshot>,
     /// Where the runbook stands: its own programs are found from there, and run there.
     pub folder: PathBuf,
     /// The running action's step.
@@ -70,6 +72,15 @@ pub struct Context {
     pub settled: Option<Settler>,
     /// What earlier actions found out.
     pub facts: Arc<Mutex<BTreeMap<String, Value>>>,
+}
+
+/// A snapshot that the operator named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FromSnapshot {
+    /// Its file.
+    pub path: PathBuf,
+    /// The id of the cluster that it must be of, where that is known.
+    pub cluster_id: Option<String>,
 }
 
 /// One look at an awaited condition.

@@ -19,7 +19,7 @@ macro_rules! fact {
     };
 }
 
-/// The source as preflight found it.
+/// The source, a server or a snapshot of one, as preflight found it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// Server version.
@@ -44,6 +44,18 @@ pub struct Source {
     pub namespaces: u64,
 }
 fact!(Source, "source", "preflight");
+
+/// The snapshot that is restored in place of a server's data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Where it stands.
+    pub path: PathBuf,
+    /// SHA-256 of it, hex.
+    pub sha256: String,
+    /// Its audit devices are those that the release declares; else it is restored without them.
+    pub audited: bool,
+}
+fact!(Snapshot, "snapshot", "preflight");
 
 /// What preflight looked at, and how it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,11 +171,11 @@ fact!(Frozen, "frozen", "seal-source");
 
 fact!(Before, "before", "rehearse-flip");
 
-/// The final copy. Its files stand in the run's folder of the machine that made it: see `final_copy::Files`.
+/// What is restored. Its files stand in the run's folder of the machine that made it: see `final_copy::Files`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinalCopied {
-    /// SHA-256 of the text of the manifest made beside the data, hex.
-    pub manifest_digest: String,
+    /// SHA-256 of the text of the manifest made beside the data, hex; none where it was made of a snapshot.
+    pub manifest_digest: Option<String>,
     /// SHA-256 of the converted snapshot, hex.
     pub sha256: String,
     /// Entries of the source.
@@ -174,7 +186,7 @@ pub struct FinalCopied {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub store: BTreeMap<String, String>,
 }
-fact!(FinalCopied, "final-copy", "final-copy");
+fact!(FinalCopied, "final-copy", "final-copy` or `graft-snapshot");
 
 /// The throwaway cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use super::back_up::open;
 use super::context::blocking;
 use super::data_keys::{data_keys, of_a_saved_keyring};
+use super::graft_snapshot::graft;
 use super::keys::Keys;
 use super::prove::{ToProve, prove};
 use super::tombstone::of_this_run;
@@ -62,7 +63,7 @@ impl Action for FinalCopy {
         let Some(copied) = ctx.find::<FinalCopied>() else {
             return Ok(Observation::Pending);
         };
-        Ok(if Files::of(ctx).all_there() {
+        Ok(if Files::of(ctx).all_there(&copied) {
             Observation::Done(evidence(&copied))
         } else {
             // Taken over without the first machine's disk: the tree still stands on the volume.
@@ -121,20 +122,20 @@ impl Files {
         }
     }
 
-    fn all_there(&self) -> bool {
-        [&self.snapshot, &self.values, &self.manifest]
-            .iter()
-            .all(|path| path.is_file())
+    pub(super) fn all_there(&self, copied: &FinalCopied) -> bool {
+        let manifest = copied.manifest_digest.as_ref().map(|_| &self.manifest);
+        let mut all = [&self.snapshot, &self.values].into_iter().chain(manifest);
+        all.all(|path| path.is_file())
     }
 }
 
-/// The final copy, made again where it is gone or damaged, or was made on another machine: the tree still stands on the
-/// volume, frozen.
+/// What is restored, made again where it is gone or damaged, or was made on another machine: the tree still stands on the
+/// volume, frozen, or the operator's snapshot is where it was.
 pub async fn whole(ctx: &Context) -> Result<FinalCopied> {
     let copied: FinalCopied = ctx.fact()?;
     let files = Files::of(ctx);
     let (path, expected) = (files.snapshot.clone(), copied.sha256.clone());
-    let same = files.all_there()
+    let same = files.all_there(&copied)
         && blocking(move || -> Result<bool> { Ok(storage::sha256_of(&path)? == expected) }).await?;
     if same {
         return Ok(copied);
@@ -142,12 +143,15 @@ pub async fn whole(ctx: &Context) -> Result<FinalCopied> {
     ctx.note(
         Level::Warn,
         format!(
-            "{} is gone or damaged: it is made again from the file tree",
+            "{} is gone or damaged: it is made again",
             files.snapshot.display()
         ),
     );
+    let Some(manifest) = &copied.manifest_digest else {
+        return graft(ctx).await;
+    };
     let proof: Proof = ctx.fact()?;
-    let (copied, seal_material) = make(ctx, copied.grafted, Some(&copied.manifest_digest)).await?;
+    let (copied, seal_material) = make(ctx, copied.grafted, Some(manifest)).await?;
     let changed = changed(&proof.seal_material, &seal_material);
     if changed.is_empty() {
         return Ok(copied);
@@ -189,8 +193,8 @@ pub(super) async fn opened_by_old(ctx: &Context, proof: &Proof) -> Result<Option
 
 /// A proof of the final copy: its keyring of the raft is the one that was grafted, and as old as before.
 async fn prove_again(ctx: &Context, proof: &Proof, armed: &Armed) -> Result<Proof> {
-    let copy = ToProve {
-        tree: Files::of(ctx).tree,
+    let copy = ToProve::Tree {
+        tar: Files::of(ctx).tree,
         options: TreeOptions {
             phase: Phase::Sealed,
             tombstone: of_this_run(ctx).await?,
@@ -210,7 +214,7 @@ async fn prove_again(ctx: &Context, proof: &Proof, armed: &Armed) -> Result<Proo
     })
 }
 
-fn tls_of(proof: &Proof) -> Result<Vec<u8>> {
+pub(super) fn tls_of(proof: &Proof) -> Result<Vec<u8>> {
     let found = hex::decode(&proof.raft_tls);
     found.map_err(|error| Error::refused(format!("the proof's core/raft/tls: {error}")))
 }
@@ -281,7 +285,7 @@ async fn make(
     }
     let copied = FinalCopied {
         store,
-        manifest_digest,
+        manifest_digest: Some(manifest_digest),
         sha256: conversion.archive.sha256,
         entries: conversion.tree.entries,
         grafted: conversion.grafted,
@@ -345,7 +349,7 @@ pub async fn is_as_copied(ctx: &Context) -> Result<bool> {
         .platform
         .tree_manifest(&ctx.first()?, Phase::Sealed, ctx.meter.as_ref())
         .await?;
-    Ok(manifest.sha256() == copied.manifest_digest)
+    Ok(Some(manifest.sha256()) == copied.manifest_digest)
 }
 
 /// The source is sealed (or gone) and still the process that was sealed.

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use super::cluster::{clear, clear_calls};
 use super::park_key::stays_parked;
 use super::{
-    Action, Context, Error, Evidence, FinalCopied, Forecast, Observation, Outcome, Result, Source,
+    Action, Context, Error, Evidence, FinalCopied, Forecast, Observation, Outcome, Result,
+    Snapshot, Source,
 };
 use crate::armed::Armed;
 use crate::event::Level;
@@ -31,10 +32,18 @@ pub fn values(ctx: &Context, replicas: u32) -> platform::Flip {
     let large = source.as_ref().and_then(|source| source.max_entry_size);
     let namespaces = source.is_some_and(|source| source.namespaces > 0);
     platform::Flip {
-        // Until their tables are moved, and they are moved on the only member.
-        apart: replicas == 1 && namespaces && !ctx.namespaces_moved,
+        // Until their tables are moved, and they are moved on the only member; in a snapshot they are where raft has them.
+        apart: replicas == 1
+            && namespaces
+            && !ctx.namespaces_moved
+            && ctx.find::<Snapshot>().is_none(),
         ..platform::Flip::new(replicas, large)
     }
+}
+
+/// Whether taking it back takes the first member as well: else that is the source, which `replace-source` takes back.
+fn all_go(ctx: &Context) -> bool {
+    ctx.restore_sent || ctx.find::<Snapshot>().is_some()
 }
 
 /// Says what is left to a person, where something is.
@@ -161,7 +170,7 @@ impl Action for Flip {
         let before = ctx.find::<Before>();
         let revision = before.map_or_else(String::new, |before| before.revision);
         let back = format!("go back to revision {revision} of the release");
-        Ok(if ctx.restore_sent {
+        Ok(if all_go(ctx) {
             let mut calls = clear_calls(&ctx.platform.members());
             calls.push(back);
             calls
@@ -175,14 +184,14 @@ impl Action for Flip {
     async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
         let before: Before = ctx.fact()?;
         // Members with the restored data may serve: all of them go before the release is another.
-        if ctx.restore_sent && ctx.platform.release().await?.storage == StorageKind::Raft {
+        if all_go(ctx) && ctx.platform.release().await?.storage == StorageKind::Raft {
             clear(ctx, &ctx.platform.members(), &armed).await?;
         }
         tell(ctx, Aim::Back, &before).await?;
         ctx.platform
             .revert(&before, ctx.meter.as_ref(), &armed)
             .await?;
-        if !ctx.restore_sent {
+        if !all_go(ctx) {
             clear(ctx, &ctx.followers(), &armed).await?;
         }
         Ok(format!("the release is as in revision {}", before.revision))

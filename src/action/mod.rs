@@ -18,6 +18,7 @@ mod facts;
 mod final_copy;
 mod flip;
 mod forecast;
+mod graft_snapshot;
 mod init;
 mod join;
 mod keys;
@@ -42,12 +43,12 @@ mod unseal;
 
 pub use back_up::copy_live;
 pub use compare_tables::{namespaces, tables};
-pub use context::{Context, Look, Marker, Settler, blocking, free_bytes};
+pub use context::{Context, FromSnapshot, Look, Marker, Settler, blocking, free_bytes};
 pub use contract::{Action, Evidence, Fact, Observation, Outcome};
 pub use error::{Error, Result};
 pub use facts::{
     Backup, Checks, CommandRan, Compared, FinalCopied, Frozen, Held, KeysRead, Namespace, Proof,
-    Restored, SameTables, Source, Tables, Throwaway, Voters,
+    Restored, SameTables, Snapshot, Source, Tables, Throwaway, Voters,
 };
 pub use forecast::{Forecast, Timings};
 pub use keys::{Keys, ROOT_TOKEN, UNSEAL_KEY};

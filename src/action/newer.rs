@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::cluster::active;
-use super::compare::{against_source, counts};
+use super::compare::{against_source, counts, mounted};
 use super::context::blocking;
 use super::final_copy::{is_as_copied, opened_by_old, whole};
 use super::keys::Keys;
-use super::{Context, Error, Proof, Result, Source};
+use super::{Context, Error, Proof, Result, Snapshot, Source};
 use crate::event::ParityCounts;
 use crate::meter::SharedMeter;
 use crate::storage::{self, ArchiveReader};
@@ -35,7 +35,8 @@ pub async fn count(ctx: &Context) -> Result<ParityCounts> {
     ctx.node(&leader)?
         .snapshot_save(&token, &path, ctx.meter.as_ref())
         .await?;
-    let found = against_source(ctx, &path, true).await;
+    let tables = mounted(ctx, &leader, &token).await?;
+    let found = against_source(ctx, &path, &tables, true).await;
     let _ = std::fs::remove_file(&path);
     Ok(counts(&found?))
 }
@@ -61,6 +62,12 @@ async fn verify(ctx: &Context, snapshot: &Path) -> Result<u64> {
 /// Refuses where the file tree is not there as it was sealed, and where the keys that are found do not open it: there is
 /// nothing to go back to then.
 pub async fn source_stands(ctx: &Context) -> Result<()> {
+    if let Some(snapshot) = ctx.find::<Snapshot>() {
+        return Err(Error::refused(format!(
+            "the data came from {}, and before it there was none to go back to",
+            snapshot.path.display()
+        )));
+    }
     if is_as_copied(ctx).await? {
         whole(ctx).await?;
         return match opened_by_old(ctx, &ctx.fact::<Proof>()?).await? {

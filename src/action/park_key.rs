@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::keys::{Keys, UNSEAL_KEY};
-use super::{Action, Context, Error, Evidence, KeysRead, Observation, Outcome, Restored, Result};
+use super::{
+    Action, Context, Error, Evidence, KeysRead, Observation, Outcome, Restored, Result, Snapshot,
+};
 use crate::armed::Armed;
 use crate::platform::{SecretData, SecretName, StorageKind};
 
@@ -65,7 +67,9 @@ impl Action for ParkKey {
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
-        if !ctx.outage_open && ctx.platform.release().await?.storage == StorageKind::Raft {
+        // A snapshot may well be restored where a cluster on raft was lost.
+        let moves = ctx.find::<Snapshot>().is_none() && !ctx.outage_open;
+        if moves && ctx.platform.release().await?.storage == StorageKind::Raft {
             return Err(Error::refused(
                 "the release is on raft although this run has not sealed its source: another run moved it, whose key this is. \
                  Nothing was changed; that run's journal is the one that counts",

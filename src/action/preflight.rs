@@ -19,6 +19,15 @@ impl Action for Preflight {
     }
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
+        if let Some(from) = &ctx.snapshot {
+            return Ok(vec![
+                format!("read {} to its end: sums, order, entries", from.path.display()),
+                "open its sealed sums, its keyring and its cluster's identity with the unseal shares"
+                    .to_owned(),
+                "every member: look at its volume and its process; GET sys/seal-status".to_owned(),
+                "try the change of the release without carrying it out".to_owned(),
+            ]);
+        }
         let first = ctx.first()?;
         Ok(vec![
             format!(
@@ -42,16 +51,20 @@ impl Action for Preflight {
             .cloned()
             .collect();
         match checked.source {
-            Some(source) if failed.is_empty() => Ok(Observation::Done(
-                Evidence::new(format!(
+            Some(source) if failed.is_empty() => {
+                let evidence = Evidence::new(format!(
                     "{}; {} entries, {}",
                     check::passed(&checked.findings),
                     source.entries,
                     HumanBytes(source.bytes)
                 ))
                 .with(&source)
-                .with(&Checks(checked.findings)),
-            )),
+                .with(&Checks(checked.findings));
+                Ok(Observation::Done(match &checked.snapshot {
+                    Some(snapshot) => evidence.with(snapshot),
+                    None => evidence,
+                }))
+            }
             _ => Err(Error::Preflight { failed, of }),
         }
     }

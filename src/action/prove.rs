@@ -17,8 +17,8 @@ use super::context::blocking;
 use super::data_keys::data_keys;
 use super::keys::Keys;
 use super::{
-    Action, Backup, Context, Error, Evidence, Look, Observation, Outcome, Proof, Result, Source,
-    Timings,
+    Action, Backup, Context, Error, Evidence, Look, Observation, Outcome, Proof, Result, Snapshot,
+    Source, Timings,
 };
 use crate::armed::Armed;
 use crate::bao::{Health, Node};
@@ -42,7 +42,7 @@ impl Action for Prove {
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
         Ok(vec![
             format!(
-                "convert the live copy to {}, without mounts, auth methods, audit devices and leases",
+                "make {} of the copy, without mounts, auth methods, audit devices and leases",
                 ctx.file("proof-inert.snap").display()
             ),
             "scratch: start, PUT sys/init, PUT sys/unseal".to_owned(),
@@ -62,13 +62,18 @@ impl Action for Prove {
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
-        let backup: Backup = ctx.fact()?;
-        let copy = ToProve {
-            tree: backup.tree,
-            options: TreeOptions::new(Phase::Live),
-            raft_tls: None,
+        let (copy, timings) = if let Some(snapshot) = ctx.find::<Snapshot>() {
+            (ToProve::Snapshot(snapshot), Timings::default())
+        } else {
+            let backup: Backup = ctx.fact()?;
+            let copy = ToProve::Tree {
+                tar: backup.tree,
+                options: TreeOptions::new(Phase::Live),
+                raft_tls: None,
+            };
+            (copy, backup.timings)
         };
-        let (proof, timings) = prove(ctx, copy, backup.timings, &armed).await?;
+        let (proof, timings) = prove(ctx, copy, timings, &armed).await?;
         Ok(evidence(&proof).with(&timings).into())
     }
 
@@ -90,14 +95,35 @@ fn evidence(proof: &Proof) -> Evidence {
     .with(proof)
 }
 
-/// A copy of the tree that is to be proved.
-pub struct ToProve {
-    /// As a tar.
-    pub tree: PathBuf,
-    /// How it is read.
-    pub options: TreeOptions,
-    /// A keyring that is grafted into it: the scratch node leads only if the old key opens that as well.
-    pub raft_tls: Option<Vec<u8>>,
+/// What is to be proved.
+pub enum ToProve {
+    /// A copy of the tree.
+    Tree {
+        /// As a tar.
+        tar: PathBuf,
+        /// How it is read.
+        options: TreeOptions,
+        /// A keyring that is grafted into it: the scratch node leads only if the old key opens that as well.
+        raft_tls: Option<Vec<u8>>,
+    },
+    /// The operator's snapshot.
+    Snapshot(Snapshot),
+}
+
+/// The server replaces a raft TLS keyring that is 24 h old; a proof half that old is made again.
+const VALID: Duration = Duration::from_hours(12);
+
+/// Refuses a proof whose keyring the server may soon replace. Nothing has been touched then.
+pub fn still_young(proof: &Proof) -> Result<()> {
+    let age = jiff::Timestamp::now().duration_since(proof.at);
+    if age.unsigned_abs() <= VALID {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "the proof is {} hours old, and its raft TLS keyring may be replaced when it is 24; roll back and begin a new run, which \
+         proves again (nothing was sealed)",
+        age.as_hours()
+    )))
 }
 
 /// Proves a copy on a scratch node, which goes, whatever it showed; a crash leaves it to the next try.
@@ -211,17 +237,28 @@ async fn convert_inert(
 ) -> Result<(BTreeMap<String, String>, Vec<String>)> {
     let (scratch, meter) = (ctx.platform.run_dir().to_owned(), ctx.meter.clone());
     blocking(move || -> Result<_> {
-        let options = ConvertOptions {
+        let inert = |options| ConvertOptions {
             filter: Filter::Inert,
-            raft_tls: copy.raft_tls,
-            ..ConvertOptions::new(copy.options, &scratch)
+            ..ConvertOptions::new(options, &scratch)
         };
-        let converted = storage::convert(
-            storage::Source::Tar(Box::new(open(&copy.tree)?)),
-            &out,
-            &options,
-            meter.as_ref(),
-        )?;
+        let converted = match copy {
+            ToProve::Tree {
+                tar,
+                options,
+                raft_tls,
+            } => {
+                let options = ConvertOptions {
+                    raft_tls,
+                    ..inert(options)
+                };
+                let tree = storage::Source::Tar(Box::new(open(&tar)?));
+                storage::convert(tree, &out, &options, meter.as_ref())?
+            }
+            ToProve::Snapshot(snapshot) => {
+                let options = inert(TreeOptions::new(Phase::Sealed));
+                storage::rewrite(snapshot.open()?, &out, &options, meter.as_ref())?
+            }
+        };
         let mut keys = Vec::new();
         ArchiveReader::open(&out)?.for_each(|key, _| {
             keys.push(key.to_owned());

@@ -214,8 +214,8 @@ impl Action for Restore {
             ),
         };
         Ok(Observation::Redo(format!(
-            "{why}. All members are stopped, their raft files are moved aside, and the run goes back to `{}`. The file \
-             tree, the copies of it and the old key are untouched",
+            "{why}. All members are stopped, their raft files are moved aside, and the run goes back to `{}`. The source, \
+             the copies of its data and the old key are untouched",
             self.rewind_to
         )))
     }

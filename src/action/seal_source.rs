@@ -11,10 +11,11 @@ use super::compare_tables::{namespaces, tables};
 use super::context::free_bytes;
 use super::final_copy::is_as_copied;
 use super::keys::Keys;
+use super::prove::still_young;
 use super::suspend_actors::nobody_acts;
 use super::{
     Action, Context, Error, Evidence, FinalCopied, Forecast, Frozen, Look, Observation, Outcome,
-    Proof, Result, Source, token,
+    Result, Source, token,
 };
 use crate::armed::Armed;
 use crate::bao::Node;
@@ -26,8 +27,6 @@ use crate::storage::Phase;
 /// See [`super::ActionSpec::SealSource`].
 pub struct SealSource;
 
-/// The server replaces a raft TLS keyring that is 24 h old; a proof half that old is made again.
-pub const PROOF_VALID: Duration = Duration::from_hours(12);
 /// The final copy's tar, spool and archive, and some for the servers that share the volume.
 const COPIES: u64 = 4;
 /// Two equal manifests this far apart tell that nothing writes any more.
@@ -44,6 +43,14 @@ async fn evidence(ctx: &Context, first: &str) -> Result<Evidence> {
 
 #[async_trait]
 impl Action for SealSource {
+    fn lacks(&self, ctx: &Context) -> Option<String> {
+        ctx.snapshot.is_some().then(|| {
+            "this runbook moves a server's data and restores no snapshot: leave out --from-snapshot, or follow the runbook \
+             restore-snapshot"
+                .to_owned()
+        })
+    }
+
     fn title(&self, ctx: &Context) -> String {
         format!(
             "seal {}: the outage begins",
@@ -122,15 +129,7 @@ impl Action for SealSource {
             return Ok(evidence(ctx, &first).await?.into());
         }
         nobody_acts(ctx).await?;
-        let proof: Proof = ctx.fact()?;
-        let age = jiff::Timestamp::now().duration_since(proof.at);
-        if age.unsigned_abs() > PROOF_VALID {
-            return Err(Error::refused(format!(
-                "the proof is {} hours old, and its raft TLS keyring may be replaced when it is 24; \
-                 roll back and begin a new run, which proves again (nothing was sealed)",
-                age.as_hours()
-            )));
-        }
+        still_young(&ctx.fact()?)?;
         let storage = ctx.fact::<Source>()?.storage;
         if ctx.platform.release().await?.storage != storage {
             return Err(Error::refused(format!(

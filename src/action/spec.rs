@@ -10,7 +10,8 @@ use crate::platform::{Part, StorageKind};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ActionSpec {
-    /// Looks at everything that the later actions rely on. Changes nothing.
+    /// Looks at everything that the later actions rely on: the source, or the snapshot in its place, and where it goes. Changes
+    /// nothing.
     Preflight {},
     /// Makes a checksummed archive of the live file tree and proves that it can be read back.
     BackUp {},
@@ -43,6 +44,8 @@ pub enum ActionSpec {
         /// Put the proof's `core/raft/tls` into the snapshot: needed to restore into more than one voter.
         graft: bool,
     },
+    /// Makes the snapshot that is restored out of the operator's, with the proof's `core/raft/tls` in place of its own.
+    GraftSnapshot {},
     /// Changes the release to raft.
     Flip {
         /// Members that should exist afterwards.
@@ -177,6 +180,7 @@ impl ActionSpec {
             Self::SealSource {} => "seal-source",
             Self::WriteTombstone {} => "write-tombstone",
             Self::FinalCopy { .. } => "final-copy",
+            Self::GraftSnapshot {} => "graft-snapshot",
             Self::Flip { .. } => "flip",
             Self::OperatorMigrate {} => "operator-migrate",
             Self::ReplaceSource {} => "replace-source",
@@ -203,6 +207,7 @@ impl ActionSpec {
             | Self::BackUp {}
             | Self::ReadKeys {}
             | Self::RehearseFlip { .. }
+            | Self::GraftSnapshot {}
             | Self::Pause { .. } => Effect::Read,
             Self::Command { effect, .. } => match effect {
                 Declared::Read => Effect::Read,

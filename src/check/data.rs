@@ -38,30 +38,13 @@ pub(super) async fn check(
         .tree_manifest(&first, Phase::Live, ctx.meter.as_ref())
         .await?;
 
-    let mut data = Data {
-        entries: manifest.len() as u64,
-        bytes: 0,
-        max_entry_size: None,
-        namespaces: 0,
-    };
-    let (mut namespaces, mut own_seals) = (BTreeSet::new(), 0_u64);
-    let (mut oversized, mut largest, mut leases) = (Vec::new(), 0_u64, 0_u64);
+    let mut tally = Tally::default();
     let (mut entries, mut key) = (manifest.digests(), String::new());
     while let Some(digest) = entries.next_digest(&mut key)? {
-        data.bytes += digest.bytes;
-        if let Some(rest) = key.strip_prefix("namespaces/") {
-            namespaces.insert(rest.split('/').next().unwrap_or_default().to_owned());
-            own_seals += u64::from(rest.ends_with("/core/seal-config"));
-        }
-        leases += u64::from(key.starts_with("sys/expire/id/"));
         // The file holds base64 within a few bytes of JSON.
-        let value = digest.bytes / 4 * 3;
-        if value > MAX_ENTRY_BYTES {
-            largest = largest.max(value);
-            oversized.push(key.clone());
-        }
+        tally.take(&key, digest.bytes, digest.bytes / 4 * 3);
     }
-    if data.entries == 0 {
+    if tally.entries == 0 {
         group.fail(
             "data-entries",
             "the tree holds no entry",
@@ -70,11 +53,11 @@ pub(super) async fn check(
     } else {
         group.pass(
             "data-entries",
-            format!("{} entries, {}", data.entries, HumanBytes(data.bytes)),
+            format!("{} entries, {}", tally.entries, HumanBytes(tally.bytes)),
         );
     }
-    data.namespaces = namespaces.len() as u64;
-    children(ctx, server, data.namespaces, own_seals, &mut group).await?;
+    let namespaces = tally.namespaces.len() as u64;
+    children(ctx, server, namespaces, tally.own_seals, &mut group).await?;
     if ctx
         .platform
         .tree_entry(&first, tombstone::KEY)
@@ -95,31 +78,72 @@ pub(super) async fn check(
     } else {
         group.pass("data-migration", "no other migration is under way");
     }
-    if oversized.is_empty() {
-        group.pass("data-sizes", "every value fits raft's entry size");
-    } else {
-        let size = (largest * 2).next_power_of_two();
-        data.max_entry_size = Some(size);
-        group.warn(
+    Ok(tally.told(&mut group))
+}
+
+/// What entries tell by their names and sizes.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
+    pub(super) namespaces: BTreeSet<String>,
+    pub(super) own_seals: u64,
+    oversized: Vec<String>,
+    largest: u64,
+    leases: u64,
+}
+
+impl Tally {
+    /// Counts an entry that takes so many bytes where it stands, its value so many.
+    pub(super) fn take(&mut self, key: &str, bytes: u64, value: u64) {
+        self.entries += 1;
+        self.bytes += bytes;
+        if let Some(rest) = key.strip_prefix("namespaces/") {
+            let id = rest.split('/').next().unwrap_or_default();
+            self.namespaces.insert(id.to_owned());
+            self.own_seals += u64::from(rest.ends_with("/core/seal-config"));
+        }
+        self.leases += u64::from(key.starts_with("sys/expire/id/"));
+        if value > MAX_ENTRY_BYTES {
+            self.largest = self.largest.max(value);
+            self.oversized.push(key.to_owned());
+        }
+    }
+
+    /// Tells of sizes and leases.
+    pub(super) fn told(self, group: &mut Group<'_>) -> Data {
+        let mut data = Data {
+            entries: self.entries,
+            bytes: self.bytes,
+            max_entry_size: None,
+            namespaces: self.namespaces.len() as u64,
+        };
+        if self.oversized.is_empty() {
+            group.pass("data-sizes", "every value fits raft's entry size");
+        } else {
+            let size = (self.largest * 2).next_power_of_two();
+            data.max_entry_size = Some(size);
+            group.warn(
             "data-sizes",
             format!(
                 "{} value(s) over 1 MiB, for example {}",
-                oversized.len(),
-                oversized[0]
+                self.oversized.len(),
+                self.oversized[0]
             ),
             format!(
                 "the raft values will set max_entry_size = {size}, else their next write would fail"
             ),
         );
+        }
+        if self.leases > 0 {
+            group.warn(
+                "data-leases",
+                format!("{} lease(s)", self.leases),
+                "those that are due by then are revoked at the first unseal",
+            );
+        }
+        data
     }
-    if leases > 0 {
-        group.warn(
-            "data-leases",
-            format!("{leases} lease(s)"),
-            "those that are due during the outage are revoked at the first unseal",
-        );
-    }
-    Ok(data)
 }
 
 /// What of so many child namespaces, some with a seal of their own.

@@ -1,6 +1,6 @@
 //! How checks report, and the order they are made in.
 
-use crate::action::{Context, Result, Source};
+use crate::action::{Context, Result, Snapshot, Source};
 use crate::event::{CheckStatus, Event, Finding};
 use crate::platform::Flip;
 
@@ -11,6 +11,8 @@ pub struct Checked {
     pub findings: Vec<Finding>,
     /// What the later actions need to know of the source.
     pub source: Option<Source>,
+    /// The same of the snapshot that is there in its place.
+    pub snapshot: Option<Snapshot>,
 }
 
 /// Collects a group's findings and tells each at once.
@@ -82,6 +84,10 @@ pub fn passed(findings: &[Finding]) -> String {
 pub async fn all(ctx: &Context) -> Result<Checked> {
     let mut checked = Checked::default();
     super::release::place(ctx, &mut checked).await?;
+    if let Some(from) = &ctx.snapshot {
+        super::snapshot::check(ctx, from, &mut checked).await?;
+        return Ok(checked);
+    }
     super::release::check(ctx, &mut checked).await?;
     let server = super::server::check(ctx, &mut checked).await?;
     let data = super::data::check(ctx, server.as_ref(), &mut checked).await?;

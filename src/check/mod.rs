@@ -1,9 +1,12 @@
 //! What must be so before anything is changed: one file per group, each finding with a stable identifier.
 
+mod archive;
 mod data;
 mod finding;
 mod release;
 mod room;
 mod server;
+mod snapshot;
 
 pub use finding::{Checked, all, passed};
+pub use snapshot::held;

@@ -2,7 +2,7 @@
 
 use super::finding::{Checked, Group};
 use crate::action::{Context, Result};
-use crate::platform::{Flip, Grade, SecretName, StorageKind};
+use crate::platform::{Flip, Grade, Release, SecretName, StorageKind};
 
 const GROUP: &str = "release";
 
@@ -25,6 +25,37 @@ pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<()> {
             ),
         );
     }
+    stanzas_and_secrets(ctx, &release, &mut group).await?;
+
+    let mut taken = Vec::new();
+    for member in ctx.platform.members() {
+        if ctx.platform.volume(&member).await?.raft_files {
+            taken.push(member);
+        }
+    }
+    if taken.is_empty() {
+        group.pass("leftover-raft", "no raft files on any member's volume");
+    } else {
+        let hint = if release.storage == StorageKind::Raft {
+            "these are the data of the release as it runs: leave them where they are"
+        } else {
+            "unsealed with the old key they would elect a leader beside this run: move `vault.db` and `raft/` away"
+        };
+        group.fail(
+            "leftover-raft",
+            format!("raft files on the volume of {}", taken.join(", ")),
+            hint,
+        );
+    }
+    Ok(())
+}
+
+/// What is in the way of any run: what the release is configured with, and what an earlier run left.
+pub(super) async fn stanzas_and_secrets(
+    ctx: &Context,
+    release: &Release,
+    group: &mut Group<'_>,
+) -> Result<()> {
     if release.foreign_stanzas.is_empty() {
         group.pass("release-stanzas", "no `seal` and no `initialize` stanza");
     } else {
@@ -52,27 +83,6 @@ pub(super) async fn check(ctx: &Context, checked: &mut Checked) -> Result<()> {
             format!("{} of an earlier run", leftovers.join(" and ")),
             "`baoctl resume` goes on with that run. Without its journal: if the unseal Secret is empty, write the parked \
              key back into it before you remove anything",
-        );
-    }
-
-    let mut taken = Vec::new();
-    for member in ctx.platform.members() {
-        if ctx.platform.volume(&member).await?.raft_files {
-            taken.push(member);
-        }
-    }
-    if taken.is_empty() {
-        group.pass("leftover-raft", "no raft files on any member's volume");
-    } else {
-        let hint = if release.storage == StorageKind::Raft {
-            "these are the data of the release as it runs: leave them where they are"
-        } else {
-            "unsealed with the old key they would elect a leader beside this run: move `vault.db` and `raft/` away"
-        };
-        group.fail(
-            "leftover-raft",
-            format!("raft files on the volume of {}", taken.join(", ")),
-            hint,
         );
     }
     Ok(())

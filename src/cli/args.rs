@@ -1,10 +1,17 @@
 //! Flags that several commands share.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
-use crate::engine::Range;
+use super::Exit;
+use super::exit::fail;
+use super::run::CLUSTER_ID;
+use super::target::{Here, TargetArgs};
+use crate::action::{FromSnapshot, Source};
+use crate::engine::{Range, fact};
+use crate::journal;
 
 /// How a run is shown.
 #[derive(Debug, Clone, Args)]
@@ -29,6 +36,75 @@ pub struct ConsentArgs {
     /// Agree to the outage and to all that is not repeated blindly, by the namespace's name
     #[arg(long, value_name = "NAME")]
     pub confirm_outage: Option<String>,
+}
+
+/// A snapshot in place of a server's data.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SnapshotArgs {
+    /// Restore this raft snapshot, as `bao operator raft snapshot save` wrote it, where no member has any data
+    #[arg(long, value_name = "FILE")]
+    pub from_snapshot: Option<PathBuf>,
+    /// Cluster that the snapshot must be of; default: the one that the target's last run was about, where there was one
+    #[arg(long, value_name = "ID", requires = "from_snapshot")]
+    pub cluster_id: Option<String>,
+}
+
+impl SnapshotArgs {
+    /// The runbook that is followed where none is named.
+    pub(super) fn runbook(&self) -> &'static str {
+        if self.from_snapshot.is_some() {
+            "restore-snapshot"
+        } else {
+            "migrate-raft"
+        }
+    }
+
+    /// The file, which can be opened.
+    pub(super) fn file(&self) -> Result<Option<PathBuf>, Exit> {
+        let Some(file) = &self.from_snapshot else {
+            return Ok(None);
+        };
+        std::fs::File::open(file)
+            .and_then(|_| std::path::absolute(file))
+            .map(Some)
+            .map_err(|error| {
+                let why = format!("--from-snapshot {}: {error}", file.display());
+                fail(
+                    why,
+                    &["the same command with --from-snapshot FILE"],
+                    Exit::Usage,
+                )
+            })
+    }
+
+    /// Refuses where no snapshot can be restored, before anything is reached for.
+    pub(super) fn fits(&self, target: &TargetArgs) -> Result<(), Exit> {
+        if target.is_local() || self.from_snapshot.is_none() {
+            return self.file().map(drop);
+        }
+        Err(fail(
+            "a snapshot is restored into servers on this machine only, not into a release on Kubernetes",
+            &[
+                "baoctl rehearse --from-snapshot FILE --keys-file FILE    proves that it can be restored",
+            ],
+            Exit::Usage,
+        ))
+    }
+
+    /// What is restored into a target.
+    pub(super) fn of(self, here: &Here) -> Result<Option<FromSnapshot>, Exit> {
+        let Some(path) = self.file()? else {
+            return Ok(None);
+        };
+        // One that was refused has looked at no source, and knew of it from the one before.
+        let last_run = || {
+            let state = journal::read(&here.journal).ok()?;
+            let source = fact::<Source>(&state).map(|source| source.cluster_id);
+            source.or_else(|| state.header()?.inputs.get(CLUSTER_ID).cloned())
+        };
+        let cluster_id = self.cluster_id.or_else(last_run);
+        Ok(Some(FromSnapshot { path, cluster_id }))
+    }
 }
 
 /// How long an outage may be.

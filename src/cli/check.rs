@@ -1,6 +1,6 @@
 //! `baoctl check`.
 
-use super::args::OutputArgs;
+use super::args::{OutputArgs, SnapshotArgs};
 use super::exit::{denied, fail};
 use super::keys::KeysArgs;
 use super::target::{Here, TargetArgs};
@@ -16,10 +16,13 @@ Examples:
   baoctl check --context prod --namespace vault --chart openbao/openbao
   baoctl check --context prod -n vault --chart openbao/openbao --json
   baoctl check --context prod -n vault --driver manifests    no helm manages the release
-  baoctl check --platform local")]
+  baoctl check --platform local
+  baoctl check --platform local --from-snapshot FILE --keys-file FILE    whether it could be restored here")]
 pub struct Args {
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    snapshot: SnapshotArgs,
     #[command(flatten)]
     keys: KeysArgs,
     #[command(flatten)]
@@ -27,6 +30,9 @@ pub struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Exit {
+    if let Err(exit) = args.snapshot.fits(&args.target) {
+        return exit;
+    }
     let here = match args.target.open(true).await {
         Ok(here) => here,
         Err(exit) => return exit,
@@ -39,7 +45,12 @@ pub(super) async fn run(args: Args) -> Exit {
         Ok(given) => given,
         Err(exit) => return exit,
     };
-    let ctx = run::looking(here.platform, output.observer(), args.keys.keys_file, given);
+    let snapshot = match args.snapshot.of(&here) {
+        Ok(snapshot) => snapshot,
+        Err(exit) => return exit,
+    };
+    let mut ctx = run::looking(here.platform, output.observer(), args.keys.keys_file, given);
+    ctx.snapshot = snapshot;
     let checked = match check::all(&ctx).await {
         Ok(checked) => checked,
         Err(error) => {

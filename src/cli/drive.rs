@@ -9,14 +9,14 @@ use uuid::Uuid;
 use super::claim::Claimed;
 use super::exit::fail;
 use super::failure::{exit_of, failure, touched};
-use super::left::left;
+use super::left::{rolled_back, where_back};
 use super::run::{Settings, Way, context};
 use super::target::{Here, Place};
 use super::{Exit, rehearse, replay, signals};
-use crate::action::{Context, Keys, Marker};
+use crate::action::{Context, FromSnapshot, Keys, Marker};
 use crate::engine::{self, End, Engine, Error, Program, Range, SharedJournal};
 use crate::event::{Agreed, Banner, Event, Level, Mode, Observer, Operator, Plan};
-use crate::journal::{Journal, Mark, Record, State};
+use crate::journal::{Journal, Record, State};
 use crate::runbook::Loaded;
 use crate::ui::Output;
 
@@ -29,6 +29,7 @@ pub(super) struct Running {
     pub mode: Mode,
     pub keys_file: Option<PathBuf>,
     pub keys_given: Option<Keys>,
+    pub snapshot: Option<FromSnapshot>,
     pub journal: Option<SharedJournal>,
     pub claimed: Option<Claimed>,
     pub resumed: bool,
@@ -62,6 +63,7 @@ impl Running {
             self.keys_file.clone(),
         );
         ctx.keys_given = self.keys_given.take();
+        ctx.snapshot.clone_from(&self.snapshot);
         ctx.folder = self.loaded.folder();
         if let Some(journal) = &self.journal {
             ctx.marker = marker(journal.clone(), observer.clone());
@@ -234,18 +236,19 @@ fn tell_end(
     let message = match end {
         End::Finished => return Exit::Done,
         End::RolledBack => {
-            let journal = journal.map(held);
-            let left = journal.map(|journal| left(journal.state(), journal.path()));
-            let left = left.unwrap_or_default();
-            observer.observe(&Event::RolledBack { left });
+            if let Some(journal) = journal.map(held) {
+                observer.observe(&rolled_back(journal.state(), journal.path()));
+            }
             return Exit::Done;
         }
-        End::CleanedUp if journal.is_some_and(|it| held(it).state().rolling_back()) => {
-            "what was left of the run is removed; the source serves from file storage".to_owned()
-        }
         End::CleanedUp => {
-            "what was left of the run is removed; there is no way back to the file tree any more"
-                .to_owned()
+            let journal = journal.map(held);
+            let state = journal.as_deref().map(Journal::state);
+            let now = match state.filter(|state| state.rolling_back()) {
+                Some(state) => where_back(state),
+                None => "there is no way back any more",
+            };
+            format!("what was left of the run is removed; {now}")
         }
         End::Planned => "dry run: nothing was changed".to_owned(),
         End::Reached(step) => format!(
@@ -274,9 +277,6 @@ fn held(journal: &SharedJournal) -> MutexGuard<'_, Journal> {
 fn marker(journal: SharedJournal, observer: Arc<dyn Observer>) -> Marker {
     Arc::new(move |mark| {
         let mut journal = held(&journal);
-        if mark == Mark::OutageEnded && !journal.state().in_outage() {
-            return Ok(());
-        }
         journal
             .append(Record::Mark { mark })
             .map_err(|error| error.to_string())?;

@@ -20,7 +20,9 @@ pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
     let Some((state, header)) = state.and_then(|state| Some((state, state.header()?))) else {
         return "nothing".to_owned();
     };
-    let words = if state.rolling_back() && state.finished().is_some() {
+    let words = if program.restores_snapshot() {
+        restored(program, state)
+    } else if state.rolling_back() && state.finished().is_some() {
         "everything is taken back: the source serves from its old storage as before"
     } else if state.outage_ended().is_some() {
         "the cluster serves the old data; clients can use it"
@@ -45,6 +47,21 @@ pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
         return format!("{words}; what programs of the runbook did comes on top");
     }
     words.to_owned()
+}
+
+/// The same of a run that restores a snapshot.
+fn restored(program: &Program, state: &State) -> &'static str {
+    if state.rolling_back() && state.finished().is_some() {
+        "everything is taken back: no member holds any data, as before"
+    } else if began(program, state, |unit, _| unit.action.serves()) {
+        "members were opened on the data of the snapshot, and clients may use it"
+    } else if binding(program, state) {
+        "the members hold nothing that anybody is served from; the snapshot and the old key are untouched"
+    } else if touched(program, state) {
+        "no member was touched; only the run's own files and scratch node were changed"
+    } else {
+        "nothing: no member was touched; the run has its journal"
+    }
 }
 
 /// Whether the run did more than back up and prove, so that a new one must not begin beside it.
@@ -104,6 +121,15 @@ fn consent(resume: &str, step: &str, tier: &Tier, early: bool) -> String {
     }
 }
 
+/// The command that makes the checks alone.
+fn check_of(program: &Program) -> &'static str {
+    if program.restores_snapshot() {
+        "check --from-snapshot FILE --keys-file FILE"
+    } else {
+        "check"
+    }
+}
+
 /// The failure as it is told.
 pub(super) fn failure(
     error: &Error,
@@ -150,7 +176,7 @@ pub(super) fn failure(
         (Error::Conflict { kind, .. }, _) if kind == COMMAND => {
             state.map(|_| resume).into_iter().collect()
         }
-        (_, Exit::Preflight) => vec![place.command("check")],
+        (_, Exit::Preflight) => vec![place.command(check_of(program))],
         (_, Exit::Locked) => vec![place.command("lock show")],
         (
             Error::Action {

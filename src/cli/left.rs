@@ -3,10 +3,27 @@
 use std::path::Path;
 
 use crate::action::cleanup::COPIES;
-use crate::action::{Held, PRINTED};
+use crate::action::{Held, PRINTED, Snapshot};
 use crate::engine::fact;
-use crate::event::{ActionStatus, Mode};
+use crate::event::{ActionStatus, Event, Mode};
 use crate::journal::State;
+
+/// Where a rollback leads.
+pub(super) fn where_back(state: &State) -> &'static str {
+    if fact::<Snapshot>(state).is_some() {
+        "no member holds any data, as before"
+    } else {
+        "the source serves from its old storage as before"
+    }
+}
+
+/// The end of a run whose effects are all taken back.
+pub(super) fn rolled_back(state: &State, journal: &Path) -> Event {
+    Event::RolledBack {
+        now: where_back(state).to_owned(),
+        left: left(state, journal),
+    }
+}
 
 /// A sentence for each, what is to be done first.
 pub(super) fn left(state: &State, journal: &Path) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! `baoctl migrate-raft`.
 
 use super::Exit;
-use super::args::{BudgetArgs, ConsentArgs, OutputArgs, RangeArgs};
+use super::args::{BudgetArgs, ConsentArgs, OutputArgs, RangeArgs, SnapshotArgs};
 use super::exit::fail;
 use super::keys::KeysArgs;
 use super::run::{self, Beginning, Settings};
@@ -21,13 +21,16 @@ Examples:
   baoctl migrate-raft --context prod -n vault --chart openbao/openbao --until record-keys    stop before the outage
   baoctl migrate-raft --context prod -n vault --chart openbao/openbao --runbook migrate-raft-fast
   baoctl migrate-raft --context prod -n vault --driver manifests    a release that no helm manages
-  baoctl migrate-raft --platform local --yes --confirm-outage local --json    on servers of `baoctl rehearse --source-only`")]
+  baoctl migrate-raft --platform local --yes --confirm-outage local --json    on servers of `baoctl rehearse --source-only`
+  baoctl migrate-raft --platform local --from-snapshot FILE --keys-file FILE    where the cluster was lost")]
 pub struct Args {
     #[command(flatten)]
     target: TargetArgs,
-    /// Runbook to follow: a built-in name or a file
-    #[arg(long, value_name = "NAME|FILE", default_value = "migrate-raft")]
-    runbook: String,
+    /// Runbook to follow: a built-in name or a file [default: migrate-raft; restore-snapshot with --from-snapshot]
+    #[arg(long, value_name = "NAME|FILE")]
+    runbook: Option<String>,
+    #[command(flatten)]
+    snapshot: SnapshotArgs,
     /// Print each call and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -44,7 +47,8 @@ pub struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Exit {
-    let loaded = match Loaded::resolve(&args.runbook) {
+    let runbook = args.runbook.as_deref();
+    let loaded = match Loaded::resolve(runbook.unwrap_or(args.snapshot.runbook())) {
         Ok(loaded) => loaded,
         Err(error) => {
             return fail(
@@ -54,6 +58,9 @@ pub(super) async fn run(args: Args) -> Exit {
             );
         }
     };
+    if let Err(exit) = args.snapshot.fits(&args.target) {
+        return exit;
+    }
     let here = match args.target.open(args.dry_run).await {
         Ok(here) => here,
         Err(exit) => return exit,
@@ -73,6 +80,10 @@ pub(super) async fn run(args: Args) -> Exit {
         loaded,
         mode,
         keys: args.keys,
+        snapshot: match args.snapshot.of(&here) {
+            Ok(snapshot) => snapshot,
+            Err(exit) => return exit,
+        },
     };
     run::begin(here, beginning, settings).await
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::Exit;
-use super::args::{OutputArgs, RangeArgs};
+use super::args::{OutputArgs, RangeArgs, SnapshotArgs};
 use super::exit::fail;
 use super::run::{self, Beginning, Settings};
 use super::target::{Here, Place};
@@ -19,7 +19,8 @@ use crate::event::{ActionStatus, Event, Level, Mode, Observer};
 use crate::journal;
 use crate::meter::{Meter, SharedMeter};
 use crate::platform::local::{
-    CreateOptions, Golden, LocalPlatform, SampleOptions, find_bao, from_tree, make_source, verify,
+    CreateOptions, Golden, LocalPlatform, SampleOptions, find_bao, from_tree, keep_keys_of,
+    make_source, verify,
 };
 use crate::platform::{Platform, SecretName, StorageKind};
 use crate::runbook::Loaded;
@@ -38,6 +39,7 @@ Examples:
   baoctl rehearse --namespaces --runbook migrate-raft-fast
   baoctl rehearse --source pebbledb --bao PATH --runbook operator-migrate
   baoctl rehearse --from-tree /backup/openbao-data --keys-file keys.json
+  baoctl rehearse --from-snapshot /backup/nightly.snap --keys-file keys.json    proves that it can be restored
   baoctl rehearse --source-only, then: baoctl migrate-raft --platform local --dry-run")]
 pub struct Args {
     /// Entries of sample data in the source's tree, at least
@@ -60,14 +62,21 @@ pub struct Args {
     threshold: u32,
     /// Rehearse on a copy of this file tree (a folder, or a tar of it) instead of sample data; with `--source pebbledb` of this
     /// store (its folder)
-    #[arg(long, value_name = "DIR", requires = "keys_file")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "keys_file",
+        conflicts_with = "from_snapshot"
+    )]
     from_tree: Option<PathBuf>,
-    /// File with that tree's unseal keys and token, as `bao operator init -format=json` prints them
-    #[arg(long, value_name = "FILE", requires = "from_tree")]
+    #[command(flatten)]
+    snapshot: SnapshotArgs,
+    /// File with the unseal keys and a token of that tree or snapshot, as `bao operator init -format=json` prints them
+    #[arg(long, value_name = "FILE")]
     keys_file: Option<PathBuf>,
-    /// Runbook to follow: a built-in name or a file
-    #[arg(long, value_name = "NAME|FILE", default_value = "migrate-raft")]
-    runbook: String,
+    /// Runbook to follow: a built-in name or a file [default: migrate-raft; restore-snapshot with --from-snapshot]
+    #[arg(long, value_name = "NAME|FILE")]
+    runbook: Option<String>,
     /// Folder for the servers and the run's files
     #[arg(long, value_name = "DIR", default_value = "baoctl-local")]
     work_dir: PathBuf,
@@ -104,7 +113,8 @@ const MAKING: &str = "making";
 const REMAINS: &str = "final.snap.values";
 
 pub(super) async fn run(args: Args) -> Exit {
-    let loaded = match Loaded::resolve(&args.runbook) {
+    let runbook = args.runbook.as_deref();
+    let loaded = match Loaded::resolve(runbook.unwrap_or(args.snapshot.runbook())) {
         Ok(loaded) => loaded,
         Err(error) => {
             return fail(
@@ -118,30 +128,8 @@ pub(super) async fn run(args: Args) -> Exit {
     if let Some(exit) = run::unknown_step(&program, &loaded, &args.range) {
         return exit;
     }
-    if args.threshold > args.shares || (args.threshold == 1 && args.shares > 1) {
-        return fail(
-            "the threshold must be at most the number of shares, and over 1 when there are several",
-            &["baoctl rehearse --shares 5 --threshold 3"],
-            Exit::Usage,
-        );
-    }
-    let inside = |path: &PathBuf| {
-        let resolved = (path.canonicalize(), args.work_dir.canonicalize());
-        matches!(resolved, (Ok(path), Ok(dir)) if path.starts_with(&dir))
-    };
-    if let Some(path) = [&args.from_tree, &args.keys_file]
-        .into_iter()
-        .flatten()
-        .find(|path| inside(path))
-    {
-        return fail(
-            format!(
-                "{} lies in the work folder, which a new rehearsal clears",
-                path.display()
-            ),
-            &["baoctl rehearse --work-dir ANOTHER --from-tree DIR --keys-file FILE"],
-            Exit::Usage,
-        );
+    if let Err(exit) = args.fit() {
+        return exit;
     }
     if let Err(exit) = put_by_earlier(&args.work_dir, args.discard).await {
         return exit;
@@ -163,11 +151,18 @@ pub(super) async fn run(args: Args) -> Exit {
     };
     output.finish();
     if args.source_only {
+        let dir = args.work_dir.display();
+        let (stands, snapshot) = match &args.snapshot.from_snapshot {
+            None => ("the source serves", String::new()),
+            Some(file) => (
+                "the members are empty",
+                format!(" --from-snapshot {}", file.display()),
+            ),
+        };
         output.observe(&Event::Note {
             level: Level::Info,
             message: format!(
-                "the source serves; next: baoctl migrate-raft --platform local --work-dir {}",
-                args.work_dir.display()
+                "{stands}; next: baoctl migrate-raft --platform local --work-dir {dir}{snapshot}"
             ),
         });
         return Exit::Done;
@@ -186,16 +181,61 @@ pub(super) async fn run(args: Args) -> Exit {
         range: args.range,
         max_outage: None,
     };
-    run::begin(
-        Here::of_local(Arc::new(platform), None),
-        Beginning {
-            loaded,
-            mode: Mode::Rehearsal,
-            keys: super::keys::KeysArgs::default(),
+    let here = Here::of_local(Arc::new(platform), None);
+    let beginning = Beginning {
+        loaded,
+        mode: Mode::Rehearsal,
+        keys: super::keys::KeysArgs::default(),
+        snapshot: match args.snapshot.of(&here) {
+            Ok(snapshot) => snapshot,
+            Err(exit) => return exit,
         },
-        settings,
-    )
-    .await
+    };
+    run::begin(here, beginning, settings).await
+}
+
+impl Args {
+    /// Refuses what does not fit together, before anything is made.
+    fn fit(&self) -> Result<(), Exit> {
+        if self.threshold > self.shares || (self.threshold == 1 && self.shares > 1) {
+            return Err(fail(
+                "the threshold must be at most the number of shares, and over 1 when there are several",
+                &["baoctl rehearse --shares 5 --threshold 3"],
+                Exit::Usage,
+            ));
+        }
+        let own = self.from_tree.is_some() || self.snapshot.from_snapshot.is_some();
+        if own != self.keys_file.is_some() {
+            return Err(fail(
+                "the keys of a tree or a snapshot are named with it, and with nothing else: --keys-file FILE",
+                &[
+                    "baoctl rehearse --from-tree DIR --keys-file FILE",
+                    "baoctl rehearse --from-snapshot FILE --keys-file FILE",
+                ],
+                Exit::Usage,
+            ));
+        }
+        let snapshot = self.snapshot.file()?;
+        let inside = |path: &PathBuf| {
+            let resolved = (path.canonicalize(), self.work_dir.canonicalize());
+            matches!(resolved, (Ok(path), Ok(dir)) if path.starts_with(&dir))
+        };
+        if let Some(path) = [&self.from_tree, &snapshot, &self.keys_file]
+            .into_iter()
+            .flatten()
+            .find(|path| inside(path))
+        {
+            return Err(fail(
+                format!(
+                    "{} lies in the work folder, which a new rehearsal clears",
+                    path.display()
+                ),
+                &["the same command with --work-dir ANOTHER"],
+                Exit::Usage,
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// A rehearsal that is finished, or that died before its run began, makes room for the next in the same folder.
@@ -287,20 +327,33 @@ async fn told<T, E>(
 
 async fn source(args: &Args, bao: &Path, output: &Output) -> Result<LocalPlatform, Exit> {
     let another = ["baoctl rehearse --work-dir ANOTHER"];
-    let options = CreateOptions {
+    let restores = args.snapshot.from_snapshot.is_some();
+    let mut options = CreateOptions {
         storage: args.source,
         ..CreateOptions::default()
     };
+    if restores {
+        // Nothing of a rehearsal is written to where the old cluster wrote.
+        options.audit.clear();
+    }
     let platform = LocalPlatform::create(&args.work_dir, bao, options)
         .map_err(|error| fail(error, &another, Exit::Usage))?;
     let making = args.work_dir.join(MAKING);
     std::fs::write(&making, "").map_err(|error| fail(error, &another, Exit::Failed))?;
-    let title = format!("make a source on {} storage", args.source.name());
+    let title = if restores {
+        "make room for three empty members".to_owned()
+    } else {
+        format!("make a source on {} storage", args.source.name())
+    };
     let head = ("source", "make-source", title.as_str());
     let made = told(&output.observer(), head, async |meter| {
         if let (Some(tree), Some(keys)) = (&args.from_tree, &args.keys_file) {
             from_tree(&platform, tree, keys, meter.as_ref()).await?;
             return Ok(((), format!("a copy of {}", tree.display())));
+        }
+        if let (true, Some(keys)) = (restores, &args.keys_file) {
+            keep_keys_of(&platform, keys).await?;
+            return Ok(((), "nothing runs yet".to_owned()));
         }
         let options = SampleOptions {
             entries: args.entries,

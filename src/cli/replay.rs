@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::left::left;
-use crate::action::{ActionSpec, Backup, Checks, Compared, Fact, FinalCopied, KeysRead, PartOf};
+use super::left::{left, rolled_back};
+use crate::action::{
+    ActionSpec, Backup, Checks, Compared, Fact, FinalCopied, KeysRead, PartOf, Snapshot,
+};
 use crate::engine::{self, Program, expected, fact};
 use crate::event::{
     ActionStatus, Banner, Effect, Event, Level, Plan, PlannedStep, StepStatus, StepSummary, Summary,
@@ -176,8 +178,7 @@ impl Replay<'_> {
     }
 
     fn back(&mut self) {
-        let left = left(&self.state, self.path);
-        self.tell(Event::RolledBack { left });
+        self.tell(rolled_back(&self.state, self.path));
     }
 
     fn started(&mut self, header: Header) {
@@ -335,12 +336,21 @@ fn sums(state: &State) -> Vec<(String, String)> {
             format!("SHA-256 {sha256}, {entries} entries, {bytes} bytes"),
         );
     }
-    if let Some(copy) = fact::<FinalCopied>(state) {
-        let (manifest, snapshot, entries) = (copy.manifest_digest, copy.sha256, copy.entries);
+    if let Some(source) = fact::<Snapshot>(state) {
+        let (name, sha256) = (source.path.display(), source.sha256);
         sum(
-            "final.manifest, of the frozen tree, made beside it",
-            format!("SHA-256 {manifest}, {entries} entries"),
+            &format!("{name}, the snapshot"),
+            format!("SHA-256 {sha256}"),
         );
+    }
+    if let Some(copy) = fact::<FinalCopied>(state) {
+        let (snapshot, entries) = (copy.sha256, copy.entries);
+        if let Some(manifest) = copy.manifest_digest {
+            sum(
+                "final.manifest, of the frozen tree, made beside it",
+                format!("SHA-256 {manifest}, {entries} entries"),
+            );
+        }
         sum(
             "final.snap, made of it for the restore",
             format!("SHA-256 {snapshot}"),
@@ -543,7 +553,11 @@ mod tests {
             ],
         );
         let said = report(&path).unwrap();
-        for words in ["**Rolled back.**", "| outage | taken back |", "lie aside"] {
+        for words in [
+            "**Rolled back:** the source serves",
+            "| outage | taken back |",
+            "lie aside",
+        ] {
             assert!(said.contains(words), "{words}: {said}");
         }
     }

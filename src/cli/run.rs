@@ -16,7 +16,8 @@ use super::exit::fail;
 use super::failure::unfinished;
 use super::keys::KeysArgs;
 use super::target::{Here, Place, driver_of};
-use crate::action::{Context, Keys};
+use crate::action::{Context, FromSnapshot, Keys};
+use crate::check;
 use crate::engine::{self, Back, Program, Range};
 use crate::event::{Mode, Observer};
 use crate::journal::{self, Header, Journal, Record, RunbookText, State};
@@ -39,9 +40,12 @@ pub(super) struct Beginning {
     pub loaded: Loaded,
     pub mode: Mode,
     pub keys: KeysArgs,
+    pub snapshot: Option<FromSnapshot>,
 }
 
 const KEYS_FILE: &str = "keys-file";
+const FROM_SNAPSHOT: &str = "from-snapshot";
+pub(super) const CLUSTER_ID: &str = "cluster-id";
 
 /// A context that only looks: for commands beside a run.
 pub(super) fn looking(
@@ -121,6 +125,7 @@ pub(super) fn context(
         replicas,
         keys_file,
         keys_given: None,
+        snapshot: None,
         folder: PathBuf::new(),
         step: String::new(),
         place: 0,
@@ -143,7 +148,12 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
     if let Some(exit) = wrong_word(&here, &settings.consent) {
         return exit;
     }
-    let Beginning { loaded, mode, keys } = beginning;
+    let Beginning {
+        loaded,
+        mode,
+        keys,
+        snapshot,
+    } = beginning;
     let program = Program::new(&loaded.runbook);
     if let Some(exit) = unknown_step(&program, &loaded, &settings.range) {
         return exit;
@@ -165,6 +175,7 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
         mode,
         keys_file,
         keys_given,
+        snapshot,
         journal: None,
         claimed: None,
         resumed: false,
@@ -175,7 +186,7 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
         return run.go(settings).await;
     }
     let here = &run.here;
-    if let Some(exit) = finished_already(here).await {
+    if let Some(exit) = finished_already(here, run.snapshot.as_ref()).await {
         return exit;
     }
     if let Err(exit) = put_by(&here.journal, &here.place) {
@@ -188,6 +199,12 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
     let mut inputs = here.inputs.clone();
     if let Some(file) = &run.keys_file {
         inputs.insert(KEYS_FILE.to_owned(), file.display().to_string());
+    }
+    if let Some(from) = &run.snapshot {
+        let path = from.path.display().to_string();
+        inputs.insert(FROM_SNAPSHOT.to_owned(), path);
+        let expected = from.cluster_id.clone();
+        inputs.extend(expected.map(|id| (CLUSTER_ID.to_owned(), id)));
     }
     let header = Header {
         format: journal::FORMAT,
@@ -211,12 +228,24 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
     run.go(settings).await
 }
 
-/// A release whose run has finished is on raft: a new run has nothing to do there, and must not take the place of its report.
-async fn finished_already(here: &Here) -> Option<Exit> {
+/// A release whose run has finished is on raft: a new run has nothing to do there, and must not take the place of its journal,
+/// unless what it brought about is lost.
+async fn finished_already(here: &Here, snapshot: Option<&FromSnapshot>) -> Option<Exit> {
     let state = journal::read(&here.journal).ok()?;
     let done = state.finished().is_some()
         && !state.rolling_back()
         && state.header()?.target.is(&here.platform.target());
+    if let (true, Some(from)) = (done, snapshot) {
+        let own = from.cluster_id.as_deref().unwrap_or_default();
+        let held = check::held(here.platform.as_ref(), own).await;
+        // A member that cannot be looked at may hold anything.
+        let held = held.unwrap_or_else(|error| vec![error.to_string()]);
+        return (!held.is_empty()).then(|| {
+            let held = held.join("; ");
+            let why = format!("what the last run brought about is there: {held}. A snapshot is restored where no member has data");
+            fail(why, &[&here.place.command("status")], Exit::Preflight)
+        });
+    }
     let release = here.platform.release().await.ok()?;
     (done && release.storage == StorageKind::Raft).then(|| {
         fail(
@@ -461,6 +490,10 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
             .keys
             .keys_file
             .or_else(|| header.inputs.get(KEYS_FILE).map(PathBuf::from)),
+        snapshot: header.inputs.get(FROM_SNAPSHOT).map(|path| FromSnapshot {
+            path: PathBuf::from(path),
+            cluster_id: header.inputs.get(CLUSTER_ID).cloned(),
+        }),
         claimed,
         journal: Some(Arc::new(Mutex::new(journal))),
         resumed: true,
@@ -493,10 +526,9 @@ fn ended(state: &State, way: &Way, place: &Place) -> Option<Exit> {
             "this run has ended, and what is left of it is being removed",
             "cleanup",
         ),
-        (Way::On { .. } | Way::Back(_), Some(_), true) => refuse(
-            "this run was rolled back: the source serves from its old storage",
-            "migrate-raft",
-        ),
+        (Way::On { .. } | Way::Back(_), Some(_), true) => {
+            refuse("this run was rolled back, and is over", "migrate-raft")
+        }
         _ => None,
     }
 }

@@ -107,6 +107,11 @@ impl Program {
         units.any(|unit| unit.kind == kind)
     }
 
+    /// Whether a snapshot is there in place of a source: nobody is served before its end, and there is no data to go back to.
+    pub fn restores_snapshot(&self) -> bool {
+        self.has("graft-snapshot")
+    }
+
     /// A step's place, from 0.
     pub fn position(&self, id: &str) -> Option<usize> {
         self.steps.iter().position(|step| step.id == id)

@@ -204,6 +204,9 @@ impl Engine {
         loss: Option<&Loss>,
     ) -> Question {
         let mut consequences = match loss {
+            None if self.program.restores_snapshot() => {
+                vec!["no member holds any data again, as before; the snapshot is as it was".to_owned()]
+            }
             None => vec![
                 "the source serves from its old storage again, with its data as it was sealed, or newer if it served since"
                     .to_owned(),

@@ -166,6 +166,8 @@ pub enum Event {
     Failed(Failure),
     /// All that the run did is taken back.
     RolledBack {
+        /// Where that leaves the clients.
+        now: String,
         /// What is left of it, and what to do about that.
         left: Vec<String>,
     },

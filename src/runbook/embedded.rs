@@ -10,7 +10,7 @@ use super::nearest::nearest;
 use crate::journal::RunbookText;
 
 /// The runbooks that are built in, as name and text.
-pub const EMBEDDED: [(&str, &str); 3] = [
+pub const EMBEDDED: [(&str, &str); 4] = [
     (
         "migrate-raft",
         include_str!("../../runbooks/migrate-raft.yaml"),
@@ -22,6 +22,10 @@ pub const EMBEDDED: [(&str, &str); 3] = [
     (
         "operator-migrate",
         include_str!("../../runbooks/operator-migrate.yaml"),
+    ),
+    (
+        "restore-snapshot",
+        include_str!("../../runbooks/restore-snapshot.yaml"),
     ),
 ];
 

@@ -18,14 +18,19 @@ pub(super) enum Subject {
     Store,
     /// What brings the source's data: one of [`BRING_DATA`].
     Data,
+    /// What makes a copy of it to bring: one of [`COPY_DATA`].
+    Copied,
 }
 
-use Subject::{Await, Data, FirstFlip, Kind, Store, Unseal};
+use Subject::{Await, Copied, Data, FirstFlip, Kind, Store, Unseal};
 
 /// The kinds that make the first member's raft store.
 const MAKE_STORE: &[&str] = &["init", "operator-migrate"];
 /// The kinds that bring the source's data.
 pub(super) const BRING_DATA: &[&str] = &["restore", "operator-migrate"];
+
+/// The kinds that make the copy of the source's data that is brought: of a server that is frozen, or of a snapshot.
+const COPY_DATA: &[&str] = &["final-copy", "graft-snapshot"];
 
 /// `subject` comes only after one of each of `after`, for the reason `why`.
 #[derive(Debug)]
@@ -99,8 +104,28 @@ pub(super) const AFTER: &[Rule] = &[
         why: "a server that starts on the tree again would write behind the copy",
     },
     Rule {
+        subject: Kind("graft-snapshot"),
+        after: &[Kind("read-keys"), Kind("prove")],
+        why: "the keys must be proven on the snapshot before anything starts",
+    },
+    Rule {
+        subject: Kind("graft-snapshot"),
+        after: &[Kind("rehearse-flip")],
+        why: "the change must be tried before it is made, and a rollback goes back to what it found",
+    },
+    Rule {
+        subject: Kind("graft-snapshot"),
+        after: &[Kind("suspend-actors")],
+        why: "a job may initialise the empty server",
+    },
+    Rule {
+        subject: Kind("graft-snapshot"),
+        after: &[Kind("park-key")],
+        why: "an auto-unseal hook would offer the old key to members of the throwaway cluster",
+    },
+    Rule {
         subject: FirstFlip,
-        after: &[Kind("final-copy")],
+        after: &[Copied],
         why: "the data must be copied before anything else starts on the volume",
     },
     Rule {
@@ -109,13 +134,18 @@ pub(super) const AFTER: &[Rule] = &[
         why: "it would be started on file storage again",
     },
     Rule {
+        subject: Kind("replace-source"),
+        after: &[Kind("seal-source")],
+        why: "a snapshot has no source to replace, and one that serves is none yet",
+    },
+    Rule {
         subject: Await(StorageKind::Raft),
-        after: &[Kind("flip"), Kind("replace-source")],
+        after: &[Kind("flip")],
         why: "before that the first member never reports it",
     },
     Rule {
         subject: Kind("init"),
-        after: &[Kind("seal-source"), Kind("flip"), Kind("replace-source")],
+        after: &[Kind("flip")],
         why: "only an empty raft node may be initialised",
     },
     Rule {
@@ -130,7 +160,7 @@ pub(super) const AFTER: &[Rule] = &[
     },
     Rule {
         subject: Kind("restore"),
-        after: &[Kind("prove"), Kind("final-copy"), Kind("init")],
+        after: &[Kind("prove"), Copied, Kind("init")],
         why: "there must be a proven snapshot, and a throwaway cluster to restore it into",
     },
     Rule {
@@ -178,6 +208,11 @@ pub(super) const AFTER: &[Rule] = &[
         after: &[Data],
         why: "there is nothing to compare before the old data is there",
     },
+    Rule {
+        subject: Kind("compare-tables"),
+        after: &[Kind("seal-source")],
+        why: "only a server tells its tables; those of a snapshot are entries that `compare` compares",
+    },
 ];
 
 /// What comes before what, where `AFTER` says nothing since the later one may be missing.
@@ -196,6 +231,16 @@ pub(super) const BEFORE: &[Limit] = &[
         subject: Kind("operator-migrate"),
         before: Kind("replace-source"),
         why: "the server must find the data when it starts on raft",
+    },
+    Limit {
+        subject: Kind("replace-source"),
+        before: Await(StorageKind::Raft),
+        why: "before it the first member never reports it",
+    },
+    Limit {
+        subject: Kind("replace-source"),
+        before: Kind("init"),
+        why: "only an empty raft node may be initialised",
     },
     Limit {
         subject: Kind("rehearse-flip"),
@@ -242,9 +287,9 @@ pub(super) const FOLLOWED: &[Followed] = &[
         why: "a throwaway cluster is there to be restored into",
     },
     Followed {
-        subject: Kind("operator-migrate"),
+        subject: Kind("seal-source"),
         by: Kind("replace-source"),
-        why: "the source is stopped for it and would stay so",
+        why: "the source would stay sealed",
     },
     Followed {
         subject: Data,
@@ -259,7 +304,7 @@ pub(super) const FOLLOWED: &[Followed] = &[
 ];
 
 /// What there must be once, no more and no less: one of the kinds of each.
-pub(super) const ONCE: &[&[&str]] = &[&["seal-source"], BRING_DATA];
+pub(super) const ONCE: &[&[&str]] = &[&["seal-source", "graft-snapshot"], BRING_DATA];
 
 /// What has nothing left to do a second time.
 pub(super) const AT_MOST_ONCE: &[&str] = &[
@@ -283,6 +328,7 @@ impl Subject {
             FirstFlip => action.kind() == "flip" && earlier_flips == 0,
             Store => MAKE_STORE.contains(&action.kind()),
             Data => BRING_DATA.contains(&action.kind()),
+            Copied => COPY_DATA.contains(&action.kind()),
             Await(storage) => {
                 matches!(action, ActionSpec::AwaitStorage { storage: its } if *its == storage)
             }
@@ -298,6 +344,7 @@ impl Subject {
             FirstFlip => "flip",
             Store => "init` or `operator-migrate",
             Data => "restore` or `operator-migrate",
+            Copied => "final-copy` or `graft-snapshot",
             Await(StorageKind::File) => "await-storage` with `storage: file",
             Await(StorageKind::Pebbledb) => "await-storage` with `storage: pebbledb",
             Await(StorageKind::Raft) => "await-storage` with `storage: raft",

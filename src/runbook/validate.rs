@@ -185,7 +185,9 @@ fn counts(places: &Places, actions: &[Placed], findings: &mut Findings) {
             );
         }
     }
-    if let (Some(data), true) = (of(BRING_DATA).first(), of(&["compare-tables"]).is_empty()) {
+    // A snapshot has its tables as entries, which are compared.
+    let unseen = of(&["compare-tables", "graft-snapshot"]).is_empty();
+    if let (Some(data), true) = (of(BRING_DATA).first(), unseen) {
         findings.warn(
             data.at,
             format!(

@@ -7,10 +7,6 @@ use super::look::{self, Look, Role};
 use super::text;
 use crate::event::{Failure, ParityCounts, StepStatus, Summary};
 
-/// The end of a rollback.
-pub(super) const ROLLED_BACK: &str =
-    "rolled back: the source serves from its old storage as before";
-
 /// What happened, what was changed, and what to type next.
 pub(super) fn failure(failure: &Failure, look: Look, width: usize) -> String {
     let width = width.min(MEASURE);
@@ -200,13 +196,13 @@ fn parts(summary: &Summary, total: f64, look: Look, width: usize) -> String {
 }
 
 /// That all is taken back, and what is left of the run.
-pub(super) fn rolled_back(left: &[String], look: Look, width: usize) -> String {
+pub(super) fn rolled_back(now: &str, left: &[String], look: Look, width: usize) -> String {
     let width = width.min(MEASURE);
     let rows = Rows { look, width };
     let mut out = format!(
         "{} {}",
         look.paint(Role::Good, look.tick()),
-        look.paint(Role::Strong, ROLLED_BACK)
+        look.paint(Role::Strong, &format!("rolled back: {now}"))
     );
     for (index, line) in left.iter().enumerate() {
         out.push_str(&rows.wrapped(if index == 0 { "left" } else { "" }, line));

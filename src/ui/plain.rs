@@ -154,8 +154,8 @@ impl Inner {
                 self.errors
                     .line(&outcome::failure(failure, self.look, usize::MAX));
             }
-            Event::RolledBack { left } => {
-                self.always(outcome::ROLLED_BACK, Role::Good, "rolled back");
+            Event::RolledBack { now, left } => {
+                self.always(&format!("rolled back: {now}"), Role::Good, "rolled back");
                 for line in left {
                     self.say(&format!("left: {line}"));
                 }

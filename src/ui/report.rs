@@ -83,11 +83,8 @@ fn outcome(out: &mut String, events: &[Timed]) {
     match end.map(|timed| &timed.event) {
         Some(Event::Summary(summary)) => summary_part(out, summary),
         Some(Event::Failed(failure)) => failure_part(out, failure),
-        Some(Event::RolledBack { left }) => {
-            line(
-                out,
-                "**Rolled back.** The source serves from its old storage as before.",
-            );
+        Some(Event::RolledBack { now, left }) => {
+            line(out, &format!("**Rolled back:** {now}."));
             left_part(out, left);
         }
         _ => line(out, "The run had not ended when this report was written."),

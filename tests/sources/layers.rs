@@ -128,9 +128,12 @@ const EXCEPTIONS: [Exception; 13] = [
         items: &[
             "Context",
             "Error",
+            "FromSnapshot",
             "Keys",
             "Result",
+            "Snapshot",
             "Source",
+            "blocking",
             "namespaces",
             "tables",
             "token",

@@ -151,6 +151,7 @@ fn every_event() -> Vec<Event> {
             exit_code: 7,
         }),
         Event::RolledBack {
+            now: "the source serves from its old storage as before".to_owned(),
             left: vec!["raft files lie aside".to_owned()],
         },
         crate::scene::summary(),
@@ -181,7 +182,7 @@ fn json_lines_are_as_documented() {
     {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"retry","step":"apply","action":"convert","attempt":2,"why":"reset"}
     {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"rewound","from":"restore","to":"join","why":"no raft files"}
     {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"failed","step":"apply","message":"no","checks":[{"id":"disk","group":"Room","status":"fail","message":"full","hint":"grow"}],"changed":"nothing","next":["baoctl resume"],"exit_code":7}
-    {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"rolled-back","left":["raft files lie aside"]}
+    {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"rolled-back","now":"the source serves from its old storage as before","left":["raft files lie aside"]}
     {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"summary","entries":12345,"parity":{"identical":12300,"rewritten":30,"new":12,"volatile":9,"written":4,"deleted":1,"expired":6,"missing":0,"unexplained":0},"compared":["openbao-0","openbao-1","openbao-2"],"outage_seconds":43.21,"outage_parts":[["seal",0.4],["copy",12.1],["convert",0.8],["start raft",18.0],["restore",11.91]],"expected":{"seconds":40.0,"server":31.5},"steps":[{"id":"snapshot","status":"done","seconds":31.0},{"id":"record-keys","status":"done","seconds":12.3},{"id":"apply","status":"done","seconds":51.2},{"id":"init","status":"skipped","seconds":0.0}],"left":["the old file tree on the volume of openbao-0, your way back until you remove it"],"report":"/home/ops/.local/state/baoctl/openbao-prod/2026-03-01-1f0c.md","journal":"/home/ops/.local/state/baoctl/openbao-prod/2026-03-01-1f0c.journal","facts":{"cluster id":"5e0c6f6e-0000-4000-8000-c0ffee"}}
     "#);
 }

@@ -73,6 +73,41 @@ fn a_mistyped_step_is_answered_with_those_there_are_before_anything_is_made() {
 
 /// It ends by itself, which takes its temporary folders with it.
 #[test]
+fn a_snapshot_that_cannot_be_restored_is_answered_before_anything_is_reached_or_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let work = folder.path().join("work");
+    let (work_dir, file) = (work.to_str().unwrap(), folder.path().join("a.snap"));
+    std::fs::write(&file, "").unwrap();
+    let snapshot = ["--from-snapshot", file.to_str().unwrap()];
+    let gone = ["--from-snapshot", "gone.snap", "--keys-file", "gone.json"];
+    let cluster = ["migrate-raft", "--context", "prod", "-n", "vault"];
+    let cases: [(&[&str], &[&str], &str); 5] = [
+        (&cluster, &snapshot, "not into a release on Kubernetes"),
+        (&["rehearse"], &snapshot, "--keys-file FILE"),
+        (
+            &["rehearse"],
+            &gone,
+            "--from-snapshot gone.snap: No such file",
+        ),
+        (
+            &["rehearse", "--from-tree", "x"],
+            &snapshot,
+            "cannot be used with",
+        ),
+        (&["migrate-raft"], &["--cluster-id", "x"], "--from-snapshot"),
+    ];
+    for (command, flags, words) in cases {
+        let args = [command, flags, &["--work-dir", work_dir]].concat();
+        let output = baoctl(&args).output().unwrap();
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        let flat = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(words), "{args:?}: {said}");
+        assert!(!work.exists(), "{args:?}");
+    }
+}
+
+#[test]
 fn a_signal_ends_a_command_in_order() {
     let folder = tempfile::tempdir().unwrap();
     // It takes connections and never answers.

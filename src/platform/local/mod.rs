@@ -22,5 +22,5 @@ pub use binary::find_bao;
 pub use platform::{CreateOptions, LocalPlatform, MemberStatus};
 pub use sample::{
     AppRole, Entity, Golden, KvSample, NamespaceSample, PolicySample, SampleOptions, TokenSample,
-    TransitSample, from_tree, make_source, verify,
+    TransitSample, from_tree, keep_keys_of, make_source, verify,
 };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use baoctl::action::{Compared, Context, Fact};
+use baoctl::action::{Compared, Context, Fact, FromSnapshot};
 use baoctl::engine::{self, Back, End, Engine, Mirrored, Program, Range};
 use baoctl::event::{Answer, Event, Mode, Observer, Operator, Question, Tier};
 use baoctl::journal::{self, FORMAT, Header, Journal, Mirror, Record, RunbookText, State};
@@ -19,6 +19,7 @@ use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use super::fate::{Fate, Killed};
+use super::native;
 use super::node::Grip;
 use super::platform::ScriptedPlatform;
 use super::tree;
@@ -72,6 +73,8 @@ pub struct Lab {
     pub cleanup: bool,
     /// The operator's file with the keys.
     pub keys_file: Option<PathBuf>,
+    /// What is restored in place of a source's data.
+    pub snapshot: Option<FromSnapshot>,
     /// Every question of every process.
     pub asked: Arc<Mutex<Vec<Question>>>,
     /// Every event of every process, as kind and action.
@@ -96,9 +99,27 @@ impl Lab {
             back: None,
             cleanup: false,
             keys_file: None,
+            snapshot: None,
             asked: Arc::default(),
             heard: Arc::default(),
         }
+    }
+
+    /// A place where a cluster on raft was lost, and its snapshot.
+    pub fn lost() -> Self {
+        let mut lab = Self::new("restore-snapshot", (1, 1));
+        *lab.world() = World::lost(lab.folder.path());
+        let path = lab.path("nightly.snap");
+        native::pack(&lab.lost_entries(), &path);
+        lab.snapshot = Some(FromSnapshot {
+            path,
+            cluster_id: None,
+        });
+        lab
+    }
+
+    fn lost_entries(&self) -> tree::Entries {
+        native::entries(&self.world().key_set("old"))
     }
 
     pub fn world(&self) -> std::sync::MutexGuard<'_, World> {
@@ -260,6 +281,7 @@ impl Lab {
                 replicas: self.loaded.runbook.replicas,
                 keys_file: self.keys_file.clone(),
                 keys_given: None,
+                snapshot: self.snapshot.clone(),
                 folder: self.loaded.folder(),
                 step: String::new(),
                 place: 0,
@@ -290,11 +312,15 @@ impl Lab {
     /// Panics unless everything is as an undisturbed run leaves it.
     pub fn check(&self) {
         self.check_source();
+        let entries = match self.snapshot {
+            Some(_) => self.lost_entries(),
+            None => self.world().tree_entries(),
+        };
         let mut world = self.world();
         world.tick();
         assert_eq!(world.release.storage, StorageKind::Raft);
         assert_eq!(world.release.replicas, 3);
-        let expected = tree::essence(&world.tree_entries());
+        let expected = tree::essence(&entries);
         for name in MEMBERS {
             let server = world.server(name).unwrap();
             assert_eq!(server.storage, StorageKind::Raft, "{name}");
@@ -317,11 +343,17 @@ impl Lab {
         assert!(!world.members.contains_key(SCRATCH), "scratch is left");
         let migrating = world.members.values().any(|member| member.migrating);
         assert!(!migrating, "half of a migration is left");
-        assert!(tree::file_of(&world.data, tree::MIGRATION).exists());
+        let tombstone = tree::file_of(&world.data, tree::MIGRATION).exists();
+        assert_ne!(tombstone, self.snapshot.is_some());
 
         let state = self.state();
         assert!(state.finished().is_some());
-        assert!(state.outage_started().is_some() && state.outage_ended().is_some());
+        let outage = (state.outage_started(), state.outage_ended());
+        if self.snapshot.is_none() {
+            assert!(outage.0.is_some() && outage.1.is_some());
+        } else {
+            assert_eq!(outage, (None, None), "nobody was served before");
+        }
         assert_eq!(state.open_intents().count(), 0);
         let compared: Compared =
             serde_json::from_value(state.fact(Compared::NAME).unwrap().clone()).unwrap();
@@ -335,9 +367,13 @@ impl Lab {
         let mut world = self.world();
         world.tick();
         assert_eq!(world.release.storage, world.source);
-        let source = world.server(MEMBERS[0]).unwrap();
-        assert_eq!(source.storage, world.source);
-        assert_eq!(source.open.as_deref(), Some("old"));
+        if self.snapshot.is_some() {
+            assert!(world.server(MEMBERS[0]).is_none());
+        } else {
+            let source = world.server(MEMBERS[0]).unwrap();
+            assert_eq!(source.storage, world.source);
+            assert_eq!(source.open.as_deref(), Some("old"));
+        }
         assert!(MEMBERS[1..].iter().all(|name| world.server(name).is_none()));
         for name in MEMBERS {
             let holds_raft = world.members.get(name).is_some_and(|it| it.raft.is_some());

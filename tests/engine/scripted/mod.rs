@@ -3,6 +3,7 @@
 mod everywhere;
 mod fate;
 mod lab;
+mod native;
 mod node;
 mod platform;
 mod raft;

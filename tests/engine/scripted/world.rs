@@ -9,6 +9,7 @@ use std::time::Duration;
 use baoctl::platform::{Actor, SecretData, SecretName, StorageKind};
 use tokio::time::Instant;
 
+use super::native;
 use super::raft::{Group, RaftFiles, Swap};
 use super::server::Server;
 use super::tree::{self, Entries};
@@ -157,6 +158,20 @@ impl World {
         world
     }
 
+    /// Where a cluster on raft was lost: a release that has never run, and the keys.
+    pub fn lost(folder: &Path) -> Self {
+        let mut world = Self::new(folder, 1, 1);
+        world.stop(MEMBERS[0]);
+        fs::remove_dir_all(&world.data).unwrap();
+        fs::create_dir(&world.data).unwrap();
+        world.baseline.clear();
+        let share = hex::encode(native::SHARE);
+        let secret = world.secrets.get_mut(&SecretName::Unseal).unwrap();
+        secret.insert("unseal-key".to_owned(), share.clone().into());
+        world.key_sets[0].shares = vec![share];
+        world
+    }
+
     /// Makes a child namespace on the source.
     pub fn add_namespace(&mut self) {
         self.namespaced = true;
@@ -267,7 +282,12 @@ impl World {
     /// The name of the key set that opens these entries.
     pub fn opened_by(entries: &Entries) -> Option<String> {
         let keyring = entries.get("core/keyring")?;
-        let text = String::from_utf8_lossy(keyring);
+        // One as a server writes it bears no name.
+        let named = match keyring.first() {
+            Some(0) => entries.get("core/root-key")?,
+            _ => keyring,
+        };
+        let text = String::from_utf8_lossy(named);
         Some(text.split(' ').next()?.to_owned())
     }
 

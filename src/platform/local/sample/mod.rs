@@ -13,5 +13,5 @@ pub use golden::{
     AppRole, Entity, Golden, KvSample, NamespaceSample, PolicySample, TokenSample, TransitSample,
 };
 pub use source::{SampleOptions, make_source};
-pub use tree::from_tree;
+pub use tree::{from_tree, keep_keys_of};
 pub use verify::verify;

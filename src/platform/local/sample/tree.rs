@@ -21,6 +21,7 @@ use crate::storage::{self, DigestList, Phase, Source, StorageError, TreeOptions}
 #[derive(Deserialize)]
 struct Keys {
     unseal_keys_b64: Vec<SecretString>,
+    #[serde(alias = "token")]
     root_token: SecretString,
 }
 
@@ -49,6 +50,14 @@ pub async fn from_tree(
     platform.replace(&first, &armed).await?;
     let node = platform.http_node(&first)?;
     unseal(platform, &node, &keys.unseal_keys_b64, &armed).await
+}
+
+/// Keeps the keys in the JSON file `keys` in the Secret of a release that has no server yet.
+pub async fn keep_keys_of(platform: &LocalPlatform, keys: &Path) -> Result<()> {
+    // No journal: nothing is there that could be lost.
+    let armed = Armed::for_own_server();
+    let keys = read_keys(keys)?;
+    keep_keys(platform, &keys.unseal_keys_b64, &keys.root_token, &armed).await
 }
 
 fn read_keys(path: &Path) -> Result<Keys> {

@@ -1,0 +1,160 @@
+//! A raft snapshot is restored where a cluster was lost.
+
+use std::sync::Arc;
+
+use baoctl::engine::{Back, End, Error, Range};
+use baoctl::platform::StorageKind;
+
+use crate::scripted::{Consent, Doom, Ended, Fate, Lab, Mishap, everywhere, in_virtual_time};
+
+async fn go(lab: &Lab) -> Ended {
+    lab.process(&Arc::new(Fate::kind())).await
+}
+
+/// The course of a run that is left in peace.
+fn undisturbed(mishap: Option<Mishap>) -> Vec<String> {
+    let lab = Lab::lost();
+    lab.world().mishap = mishap;
+    let fate = Arc::new(Fate::kind());
+    in_virtual_time(async {
+        let ended = lab.process(&fate).await;
+        assert!(ended.finished(), "{}", ended.words());
+        lab.check();
+    });
+    fate.points()
+}
+
+fn crash_everywhere(mishap: Option<Mishap>, from: &str) {
+    let points = undisturbed(mishap);
+    let first = points.iter().position(|point| point.contains(from));
+    everywhere(first.unwrap()..points.len(), &points, |point| {
+        in_virtual_time(async {
+            let lab = Lab::lost();
+            lab.world().mishap = mishap;
+            let ended = lab.process(&Arc::new(Fate::at(point, Doom::Die))).await;
+            assert!(matches!(ended, Ended::Killed), "{}", ended.words());
+            lab.check_source();
+            let ended = go(&lab).await;
+            if !ended.finished() {
+                return Err(ended.words());
+            }
+            lab.check();
+            Ok(())
+        })
+    });
+}
+
+#[test]
+fn a_crash_anywhere_is_resumed() {
+    crash_everywhere(None, "");
+}
+
+#[test]
+fn a_crash_anywhere_while_a_broken_restore_is_cleared_is_resumed() {
+    crash_everywhere(Some(Mishap::LeaderDies), "openbao-0: snapshot-force");
+}
+
+/// As it is where the cluster ran that was lost.
+#[test]
+fn the_release_may_be_on_raft_already() {
+    let lab = Lab::lost();
+    lab.world().release.storage = StorageKind::Raft;
+    lab.world().release.replicas = 3;
+    in_virtual_time(async {
+        let ended = go(&lab).await;
+        assert!(ended.finished(), "{}", ended.words());
+        lab.check();
+    });
+}
+
+/// From any point nothing is left of it but raft files aside, until somebody may have been served.
+#[test]
+fn the_way_back_leads_to_no_data_at_all() {
+    let points = undisturbed(None);
+    // The last time that it is given a share is with the old key.
+    let last = points
+        .iter()
+        .rposition(|point| point == "before openbao-0: unseal");
+    let begun = points
+        .iter()
+        .position(|point| point.contains("started: prove"));
+    let (begun, served) = (begun.unwrap(), last.unwrap());
+    everywhere((begun..points.len()).step_by(3), &points, |point| {
+        in_virtual_time(async {
+            let mut lab = Lab::lost();
+            lab.process(&Arc::new(Fate::at(point, Doom::Die))).await;
+            lab.back = Some(Back::default());
+            match go(&lab).await {
+                Ended::Itself(Ok(End::RolledBack)) if point < served => lab.check_back(),
+                Ended::Itself(Err(Error::Served { .. })) if point >= served => {
+                    lab.back = Some(Back {
+                        lose_writes: true,
+                        ..Back::default()
+                    });
+                    let ended = go(&lab).await;
+                    let refused = matches!(ended, Ended::Itself(Err(Error::NoWayBack { .. })));
+                    assert!(refused, "{}", ended.words());
+                    lab.back = None;
+                    assert!(go(&lab).await.finished());
+                    lab.check();
+                }
+                other => return Err(other.words()),
+            }
+            Ok(())
+        })
+    });
+}
+
+/// What a run would restore is refused before anything starts, whatever is wrong with it.
+#[test]
+fn nothing_is_touched_where_it_does_not_fit() {
+    let refused = |lab: &Lab, word: &str| {
+        in_virtual_time(async {
+            let said = go(lab).await.words();
+            assert!(said.contains(word), "{said}");
+        });
+        let world = lab.world();
+        assert_eq!(world.inits, 0);
+        assert_eq!(world.release.revision, 1);
+        assert_eq!(world.secrets.len(), 1);
+    };
+    let mut lab = Lab::lost();
+    lab.snapshot.as_mut().unwrap().cluster_id = Some("cluster-other".to_owned());
+    refused(&lab, "snapshot-cluster");
+
+    let lab = Lab::lost();
+    std::fs::write(lab.world().data.join("_stray"), "{}").unwrap();
+    refused(&lab, "target-empty");
+
+    let mut lab = Lab::lost();
+    lab.snapshot = None;
+    refused(&lab, "--from-snapshot FILE");
+
+    let mut lab = Lab::new("migrate-raft", (1, 1));
+    lab.snapshot = Lab::lost().snapshot;
+    refused(&lab, "leave out --from-snapshot");
+
+    let mut lab = Lab::lost();
+    lab.consent = Consent::NotTo("apply");
+    refused(&lab, "apply");
+}
+
+/// Another file under the same name is not what was checked and proven.
+#[test]
+fn a_file_that_is_replaced_meanwhile_is_not_restored() {
+    let mut lab = Lab::lost().ranged(None, Some("record-keys"));
+    in_virtual_time(async {
+        assert!(matches!(go(&lab).await, Ended::Itself(Ok(End::Reached(_)))));
+        let path = lab.path("nightly.snap");
+        let kept = std::fs::read(&path).unwrap();
+        std::fs::write(&path, "another").unwrap();
+        lab.range = Range::default();
+        let said = go(&lab).await.words();
+        assert!(said.contains("not the file that was checked"), "{said}");
+        assert_eq!(lab.world().release.revision, 1);
+        std::fs::write(&path, kept).unwrap();
+        let ended = go(&lab).await;
+        assert!(ended.finished(), "{}", ended.words());
+        lab.check();
+    });
+}
