@@ -20,6 +20,7 @@ mod pebbledb;
 mod place;
 mod rollback;
 mod runbooks;
+mod snapshot;
 mod terminal;
 mod tokens;
 mod traps;
