@@ -161,28 +161,28 @@ impl Action for Flip {
         let before = ctx.find::<Before>();
         let revision = before.map_or_else(String::new, |before| before.revision);
         let back = format!("go back to revision {revision} of the release");
-        Ok(if ctx.restore_sent {
-            let mut calls = clear_calls(&ctx.platform.members());
-            calls.push(back);
-            calls
-        } else {
+        Ok(if ctx.is_throwaway() {
             let mut calls = vec![back];
             calls.extend(clear_calls(&ctx.followers()));
+            calls
+        } else {
+            let mut calls = clear_calls(&ctx.platform.members());
+            calls.push(back);
             calls
         })
     }
 
     async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
         let before: Before = ctx.fact()?;
-        // Members with the restored data may serve: all of them go before the release is another.
-        if ctx.restore_sent && ctx.platform.release().await?.storage == StorageKind::Raft {
+        // Members with data that clients use may serve: all of them go before the release is another.
+        if !ctx.is_throwaway() && ctx.platform.release().await?.storage == StorageKind::Raft {
             clear(ctx, &ctx.platform.members(), &armed).await?;
         }
         tell(ctx, Aim::Back, &before).await?;
         ctx.platform
             .revert(&before, ctx.meter.as_ref(), &armed)
             .await?;
-        if !ctx.restore_sent {
+        if ctx.is_throwaway() {
             clear(ctx, &ctx.followers(), &armed).await?;
         }
         Ok(format!("the release is as in revision {}", before.revision))

@@ -18,14 +18,18 @@ mod facts;
 mod final_copy;
 mod flip;
 mod forecast;
+mod forsake_data;
 mod init;
 mod join;
+mod keep_keys;
 mod keys;
+mod list_lost;
 mod move_namespaces;
 pub mod newer;
 mod operator_migrate;
 mod park_key;
 mod part;
+mod paths;
 mod pause;
 mod preflight;
 mod program;
@@ -33,7 +37,9 @@ mod prove;
 mod read_keys;
 mod replace_source;
 mod restore;
+mod run_jobs;
 mod seal_source;
+mod sops;
 mod spec;
 mod suspend_actors;
 pub mod token;
@@ -46,12 +52,13 @@ pub use context::{Context, Look, Marker, Settler, blocking, free_bytes};
 pub use contract::{Action, Evidence, Fact, Observation, Outcome};
 pub use error::{Error, Result};
 pub use facts::{
-    Backup, Checks, CommandRan, Compared, FinalCopied, Frozen, Held, KeysRead, Namespace, Proof,
-    Restored, SameTables, Source, Tables, Throwaway, Voters,
+    Backup, Checks, CommandRan, Compared, FinalCopied, Forsaken, Frozen, Held, KeysRead, Lost,
+    Namespace, Proof, Reseeded, Restored, SameTables, Source, Tables, Throwaway, Voters,
 };
 pub use forecast::{Forecast, Timings};
 pub use keys::{Keys, ROOT_TOKEN, UNSEAL_KEY};
 use park_key::ReturnKey;
 pub use part::PartOf;
+use paths::SOURCE_PATHS;
 pub use program::PRINTED;
-pub use spec::{ActionSpec, Declared, Key, Members};
+pub use spec::{ActionSpec, Declared, KEEP_KEYS, Key, Members};

@@ -1,5 +1,6 @@
 //! Flags that several commands share.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -29,6 +30,18 @@ pub struct ConsentArgs {
     /// Agree to the outage and to all that is not repeated blindly, by the namespace's name
     #[arg(long, value_name = "NAME")]
     pub confirm_outage: Option<String>,
+}
+
+/// What a runbook that leaves the source's data behind is told.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ReseedArgs {
+    /// With --runbook reseed: leave the source's data behind; its file tree is kept until `baoctl cleanup`
+    #[arg(long, help_heading = "Reseed")]
+    pub lose_data: bool,
+    /// With --runbook reseed: write the new keys to this file as well (.json or .yaml), encrypted by `sops` with the rules that it
+    /// finds beside it or above
+    #[arg(long, value_name = "FILE", help_heading = "Reseed")]
+    pub sops_file: Option<PathBuf>,
 }
 
 /// How long an outage may be.

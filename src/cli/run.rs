@@ -9,14 +9,14 @@ use jiff::SignedDuration;
 use uuid::Uuid;
 
 use super::Exit;
-use super::args::{ConsentArgs, OutputArgs, RangeArgs};
+use super::args::{ConsentArgs, OutputArgs, RangeArgs, ReseedArgs};
 use super::claim;
 use super::drive::Running;
 use super::exit::fail;
 use super::failure::unfinished;
 use super::keys::KeysArgs;
 use super::target::{Here, Place, driver_of};
-use crate::action::{Context, Keys};
+use crate::action::{Context, KEEP_KEYS, Keys};
 use crate::engine::{self, Back, Program, Range};
 use crate::event::{Mode, Observer};
 use crate::journal::{self, Header, Journal, Record, RunbookText, State};
@@ -32,6 +32,7 @@ pub(super) struct Settings {
     pub range: RangeArgs,
     /// Another one than before, where one was given.
     pub max_outage: Option<Duration>,
+    pub reseed: ReseedArgs,
 }
 
 /// A run that has no journal yet.
@@ -42,6 +43,8 @@ pub(super) struct Beginning {
 }
 
 const KEYS_FILE: &str = "keys-file";
+const SOPS_FILE: &str = "sops-file";
+const LOSE_DATA: &str = "lose-data";
 
 /// A context that only looks: for commands beside a run.
 pub(super) fn looking(
@@ -79,6 +82,47 @@ pub(super) fn unknown_step(program: &Program, loaded: &Loaded, range: &RangeArgs
         None => format!("baoctl runbook show {}", program.name),
     };
     Some(fail(error, &[&next], Exit::Usage))
+}
+
+/// What only a runbook that keeps new keys is told, for the program that it has; a later process may be started in another
+/// folder.
+fn told_of_reseed(program: &Program, reseed: &mut ReseedArgs) -> Option<Exit> {
+    let given = reseed.lose_data || reseed.sops_file.is_some();
+    if given && !program.has(KEEP_KEYS) {
+        return Some(fail(
+            format!(
+                "--lose-data and --sops-file are for a runbook that leaves the data behind, which {} does not",
+                program.name
+            ),
+            &["the same command without them, or with --runbook reseed"],
+            Exit::Usage,
+        ));
+    }
+    match reseed.sops_file.take().map(std::path::absolute).transpose() {
+        Ok(file) => reseed.sops_file = file,
+        Err(error) => return Some(fail(format!("--sops-file: {error}"), &[], Exit::Usage)),
+    }
+    None
+}
+
+/// A file that the run was begun with.
+fn file_of(header: &Header, name: &str) -> Option<PathBuf> {
+    header.inputs.get(name).map(PathBuf::from)
+}
+
+/// What was told when the run was begun holds, unless it is told anew.
+fn as_begun(reseed: &mut ReseedArgs, way: &Way, header: &Header) {
+    reseed.lose_data |= header.inputs.contains_key(LOSE_DATA);
+    let without = matches!(
+        way,
+        Way::On {
+            no_sops_file: true,
+            ..
+        }
+    );
+    if reseed.sops_file.is_none() && !without {
+        reseed.sops_file = file_of(header, SOPS_FILE);
+    }
 }
 
 fn another_target(here: &Here, header: &Header) -> Option<Exit> {
@@ -121,12 +165,15 @@ pub(super) fn context(
         replicas,
         keys_file,
         keys_given: None,
+        lose_data: false,
+        sops_file: None,
         folder: PathBuf::new(),
         step: String::new(),
         place: 0,
         earlier_intents: 0,
         restore_sent: false,
         restore_taken: false,
+        keys_kept: false,
         moves_namespaces: false,
         namespaces_moved: false,
         outage_open: false,
@@ -139,13 +186,14 @@ pub(super) fn context(
 }
 
 /// Begins a run: a new journal, or none for a dry run.
-pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) -> Exit {
+pub(super) async fn begin(here: Here, beginning: Beginning, mut settings: Settings) -> Exit {
     if let Some(exit) = wrong_word(&here, &settings.consent) {
         return exit;
     }
     let Beginning { loaded, mode, keys } = beginning;
     let program = Program::new(&loaded.runbook);
-    if let Some(exit) = unknown_step(&program, &loaded, &settings.range) {
+    let unfit = unknown_step(&program, &loaded, &settings.range);
+    if let Some(exit) = unfit.or_else(|| told_of_reseed(&program, &mut settings.reseed)) {
         return exit;
     }
     let keys_given = match keys.read(&here).await {
@@ -159,6 +207,7 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
     let mut run = Running {
         way: Way::On {
             accept_changed: false,
+            no_sops_file: false,
         },
         program,
         loaded,
@@ -188,6 +237,12 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
     let mut inputs = here.inputs.clone();
     if let Some(file) = &run.keys_file {
         inputs.insert(KEYS_FILE.to_owned(), file.display().to_string());
+    }
+    if settings.reseed.lose_data {
+        inputs.insert(LOSE_DATA.to_owned(), "yes".to_owned());
+    }
+    if let Some(file) = &settings.reseed.sops_file {
+        inputs.insert(SOPS_FILE.to_owned(), file.display().to_string());
     }
     let header = Header {
         format: journal::FORMAT,
@@ -341,7 +396,11 @@ pub(super) fn refused_by_journal(error: &journal::Error, place: &Place) -> Exit 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Way {
     /// To its end; also by a runbook that was edited since, when that is accepted.
-    On { accept_changed: bool },
+    On {
+        accept_changed: bool,
+        /// Without the SOPS file that it was begun with.
+        no_sops_file: bool,
+    },
     /// Back to file storage.
     Back(Back),
     /// What is left of it is removed, when it ended so long ago.
@@ -372,7 +431,7 @@ pub struct GoingOn {
 }
 
 /// Goes on with the target's run, or back.
-pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settings) -> Exit {
+pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, mut settings: Settings) -> Exit {
     if let Some(exit) = wrong_word(&here, &settings.consent) {
         return exit;
     }
@@ -417,7 +476,7 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
         return exit;
     }
     let found = match &way {
-        Way::On { accept_changed } => {
+        Way::On { accept_changed, .. } => {
             the_runbook(&recorded, journal.state(), *accept_changed, &here.place)
         }
         // What was done is taken back as it was done, whatever became of the file.
@@ -433,9 +492,11 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
         Way::CleanUp { .. } => Program::cleanup(journal.state().rolling_back()),
         _ => Program::new(&loaded.runbook),
     };
-    if let Some(exit) = unknown_step(&program, &loaded, &settings.range) {
+    let unfit = unknown_step(&program, &loaded, &settings.range);
+    if let Some(exit) = unfit.or_else(|| told_of_reseed(&program, &mut settings.reseed)) {
         return exit;
     }
+    as_begun(&mut settings.reseed, &way, &header);
     if claimed.is_none() && !way.only_looks() {
         claimed = match claim::claim(&here, header.run, Earlier::Keep).await {
             Ok(claimed) => claimed,
@@ -457,10 +518,7 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
         loaded,
         mode: header.mode,
         keys_given,
-        keys_file: going
-            .keys
-            .keys_file
-            .or_else(|| header.inputs.get(KEYS_FILE).map(PathBuf::from)),
+        keys_file: going.keys.keys_file.or_else(|| file_of(&header, KEYS_FILE)),
         claimed,
         journal: Some(Arc::new(Mutex::new(journal))),
         resumed: true,

@@ -10,7 +10,7 @@ use super::nearest::nearest;
 use crate::journal::RunbookText;
 
 /// The runbooks that are built in, as name and text.
-pub const EMBEDDED: [(&str, &str); 3] = [
+pub const EMBEDDED: [(&str, &str); 4] = [
     (
         "migrate-raft",
         include_str!("../../runbooks/migrate-raft.yaml"),
@@ -23,6 +23,7 @@ pub const EMBEDDED: [(&str, &str); 3] = [
         "operator-migrate",
         include_str!("../../runbooks/operator-migrate.yaml"),
     ),
+    ("reseed", include_str!("../../runbooks/reseed.yaml")),
 ];
 
 /// A valid runbook with the text it was read from.
