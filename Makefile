@@ -43,6 +43,7 @@ e2e-full:
 lint: deny
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --test e2e --test kubernetes_claims -- -D warnings
 
 deny: $(DENY)
 	$(DENY) check bans licenses sources

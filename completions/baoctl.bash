@@ -1005,7 +1005,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__migrate__subcmd__raft)
-            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --runbook --from-snapshot --cluster-id --dry-run --keys-file --keys-command --keys-fd --ask-keys --yes --confirm-outage --from --until --max-outage --json --quiet --verbose --help"
+            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --runbook --from-snapshot --cluster-id --dry-run --keys-file --keys-command --keys-fd --ask-keys --yes --confirm-outage --from --until --max-outage --lose-data --sops-file --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1100,6 +1100,10 @@ _baoctl() {
                     return 0
                     ;;
                 --max-outage)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sops-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1243,7 +1247,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__resume)
-            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --keys-file --keys-command --keys-fd --ask-keys --from-cluster --yes --confirm-outage --from --until --max-outage --accept-changed-runbook --json --quiet --verbose --help"
+            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --keys-file --keys-command --keys-fd --ask-keys --from-cluster --yes --confirm-outage --from --until --max-outage --lose-data --sops-file --no-sops-file --accept-changed-runbook --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1326,6 +1330,10 @@ _baoctl() {
                     return 0
                     ;;
                 --max-outage)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sops-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

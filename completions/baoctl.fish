@@ -66,10 +66,12 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l confirm-o
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l from -d 'First step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l until -d 'Last step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l max-outage -d 'Go back to file storage when the outage gets longer than this, for example 60s; refuse to begin one that is expected to' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l sops-file -d 'With --runbook reseed: write the new keys to this file as well (.json or .yaml), encrypted by `sops` with the rules that it finds beside it or above' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l dry-run -d 'Print each call and change nothing'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l ask-keys -d 'Ask each key holder in turn at the terminal, without showing what is typed'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s y -l yes -d 'Agree to every change that can be changed back'
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l lose-data -d 'With --runbook reseed: leave the source\'s data behind; its file tree is kept until `baoctl cleanup`'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l json -d 'Print one JSON object per line instead of text'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s q -l quiet -d 'Print failures and the summary only'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s v -l verbose -d 'Print details; twice for each call'
@@ -119,10 +121,13 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l confirm-outage 
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l from -d 'First step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l until -d 'Last step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l max-outage -d 'Go back to file storage when the outage gets longer than this, for example 60s; refuse to begin one that is expected to' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l sops-file -d 'With --runbook reseed: write the new keys to this file as well (.json or .yaml), encrypted by `sops` with the rules that it finds beside it or above' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l ask-keys -d 'Ask each key holder in turn at the terminal, without showing what is typed'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l from-cluster -d 'Take the run over from another machine, from the copy of its journal in the cluster'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s y -l yes -d 'Agree to every change that can be changed back'
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l lose-data -d 'With --runbook reseed: leave the source\'s data behind; its file tree is kept until `baoctl cleanup`'
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l no-sops-file -d 'With --runbook reseed: go on without the SOPS file that the run was begun with'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l accept-changed-runbook -d 'Go on although the runbook was edited since the run began'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l json -d 'Print one JSON object per line instead of text'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s q -l quiet -d 'Print failures and the summary only'

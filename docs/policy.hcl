@@ -16,6 +16,9 @@ path "sys/auth" { capabilities = ["read"] }
 path "sys/audit" { capabilities = ["read", "sudo"] }
 path "sys/policies/acl" { capabilities = ["list"] }
 
+# With --runbook reseed also `list` on "<mount>/metadata/*" of each versioned key-value mount: no entry tells the names in them,
+# and what the new cluster lacks is listed by name.
+
 # The outage begins.
 path "sys/seal" { capabilities = ["update", "sudo"] }
 

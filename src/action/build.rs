@@ -6,12 +6,13 @@ use super::{Action, ActionSpec};
 use super::{
     await_storage::AwaitStorage, await_voters::AwaitVoters, back_up::BackUp, command::Command,
     compare::Compare, compare_tables::CompareTables, destroy_throwaway::DestroyThrowaway,
-    final_copy::FinalCopy, flip::Flip, flip::RehearseFlip, graft_snapshot::GraftSnapshot,
-    init::Init, join::Join, move_namespaces::MoveNamespaces, operator_migrate::OperatorMigrate,
+    final_copy::FinalCopy, flip::Flip, flip::RehearseFlip, forsake_data::ForsakeData,
+    graft_snapshot::GraftSnapshot, init::Init, join::Join, keep_keys::KeepKeys,
+    list_lost::ListLost, move_namespaces::MoveNamespaces, operator_migrate::OperatorMigrate,
     park_key::ParkKey, park_key::ReturnKey, part::PartOf, pause::Pause, preflight::Preflight,
     prove::Prove, read_keys::ReadKeys, replace_source::ReplaceSource, restore::Restore,
-    seal_source::SealSource, suspend_actors::ResumeActors, suspend_actors::SuspendActors,
-    tombstone::WriteTombstone, unseal::Unseal,
+    run_jobs::RunJobs, seal_source::SealSource, suspend_actors::ResumeActors,
+    suspend_actors::SuspendActors, tombstone::WriteTombstone, unseal::Unseal,
 };
 use crate::event::Effect;
 
@@ -22,6 +23,7 @@ impl ActionSpec {
             Self::Preflight {} => Box::new(Preflight),
             Self::BackUp {} => Box::new(BackUp),
             Self::Part { part } => Box::new(PartOf { part }),
+            Self::ForsakeData {} => Box::new(ForsakeData),
             Self::ReadKeys {} => Box::new(ReadKeys),
             Self::Prove {} => Box::new(Prove),
             Self::RehearseFlip { replicas } => Box::new(RehearseFlip { replicas }),
@@ -36,6 +38,7 @@ impl ActionSpec {
             Self::ReplaceSource {} => Box::new(ReplaceSource),
             Self::AwaitStorage { storage } => Box::new(AwaitStorage { storage }),
             Self::Init {} => Box::new(Init),
+            Self::KeepKeys {} => Box::new(KeepKeys),
             Self::Join {} => Box::new(Join),
             Self::Unseal { members, key } => Box::new(Unseal { members, key }),
             Self::AwaitVoters { voters } => Box::new(AwaitVoters { voters }),
@@ -45,6 +48,11 @@ impl ActionSpec {
             Self::DestroyThrowaway {} => Box::new(DestroyThrowaway),
             Self::Compare {} => Box::new(Compare),
             Self::CompareTables {} => Box::new(CompareTables),
+            Self::RunJobs { jobs, timeout } => Box::new(RunJobs {
+                jobs,
+                limit: Duration::from_secs(timeout.into()),
+            }),
+            Self::ListLost {} => Box::new(ListLost),
             Self::ResumeActors {} => Box::new(ResumeActors),
             Self::Command {
                 title,

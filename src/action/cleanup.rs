@@ -11,7 +11,8 @@ use super::context::blocking;
 use super::final_copy::Files;
 use super::tombstone;
 use super::{
-    Action, Context, Error, Evidence, FinalCopied, Look, Observation, Outcome, Result, Source,
+    Action, Context, Error, Evidence, FinalCopied, Look, Observation, Outcome, Reseeded, Result,
+    SOURCE_PATHS, Source,
 };
 use crate::armed::Armed;
 use crate::meter::Silent;
@@ -43,13 +44,16 @@ pub const COPIES: [&str; 5] = [
     "final.snap",
 ];
 /// What tells of their entries.
-const LISTS: [&str; 2] = ["final.snap.values", "final.manifest"];
+const LISTS: [&str; 3] = ["final.snap.values", "final.manifest", SOURCE_PATHS];
 /// Names of unknown files that are told.
 const MOST: usize = 5;
 
-/// Why the tree must stay, where it must: three voters, one of them leading, each on the source's data.
+/// Why the tree must stay, where it must: three voters, one of them leading, each of the cluster that the run ended with.
 async fn unserved(ctx: &Context) -> Result<Option<String>> {
-    let source: Source = ctx.fact()?;
+    let cluster_id = match ctx.find::<Reseeded>() {
+        Some(reseeded) => reseeded.cluster_id,
+        None => ctx.fact::<Source>()?.cluster_id,
+    };
     if ctx.platform.release().await?.storage != StorageKind::Raft {
         return Ok(Some("the release is not configured for raft".to_owned()));
     }
@@ -65,11 +69,10 @@ async fn unserved(ctx: &Context) -> Result<Option<String>> {
                 status.storage_type
             )));
         }
-        if status.cluster_id.as_ref() != Some(&source.cluster_id) {
+        if status.cluster_id.as_ref() != Some(&cluster_id) {
             return Ok(Some(format!(
-                "{member} is in cluster {}, the source was {}",
-                status.cluster_id.unwrap_or_default(),
-                source.cluster_id
+                "{member} is in cluster {}, not in {cluster_id}",
+                status.cluster_id.unwrap_or_default()
             )));
         }
     }

@@ -10,7 +10,7 @@ use super::{Context, Error, Look, Result, Source, Voters};
 use crate::armed::Armed;
 use crate::bao::{self, Health, Node};
 use crate::event::Level;
-use crate::platform::Instance;
+use crate::platform::{Instance, SecretName};
 
 /// The member that leads, where there is one.
 pub async fn active(ctx: &Context) -> Result<Option<String>> {
@@ -73,13 +73,21 @@ pub async fn instances(ctx: &Context) -> Result<Voters> {
     Ok(Voters { instances })
 }
 
-/// The keys that the cluster knows now: the throwaway ones until the restore is sent, the old ones after it.
+/// The keys that the cluster knows now: those that init gave until a restore is sent, the old ones after it.
 pub async fn current_keys(ctx: &Context) -> Result<Keys> {
     if ctx.restore_sent {
         return Keys::old(ctx).await;
     }
-    Keys::throwaway(ctx).await?.ok_or_else(|| {
-        Error::refused("the throwaway keys are gone; begin again from the step `init`")
+    let mut keys = Keys::throwaway(ctx).await?;
+    if keys.is_none() && ctx.keys_kept {
+        // The run's own copy of them goes with what else is left of it.
+        let unseal = ctx.platform.secret(SecretName::Unseal).await?;
+        keys = unseal.as_ref().and_then(Keys::from_secret);
+    }
+    keys.ok_or_else(|| {
+        Error::refused(
+            "the keys that init gave are gone; go back (`baoctl rollback`) and begin anew",
+        )
     })
 }
 

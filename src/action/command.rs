@@ -96,17 +96,19 @@ impl Command {
 
 #[async_trait]
 impl Action for Command {
-    fn lacks(&self, ctx: &Context) -> Option<String> {
-        let name = missing(&ctx.folder, [&self.run, &self.check, &self.undo])?;
+    async fn lacks(&self, ctx: &Context) -> Result<Option<String>> {
+        let Some(name) = missing(&ctx.folder, [&self.run, &self.check, &self.undo]) else {
+            return Ok(None);
+        };
         let place = if name.contains('/') {
             format!("`{}` is no program here", ctx.folder.join(name).display())
         } else {
             format!("there is no `{name}` on the PATH")
         };
-        Some(format!(
+        Ok(Some(format!(
             "{place}, which \"{}\" needs: put it there, then go on",
             self.title
-        ))
+        )))
     }
 
     fn is_foreign(&self) -> bool {

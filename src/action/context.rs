@@ -42,6 +42,10 @@ pub struct Context {
     pub keys_given: Option<Keys>,
     /// What is restored in place of a server's data, when the operator named a snapshot.
     pub snapshot: Option<FromSnapshot>,
+    /// The operator gave leave to leave the source's data behind.
+    pub lose_data: bool,
+    /// A file for the keys of a new cluster that is there to stay, encrypted by `sops`.
+    pub sops_file: Option<PathBuf>,
     /// Where the runbook stands: its own programs are found from there, and run there.
     pub folder: PathBuf,
     /// The running action's step.
@@ -56,6 +60,8 @@ pub struct Context {
     pub restore_sent: bool,
     /// A single voter has taken it, since then.
     pub restore_taken: bool,
+    /// The keys that init gave are kept, or may be: the cluster is there to stay, with none of the source's data.
+    pub keys_kept: bool,
     /// The runbook has the action that child namespaces need.
     pub moves_namespaces: bool,
     /// Their tables have been moved, since then.
@@ -99,6 +105,11 @@ impl Context {
             .into_iter()
             .next()
             .ok_or_else(|| Error::refused("the release has no members"))
+    }
+
+    /// Whether what stands on raft holds nothing that anybody needs.
+    pub const fn is_throwaway(&self) -> bool {
+        !self.restore_sent && !self.keys_kept
     }
 
     /// The other members.

@@ -20,9 +20,9 @@ pub trait Action: Send + Sync {
         true
     }
 
-    /// What it needs on this machine and does not find there: asked of each action before the first one acts.
-    fn lacks(&self, _: &Context) -> Option<String> {
-        None
+    /// What it needs and does not find, on this machine or where the servers are: asked of each action before the first one acts.
+    async fn lacks(&self, _: &Context) -> Result<Option<String>> {
+        Ok(None)
     }
 
     /// Whether it is somebody else's work, a program's or a person's. A dry run does without its look, and still looks
@@ -32,7 +32,7 @@ pub trait Action: Send + Sync {
     }
 
     /// What a person is asked right before it acts, and how hard that is to answer.
-    fn asks(&self) -> Option<(&str, Tier)> {
+    fn asks(&self, _: &Context) -> Option<(&str, Tier)> {
         None
     }
 

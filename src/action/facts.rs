@@ -161,6 +161,14 @@ pub struct Proof {
 }
 fact!(Proof, "proof", "prove");
 
+/// That the source's data stays behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forsaken {
+    /// What it is, in words, as it was agreed to; none for a source that holds nothing.
+    pub held: Vec<String>,
+}
+fact!(Forsaken, "forsaken", "forsake-data");
+
 /// The frozen source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frozen {
@@ -213,6 +221,48 @@ pub struct Restored {
     pub absent: Vec<String>,
 }
 fact!(Restored, "restored", "restore` or `operator-migrate");
+
+/// The new cluster that is there to stay and has none of the source's data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reseeded {
+    /// Its id.
+    pub cluster_id: String,
+}
+fact!(Reseeded, "reseeded", "unseal");
+
+/// What the source held and the new cluster lacks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// Paths that have no entry, counted by mount.
+    pub paths: BTreeMap<String, u64>,
+    /// What is mounted, allowed or audited no more, in words.
+    pub things: Vec<String>,
+    /// The list of all of it.
+    pub file: PathBuf,
+}
+fact!(Lost, "lost", "list-lost");
+
+impl Lost {
+    /// For people.
+    pub fn words(&self) -> String {
+        let paths: u64 = self.paths.values().sum();
+        if paths == 0 && self.things.is_empty() {
+            return "the new cluster has every path that the source had".to_owned();
+        }
+        let by_mount = self.paths.iter();
+        let by_mount: Vec<String> = by_mount
+            .map(|(mount, lost)| format!("{lost} in {mount}"))
+            .collect();
+        let mut words = format!("the new cluster lacks {paths} paths of the source");
+        if paths > 0 {
+            words = format!("{words} ({})", by_mount.join(", "));
+        }
+        if !self.things.is_empty() {
+            words = format!("{words}, and {}", self.things.join(", "));
+        }
+        format!("{words}: {} lists each", self.file.display())
+    }
+}
 
 /// What stays suspended, since it would bring the file server back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -43,7 +43,7 @@ pub fn values(ctx: &Context, replicas: u32) -> platform::Flip {
 
 /// Whether taking it back takes the first member as well: else that is the source, which `replace-source` takes back.
 fn all_go(ctx: &Context) -> bool {
-    ctx.restore_sent || ctx.find::<Snapshot>().is_some()
+    !ctx.is_throwaway() || ctx.find::<Snapshot>().is_some()
 }
 
 /// Says what is left to a person, where something is.
@@ -183,7 +183,7 @@ impl Action for Flip {
 
     async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
         let before: Before = ctx.fact()?;
-        // Members with the restored data may serve: all of them go before the release is another.
+        // Members with data that clients use may serve: all of them go before the release is another.
         if all_go(ctx) && ctx.platform.release().await?.storage == StorageKind::Raft {
             clear(ctx, &ctx.platform.members(), &armed).await?;
         }

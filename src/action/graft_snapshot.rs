@@ -23,11 +23,11 @@ pub struct GraftSnapshot;
 
 #[async_trait]
 impl Action for GraftSnapshot {
-    fn lacks(&self, ctx: &Context) -> Option<String> {
-        ctx.snapshot.is_none().then(|| {
+    async fn lacks(&self, ctx: &Context) -> Result<Option<String>> {
+        Ok(ctx.snapshot.is_none().then(|| {
             "this runbook restores a snapshot and no server's data: name it with --from-snapshot FILE"
                 .to_owned()
-        })
+        }))
     }
 
     fn title(&self, _: &Context) -> String {

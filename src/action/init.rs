@@ -20,10 +20,16 @@ pub struct Init;
 /// Time for a server that runs to listen.
 const ANSWERS: Duration = Duration::from_secs(30);
 
+fn evidence(first: &str) -> Evidence {
+    Evidence::new(format!(
+        "{first} is initialised, its keys are in a Secret of the run"
+    ))
+}
+
 /// The first member was stopped to begin anew, and never started again.
 async fn cut_off(ctx: &Context, first: &str) -> Result<bool> {
     Ok(ctx.earlier_intents > 0
-        && !ctx.restore_sent
+        && ctx.is_throwaway()
         && ctx.platform.instance(first).await?.is_none())
 }
 
@@ -31,7 +37,7 @@ async fn cut_off(ctx: &Context, first: &str) -> Result<bool> {
 impl Action for Init {
     fn title(&self, ctx: &Context) -> String {
         format!(
-            "initialise {} as a throwaway cluster",
+            "initialise {}, exactly once",
             ctx.first().unwrap_or_default()
         )
     }
@@ -45,7 +51,7 @@ impl Action for Init {
         });
         Ok(vec![
             format!("{}: PUT sys/init{shares}, as the source has", ctx.first()?),
-            "write the throwaway keys to a Secret of the run".to_owned(),
+            "write its keys to a Secret of the run".to_owned(),
         ])
     }
 
@@ -64,11 +70,9 @@ impl Action for Init {
         let keys = Keys::throwaway(ctx).await?.is_some();
         Ok(match (status.initialized, keys) {
             (false, _) => Observation::Pending,
-            (true, true) if ctx.earlier_intents > 0 => Observation::Done(Evidence::new(format!(
-                "{first} is initialised, its throwaway keys are kept"
-            ))),
+            (true, true) if ctx.earlier_intents > 0 => Observation::Done(evidence(&first)),
             // Whoever unsealed it has its keys: it is not this run's.
-            (true, false) if ctx.earlier_intents > 0 && !ctx.restore_sent && status.sealed => {
+            (true, false) if ctx.earlier_intents > 0 && ctx.is_throwaway() && status.sealed => {
                 Observation::Redo(format!(
                     "the answer of this run's init was lost: {first} is initialised, and nobody has its keys. Nothing was \
                  restored into it yet. Its empty raft files will be moved aside and it is initialised again"
@@ -92,9 +96,9 @@ impl Action for Init {
         ctx.fact::<Proof>()?;
         whole(ctx).await?;
         nobody_acts(ctx).await?;
-        if ctx.restore_sent {
+        if !ctx.is_throwaway() {
             return Err(Error::refused(
-                "a restore was already sent in this run; init is not repeated after that",
+                "what this run initialised is in use already; init is not repeated after that",
             ));
         }
         let node = ctx.node(&first)?;
@@ -137,15 +141,14 @@ impl Action for Init {
         ctx.platform
             .write_secret(SecretName::Throwaway, &keys.to_secret(), &armed)
             .await?;
-        Ok(Evidence::new(format!(
-            "{first} is initialised, its throwaway keys are kept"
-        ))
-        .into())
+        Ok(evidence(&first).into())
     }
 
     fn describe_undo(&self, ctx: &Context) -> Result<Vec<String>> {
         let mut calls = clear_calls(&ctx.platform.members());
-        calls.push("remove the Secret with the throwaway keys".to_owned());
+        if !ctx.keys_kept {
+            calls.push("remove the Secret with the throwaway keys".to_owned());
+        }
         Ok(calls)
     }
 
@@ -154,9 +157,12 @@ impl Action for Init {
         if ctx.platform.release().await?.storage == StorageKind::Raft {
             clear(ctx, &ctx.platform.members(), &armed).await?;
         }
-        ctx.platform
-            .remove_secret(SecretName::Throwaway, &armed)
-            .await?;
+        // What lies aside, and what was saved of the cluster, is opened by no other keys.
+        if !ctx.keys_kept {
+            ctx.platform
+                .remove_secret(SecretName::Throwaway, &armed)
+                .await?;
+        }
         Ok("no member holds raft files that a server would read".to_owned())
     }
 }

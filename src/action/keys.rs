@@ -104,7 +104,7 @@ impl Keys {
         })
     }
 
-    /// The throwaway cluster's keys, where there are any.
+    /// The keys that init gave, where the run has them: those of a throwaway cluster, or of a new one that is there to stay.
     pub async fn throwaway(ctx: &Context) -> Result<Option<Self>> {
         Ok(ctx
             .platform

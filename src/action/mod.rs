@@ -18,15 +18,19 @@ mod facts;
 mod final_copy;
 mod flip;
 mod forecast;
+mod forsake_data;
 mod graft_snapshot;
 mod init;
 mod join;
+mod keep_keys;
 mod keys;
+mod list_lost;
 mod move_namespaces;
 pub mod newer;
 mod operator_migrate;
 mod park_key;
 mod part;
+mod paths;
 mod pause;
 mod preflight;
 mod program;
@@ -34,7 +38,9 @@ mod prove;
 mod read_keys;
 mod replace_source;
 mod restore;
+mod run_jobs;
 mod seal_source;
+mod sops;
 mod spec;
 mod suspend_actors;
 pub mod token;
@@ -47,12 +53,13 @@ pub use context::{Context, FromSnapshot, Look, Marker, Settler, blocking, free_b
 pub use contract::{Action, Evidence, Fact, Observation, Outcome};
 pub use error::{Error, Result};
 pub use facts::{
-    Backup, Checks, CommandRan, Compared, FinalCopied, Frozen, Held, KeysRead, Namespace, Proof,
-    Restored, SameTables, Snapshot, Source, Tables, Throwaway, Voters,
+    Backup, Checks, CommandRan, Compared, FinalCopied, Forsaken, Frozen, Held, KeysRead, Lost,
+    Namespace, Proof, Reseeded, Restored, SameTables, Snapshot, Source, Tables, Throwaway, Voters,
 };
 pub use forecast::{Forecast, Timings};
 pub use keys::{Keys, ROOT_TOKEN, UNSEAL_KEY};
 use park_key::ReturnKey;
 pub use part::PartOf;
+use paths::SOURCE_PATHS;
 pub use program::PRINTED;
-pub use spec::{ActionSpec, Declared, Key, Members};
+pub use spec::{ActionSpec, Declared, KEEP_KEYS, Key, Members};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::cluster::active;
+use super::cluster::{active, current_keys};
 use super::compare::{against_source, counts, mounted};
 use super::context::blocking;
 use super::final_copy::{is_as_copied, opened_by_old, whole};
@@ -12,12 +12,13 @@ use crate::event::ParityCounts;
 use crate::meter::SharedMeter;
 use crate::storage::{self, ArchiveReader};
 
-/// The member that leads the new cluster on the source's data.
+/// The member that leads the new cluster, on the source's data where it has that.
 async fn leader(ctx: &Context) -> Result<String> {
     let source: Source = ctx.fact()?;
     if let Some(leader) = active(ctx).await? {
         let status = ctx.node(&leader)?.seal_status().await?;
-        if status.storage_type == "raft" && status.cluster_id == Some(source.cluster_id) {
+        let is_it = ctx.keys_kept || status.cluster_id == Some(source.cluster_id);
+        if status.storage_type == "raft" && is_it {
             return Ok(leader);
         }
     }
@@ -26,8 +27,12 @@ async fn leader(ctx: &Context) -> Result<String> {
     ))
 }
 
-/// How the entries of the new cluster compare with those of the source. Looks only.
-pub async fn count(ctx: &Context) -> Result<ParityCounts> {
+/// How the entries of the new cluster compare with those of the source; `None` where it was initialised to stay and has none
+/// of those. Looks only.
+pub async fn count(ctx: &Context) -> Result<Option<ParityCounts>> {
+    if ctx.keys_kept {
+        return Ok(None);
+    }
     let leader = leader(ctx).await?;
     whole(ctx).await?;
     let token = Keys::old(ctx).await?.token;
@@ -38,13 +43,13 @@ pub async fn count(ctx: &Context) -> Result<ParityCounts> {
     let tables = mounted(ctx, &leader, &token).await?;
     let found = against_source(ctx, &path, &tables, true).await;
     let _ = std::fs::remove_file(&path);
-    Ok(counts(&found?))
+    Ok(Some(counts(&found?)))
 }
 
 /// Saves the new cluster as a native snapshot, reads it back whole and returns its entries.
 pub async fn save(ctx: &Context, to: &Path) -> Result<u64> {
     let leader = leader(ctx).await?;
-    let token = Keys::old(ctx).await?.token;
+    let token = current_keys(ctx).await?.token;
     ctx.node(&leader)?
         .snapshot_save(&token, to, ctx.meter.as_ref())
         .await?;

@@ -18,16 +18,24 @@ pub struct ParkKey;
 /// See [`super::ActionSpec::ReturnKey`].
 pub struct ReturnKey;
 
-fn key_of(data: Option<&SecretData>) -> Option<&str> {
+pub(super) fn key_of(data: Option<&SecretData>) -> Option<&str> {
     data.and_then(|data| data.get(UNSEAL_KEY))
         .map(ExposeSecret::expose_secret)
         .filter(|key| !key.is_empty())
 }
 
-/// Refuses to start followers of the throwaway cluster while the hook would offer them the old key.
+/// Whether the release's Secret has the key that init gave.
+pub(super) async fn has_new_key(ctx: &Context) -> Result<bool> {
+    let live = ctx.platform.secret(SecretName::Unseal).await?;
+    let own = ctx.platform.secret(SecretName::Throwaway).await?;
+    let live = key_of(live.as_ref());
+    Ok(live.is_some() && live == key_of(own.as_ref()))
+}
+
+/// Refuses to start followers while the hook would offer them another key than their leader's.
 pub async fn stays_parked(ctx: &Context) -> Result<()> {
     let live = ctx.platform.secret(SecretName::Unseal).await?;
-    if ctx.restore_sent || key_of(live.as_ref()).is_none() {
+    if ctx.restore_sent || key_of(live.as_ref()).is_none() || has_new_key(ctx).await? {
         return Ok(());
     }
     Err(Error::refused(format!(

@@ -20,7 +20,7 @@ impl Action for Pause {
         true
     }
 
-    fn asks(&self) -> Option<(&str, Tier)> {
+    fn asks(&self, _: &Context) -> Option<(&str, Tier)> {
         let tier = if self.skippable {
             Tier::YesNo
         } else {

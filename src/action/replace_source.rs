@@ -111,7 +111,7 @@ impl Action for ReplaceSource {
     }
 
     fn describe_undo(&self, ctx: &Context) -> Result<Vec<String>> {
-        if ctx.restore_sent {
+        if !ctx.is_throwaway() {
             // It was cleared with all the others, before anything else was taken back.
             return Ok(Vec::new());
         }

@@ -10,12 +10,14 @@ use super::cluster::{await_active, unseal};
 use super::compare_tables::{namespaces, tables};
 use super::context::free_bytes;
 use super::final_copy::is_as_copied;
+use super::forsake_data::still_nothing;
 use super::keys::Keys;
+use super::paths::Versioned;
 use super::prove::still_young;
 use super::suspend_actors::nobody_acts;
 use super::{
-    Action, Context, Error, Evidence, FinalCopied, Forecast, Frozen, Look, Observation, Outcome,
-    Result, Source, token,
+    Action, Context, Error, Evidence, FinalCopied, Forecast, Forsaken, Frozen, Look, Observation,
+    Outcome, Result, Source, token,
 };
 use crate::armed::Armed;
 use crate::bao::Node;
@@ -43,12 +45,12 @@ async fn evidence(ctx: &Context, first: &str) -> Result<Evidence> {
 
 #[async_trait]
 impl Action for SealSource {
-    fn lacks(&self, ctx: &Context) -> Option<String> {
-        ctx.snapshot.is_some().then(|| {
+    async fn lacks(&self, ctx: &Context) -> Result<Option<String>> {
+        Ok(ctx.snapshot.is_some().then(|| {
             "this runbook moves a server's data and restores no snapshot: leave out --from-snapshot, or follow the runbook \
              restore-snapshot"
                 .to_owned()
-        })
+        }))
     }
 
     fn title(&self, ctx: &Context) -> String {
@@ -63,8 +65,13 @@ impl Action for SealSource {
         let mut calls = vec![
             format!("{first}: GET auth/token/lookup-self; PUT sys/capabilities-self"),
             format!("{first}: GET sys/mounts, sys/auth, sys/audit; LIST sys/policies/acl"),
-            format!("{first}: PUT sys/seal"),
         ];
+        if ctx.find::<Forsaken>().is_some() {
+            calls.push(format!(
+                "{first}: LIST the names in each versioned key-value mount, to a file of the run"
+            ));
+        }
+        calls.push(format!("{first}: PUT sys/seal"));
         let source = ctx.find::<Source>();
         if source.is_some_and(|source| source.storage == StorageKind::Pebbledb) {
             calls.push(format!(
@@ -86,6 +93,10 @@ impl Action for SealSource {
         let mut found = tables(node.as_ref(), &token).await?;
         if ctx.fact::<Source>()?.namespaces > 0 {
             found.namespaces = namespaces(node.as_ref(), &token).await?;
+        }
+        if ctx.find::<Forsaken>().is_some() {
+            let named = Versioned::list(ctx, node.as_ref(), &token, &found).await?;
+            named.save(ctx).await?;
         }
         Ok(Evidence::default().with(&found))
     }
@@ -138,6 +149,7 @@ impl Action for SealSource {
             )));
         }
         room(ctx)?;
+        still_nothing(ctx).await?;
         let token = Keys::old(ctx).await?.token;
         ctx.mark(Mark::OutageStarted).await?;
         if let Err(error) = node.seal(&token, &armed).await {

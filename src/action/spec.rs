@@ -20,6 +20,8 @@ pub enum ActionSpec {
         /// Which.
         part: Part,
     },
+    /// Asks whether the source's data may stay behind; refuses that without leave.
+    ForsakeData {},
     /// Reads the unseal shares and the token, and checks that they belong to the source.
     ReadKeys {},
     /// Proves on an inert scratch node that the keys open the data, and keeps its raft TLS keyring.
@@ -62,6 +64,8 @@ pub enum ActionSpec {
     },
     /// Initialises the first member on raft, exactly once, with the source's number of shares and threshold.
     Init {},
+    /// Stores the keys that init gave where the source's were, and in a SOPS file when one was asked for.
+    KeepKeys {},
     /// Waits until each follower has found its leader; brings members back that are down.
     Join {},
     /// Unseals members that are sealed.
@@ -97,6 +101,17 @@ pub enum ActionSpec {
     Compare {},
     /// Compares mounts, auth methods, policies and audit devices on each voter with the source's.
     CompareTables {},
+    /// Runs Jobs of the platform again, one after the other, and waits until each is complete.
+    RunJobs {
+        /// Names of Jobs or CronJobs in the release's namespace, in order.
+        jobs: Vec<String>,
+        /// Seconds that each of them may take.
+        #[serde(default = "ten_minutes")]
+        #[schemars(range(min = 1, max = 86_400))]
+        timeout: u32,
+    },
+    /// Lists what the source held and the new cluster lacks.
+    ListLost {},
     /// Runs a program of your own on this machine, without a shell.
     Command {
         /// What it does, in words.
@@ -142,6 +157,10 @@ const fn five_minutes() -> u32 {
     300
 }
 
+const fn ten_minutes() -> u32 {
+    600
+}
+
 /// Which members an action is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -162,7 +181,12 @@ pub enum Key {
     Old,
     /// The throwaway cluster's.
     Throwaway,
+    /// That of a new cluster which is there to stay.
+    New,
 }
+
+/// The kind of action by which a cluster that was initialised is no throwaway any more.
+pub const KEEP_KEYS: &str = "keep-keys";
 
 impl ActionSpec {
     /// The kind as the runbook and the journal name it.
@@ -171,6 +195,7 @@ impl ActionSpec {
             Self::Preflight {} => "preflight",
             Self::BackUp {} => "back-up",
             Self::Part { .. } => "part",
+            Self::ForsakeData {} => "forsake-data",
             Self::ReadKeys {} => "read-keys",
             Self::Prove {} => "prove",
             Self::RehearseFlip { .. } => "rehearse-flip",
@@ -186,6 +211,7 @@ impl ActionSpec {
             Self::ReplaceSource {} => "replace-source",
             Self::AwaitStorage { .. } => "await-storage",
             Self::Init {} => "init",
+            Self::KeepKeys {} => KEEP_KEYS,
             Self::Join {} => "join",
             Self::Unseal { .. } => "unseal",
             Self::AwaitVoters { .. } => "await-voters",
@@ -195,6 +221,8 @@ impl ActionSpec {
             Self::DestroyThrowaway {} => "destroy-throwaway",
             Self::Compare {} => "compare",
             Self::CompareTables {} => "compare-tables",
+            Self::RunJobs { .. } => "run-jobs",
+            Self::ListLost {} => "list-lost",
             Self::Command { .. } => "command",
             Self::Pause { .. } => "pause",
         }
@@ -204,6 +232,7 @@ impl ActionSpec {
     pub const fn effect(&self) -> Effect {
         match self {
             Self::Preflight {}
+            | Self::ForsakeData {}
             | Self::BackUp {}
             | Self::ReadKeys {}
             | Self::RehearseFlip { .. }
@@ -219,6 +248,9 @@ impl ActionSpec {
             | Self::SuspendActors {}
             | Self::ResumeActors {}
             | Self::ParkKey {}
+            | Self::KeepKeys {}
+            | Self::RunJobs { .. }
+            | Self::ListLost {}
             | Self::AwaitStorage { .. }
             | Self::Join {}
             | Self::AwaitVoters { .. }

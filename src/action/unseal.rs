@@ -1,4 +1,4 @@
-//! Unseals members, with the throwaway key before the restore and with the old one after it.
+//! Unseals members, with the throwaway key before the restore and with the old one after it, or with that of a new cluster.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use super::cluster::{active, await_active, bring_up, current_keys, instances};
 use super::keys::Keys;
 use super::park_key::stays_parked;
 use super::{
-    Action, Context, Error, Evidence, Forecast, Key, Look, Members, Observation, Outcome, Restored,
-    Result, Source, Throwaway,
+    Action, Context, Error, Evidence, Forecast, Key, Look, Members, Observation, Outcome, Reseeded,
+    Restored, Result, Source, Throwaway,
 };
 use crate::armed::Armed;
 use crate::event::Level;
@@ -58,6 +58,7 @@ impl Unseal {
         match self.key {
             Key::Old => "old",
             Key::Throwaway => "throwaway",
+            Key::New => "new",
         }
     }
 
@@ -68,6 +69,7 @@ impl Unseal {
             Key::Throwaway => ctx
                 .find::<Throwaway>()
                 .map(|throwaway| throwaway.cluster_id),
+            Key::New => ctx.find::<Reseeded>().map(|reseeded| reseeded.cluster_id),
         })
     }
 
@@ -81,6 +83,7 @@ impl Unseal {
         ));
         Ok(match self.key {
             Key::Old => evidence,
+            Key::New => evidence.with(&Reseeded { cluster_id }),
             Key::Throwaway => evidence
                 .with(&Throwaway { cluster_id })
                 .with(&instances(ctx).await?),
@@ -143,8 +146,8 @@ impl Action for Unseal {
                 "the members are unsealed although nothing was restored yet".to_owned(),
             ));
         }
-        if self.key == Key::Old && ctx.outage_open {
-            // A killed run unsealed them and did not come to note that the outage has ended.
+        if self.serves() && ctx.outage_open {
+            // A killed run, or the release's hook, unsealed them and did not come to note that the outage has ended.
             return Ok(Observation::Pending);
         }
         Ok(Observation::Done(self.evidence(ctx).await?))
@@ -154,7 +157,7 @@ impl Action for Unseal {
         let timings = forecast.timings;
         let server = match (self.key, self.members) {
             (Key::Throwaway, Members::Followers) => FOLLOW,
-            (Key::Throwaway, _) => timings.lead,
+            (Key::Throwaway | Key::New, _) => timings.lead,
             (Key::Old, _) if forecast.members > 1 => timings.reopen + AMONG_OTHERS,
             (Key::Old, _) => timings.reopen,
         };
@@ -165,24 +168,27 @@ impl Action for Unseal {
     }
 
     fn serves(&self) -> bool {
-        self.key == Key::Old
+        self.key != Key::Throwaway
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         match self.key {
             Key::Throwaway => self.with_throwaway(ctx, &armed).await?,
             Key::Old => self.with_old(ctx, &armed).await?,
+            Key::New => self.with_new(ctx, &armed).await?,
         }
         Ok(self.evidence(ctx).await?.into())
     }
 
     async fn irrevocable(&self, ctx: &Context) -> Result<Option<String>> {
         // A majority serves before the last member is unsealed, and nobody may have lived to note it.
-        let begun = self.key == Key::Old && ctx.earlier_intents > 0;
+        let begun = self.serves() && ctx.earlier_intents > 0;
         Ok(begun.then(|| {
-            "members were unsealed with the old key, so the new cluster may have served (`baoctl resume` brings the others \
-             back)"
-                .to_owned()
+            format!(
+                "members were unsealed with the {} key, so the new cluster may have served (`baoctl resume` brings the others \
+                 back)",
+                self.word()
+            )
         }))
     }
 }
@@ -237,6 +243,15 @@ impl Unseal {
             self.same_cluster(ctx, member, &source.cluster_id).await?;
         }
         Ok(())
+    }
+
+    async fn with_new(&self, ctx: &Context, armed: &Armed) -> Result<()> {
+        let keys = current_keys(ctx).await?;
+        bring_up(ctx, &self.needed(ctx)?, &keys, armed).await?;
+        let leader = await_active(ctx, Duration::from_mins(1)).await?;
+        // It knows the token that this run's init gave: it is nobody else's cluster.
+        ctx.node(&leader)?.lookup_self(&keys.token).await?;
+        ctx.mark(Mark::OutageEnded).await
     }
 
     /// Done means the old `cluster_id` on every voter, never health or a 200.

@@ -69,7 +69,7 @@ pub(super) async fn stanzas_and_secrets(
     let mut leftovers = Vec::new();
     for (name, words) in [
         (SecretName::Parked, "a parked copy of the unseal Secret"),
-        (SecretName::Throwaway, "throwaway keys"),
+        (SecretName::Throwaway, "keys that init gave"),
     ] {
         if ctx.platform.secret(name).await?.is_some() {
             leftovers.push(words);
@@ -81,7 +81,7 @@ pub(super) async fn stanzas_and_secrets(
         group.fail(
             "leftover-secrets",
             format!("{} of an earlier run", leftovers.join(" and ")),
-            "`baoctl resume` goes on with that run. Without its journal: if the unseal Secret is empty, write the parked \
+            "`baoctl resume` goes on with that run, and `baoctl cleanup` removes what one left that was rolled back. Without its journal: if the unseal Secret is empty, write the parked \
              key back into it before you remove anything",
         );
     }

@@ -107,6 +107,18 @@ impl SnapshotArgs {
     }
 }
 
+/// What a runbook that leaves the source's data behind is told.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ReseedArgs {
+    /// With --runbook reseed: leave the source's data behind; its file tree is kept until `baoctl cleanup`
+    #[arg(long, help_heading = "Reseed")]
+    pub lose_data: bool,
+    /// With --runbook reseed: write the new keys to this file as well (.json or .yaml), encrypted by `sops` with the rules that it
+    /// finds beside it or above
+    #[arg(long, value_name = "FILE", help_heading = "Reseed")]
+    pub sops_file: Option<PathBuf>,
+}
+
 /// How long an outage may be.
 #[derive(Debug, Clone, Default, Args)]
 pub struct BudgetArgs {

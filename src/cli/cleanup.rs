@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::Exit;
-use super::args::{ConsentArgs, OutputArgs, RangeArgs};
+use super::args::{ConsentArgs, OutputArgs, RangeArgs, ReseedArgs};
 use super::run::{self, GoingOn, Settings, Way};
 use super::target::TargetArgs;
 
@@ -45,6 +45,7 @@ pub(super) async fn run(args: Args) -> Exit {
         consent: args.consent,
         range: RangeArgs::default(),
         max_outage: None,
+        reseed: ReseedArgs::default(),
     };
     let way = Way::CleanUp {
         dry_run: args.dry_run,

@@ -64,6 +64,8 @@ impl Running {
         );
         ctx.keys_given = self.keys_given.take();
         ctx.snapshot.clone_from(&self.snapshot);
+        ctx.lose_data = settings.reseed.lose_data;
+        ctx.sops_file.clone_from(&settings.reseed.sops_file);
         ctx.folder = self.loaded.folder();
         if let Some(journal) = &self.journal {
             ctx.marker = marker(journal.clone(), observer.clone());
@@ -98,7 +100,7 @@ impl Running {
         let exit = match end {
             Ok(End::Finished) => {
                 let facts = match local.filter(|_| rehearsal) {
-                    Some(local) => rehearse::epilogue(&local, &observer).await,
+                    Some(local) => rehearse::epilogue(&local, &observer, &engine.program).await,
                     None => Ok(BTreeMap::new()),
                 };
                 match (facts, &self.journal) {

@@ -4,7 +4,7 @@ use super::Exit;
 use super::exit::denied;
 use super::run::Way;
 use super::target::Place;
-use crate::action;
+use crate::action::{self, KEEP_KEYS};
 use crate::bao;
 use crate::engine::{Back, Error, Program, Unit};
 use crate::event::{Effect, Failure, Tier};
@@ -14,16 +14,23 @@ use crate::runbook::Loaded;
 const PREFLIGHT: &str = "preflight";
 const PROVE: &str = "prove";
 const COMMAND: &str = "command";
+const RUN_JOBS: &str = "run-jobs";
+const FORSAKE_DATA: &str = "forsake-data";
+/// Kinds of action whose look finds what no check of the target does.
+const OWN_CURE: [&str; 4] = [COMMAND, RUN_JOBS, KEEP_KEYS, FORSAKE_DATA];
 
 /// Where a run left things.
 pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
     let Some((state, header)) = state.and_then(|state| Some((state, state.header()?))) else {
         return "nothing".to_owned();
     };
+    let reseeded = state.intents_of(KEEP_KEYS) > 0;
     let words = if program.restores_snapshot() {
         restored(program, state)
     } else if state.rolling_back() && state.finished().is_some() {
         "everything is taken back: the source serves from its old storage as before"
+    } else if state.outage_ended().is_some() && reseeded {
+        "the new cluster serves what it was seeded with so far; the old data is untouched, and the old key is kept"
     } else if state.outage_ended().is_some() {
         "the cluster serves the old data; clients can use it"
     } else if state.in_outage() {
@@ -130,6 +137,19 @@ fn check_of(program: &Program) -> &'static str {
     }
 }
 
+/// What to type where the cure is none that `check` would tell.
+fn cure(kind: &str, state: Option<&State>, resume: String, place: &Place) -> Vec<String> {
+    if kind != FORSAKE_DATA {
+        // What is missing is put there, and a dry run is repeated.
+        return state.map(|_| resume).into_iter().collect();
+    }
+    let leave = match state {
+        Some(_) => format!("{resume} --lose-data"),
+        None => place.command("migrate-raft --runbook reseed --lose-data"),
+    };
+    vec![leave, place.command("migrate-raft")]
+}
+
 /// The failure as it is told.
 pub(super) fn failure(
     error: &Error,
@@ -172,9 +192,8 @@ pub(super) fn failure(
             place.command("rollback --lose-writes"),
         ],
         (Error::NoWayBack { .. } | Error::CleanedUp, _) => vec![place.command("report")],
-        // What is missing is on this machine, which no check of the target sees.
-        (Error::Conflict { kind, .. }, _) if kind == COMMAND => {
-            state.map(|_| resume).into_iter().collect()
+        (Error::Conflict { kind, .. }, _) if OWN_CURE.contains(&kind.as_str()) => {
+            cure(kind, state, resume, place)
         }
         (_, Exit::Preflight) => vec![place.command(check_of(program))],
         (_, Exit::Locked) => vec![place.command("lock show")],

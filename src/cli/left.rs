@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::action::cleanup::COPIES;
-use crate::action::{Held, PRINTED, Snapshot};
+use crate::action::{Held, KEEP_KEYS, Lost, PRINTED, Snapshot};
 use crate::engine::fact;
 use crate::event::{ActionStatus, Event, Mode};
 use crate::journal::State;
@@ -87,6 +87,20 @@ fn of_the_way_on(state: &State) -> Vec<String> {
         .collect();
     let held: Option<Held> = fact(state);
     left.extend(held.into_iter().flat_map(|held| held.actors));
+    let lost: Option<Lost> = fact(state);
+    left.extend(lost.map(|lost| lost.words()));
+    if state.intents_of(KEEP_KEYS) > 0 {
+        left.push(
+            "to do: write the new keys into whatever the unseal Secret comes from (Git, SOPS, an operator that syncs it), before that is \
+             resumed: it would put the old ones back"
+                .to_owned(),
+        );
+        left.push(
+            "the old keys, which alone open the old data, and a second copy of the new ones, in Secrets of the run \
+             until `baoctl cleanup` removes them"
+                .to_owned(),
+        );
+    }
     if done().any(|(action, _)| action.kind == "write-tombstone") {
         left.push(
             "the old file tree on the volume of the first member, your way back until `baoctl cleanup` removes it (docs/rollback.md); \

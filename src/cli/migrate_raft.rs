@@ -1,7 +1,7 @@
 //! `baoctl migrate-raft`.
 
 use super::Exit;
-use super::args::{BudgetArgs, ConsentArgs, OutputArgs, RangeArgs, SnapshotArgs};
+use super::args::{BudgetArgs, ConsentArgs, OutputArgs, RangeArgs, ReseedArgs, SnapshotArgs};
 use super::exit::fail;
 use super::keys::KeysArgs;
 use super::run::{self, Beginning, Settings};
@@ -43,6 +43,8 @@ pub struct Args {
     #[command(flatten)]
     budget: BudgetArgs,
     #[command(flatten)]
+    reseed: ReseedArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -70,6 +72,7 @@ pub(super) async fn run(args: Args) -> Exit {
         consent: args.consent,
         range: args.range,
         max_outage: args.budget.max_outage,
+        reseed: args.reseed,
     };
     let mode = if args.dry_run {
         Mode::DryRun

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::Exit;
-use super::args::{OutputArgs, RangeArgs, SnapshotArgs};
+use super::args::{OutputArgs, RangeArgs, ReseedArgs, SnapshotArgs};
 use super::exit::fail;
 use super::run::{self, Beginning, Settings};
 use super::target::{Here, Place};
 use crate::action::cleanup::COPIES;
-use crate::action::{Keys, UNSEAL_KEY};
+use crate::action::{KEEP_KEYS, Keys, UNSEAL_KEY};
 use crate::bao::{Health, Node};
 use crate::engine::{ActionMeter, Program};
 use crate::event::{ActionStatus, Event, Level, Mode, Observer};
@@ -180,6 +180,11 @@ pub(super) async fn run(args: Args) -> Exit {
         },
         range: args.range,
         max_outage: None,
+        // They are its own servers.
+        reseed: ReseedArgs {
+            lose_data: true,
+            sops_file: None,
+        },
     };
     let here = Here::of_local(Arc::new(platform), None);
     let beginning = Beginning {
@@ -381,10 +386,11 @@ async fn source(args: &Args, bao: &Path, output: &Output) -> Result<LocalPlatfor
     }
 }
 
-/// After the last step: reads the sample back through every member, then clears up.
+/// After the last step: reads the sample back through every member, where the data was to come with it, then clears up.
 pub(super) async fn epilogue(
     platform: &LocalPlatform,
     observer: &Arc<dyn Observer>,
+    program: &Program,
 ) -> crate::platform::Result<BTreeMap<String, String>> {
     let mut facts = BTreeMap::new();
     // A run that was killed while it cleared up has read it back already.
@@ -394,7 +400,21 @@ pub(super) async fn epilogue(
         .filter(|server| server.instance.is_some())
         .count()
         >= platform.members().len();
-    if all_run && platform.golden_file().is_file() {
+    if all_run && program.has(KEEP_KEYS) {
+        let title = "open every member with the new keys";
+        told(observer, ("rehearsal", "new-keys", title), async |_| {
+            let token = unseal_keys(platform).await?.token;
+            for member in platform.members() {
+                platform.http_node(&member)?.lookup_self(&token).await?;
+            }
+            crate::platform::Result::Ok(((), "each knows the new token".to_owned()))
+        })
+        .await?;
+        facts.insert(
+            "new keys".to_owned(),
+            "in the unseal Secret, and every member knows them".to_owned(),
+        );
+    } else if all_run && platform.golden_file().is_file() {
         let title = "read the sample data back through every member";
         let checked = told(observer, ("rehearsal", "read-back", title), async |meter| {
             let checked = read_back(platform, meter.as_ref()).await?;
@@ -431,12 +451,16 @@ pub(super) async fn epilogue(
     Ok(facts)
 }
 
-async fn read_back(platform: &LocalPlatform, meter: &dyn Meter) -> crate::platform::Result<u64> {
+async fn unseal_keys(platform: &LocalPlatform) -> crate::platform::Result<Keys> {
     let secret = platform.secret(SecretName::Unseal).await?;
-    let keys = secret.as_ref().and_then(Keys::from_secret).ok_or_else(|| {
+    secret.as_ref().and_then(Keys::from_secret).ok_or_else(|| {
         let why = format!("the unseal Secret has no `{UNSEAL_KEY}` after the migration");
         crate::platform::Error::Refused(why)
-    })?;
+    })
+}
+
+async fn read_back(platform: &LocalPlatform, meter: &dyn Meter) -> crate::platform::Result<u64> {
+    let keys = unseal_keys(platform).await?;
     let golden = Golden::load(&platform.golden_file())?;
     let mut checked = 0;
     for member in platform.members() {

@@ -405,7 +405,10 @@ pub(super) fn summary(
             .unwrap_or_default()
     });
     Summary {
-        entries: compared.as_ref().map_or(0, |compared| compared.entries),
+        entries: match &compared {
+            Some(compared) => compared.entries,
+            None => fact::<FinalCopied>(state).map_or(0, |copied| copied.entries),
+        },
         parity: worst.unwrap_or_default(),
         compared: compared
             .map(|compared| compared.by_voter.into_keys().collect())

@@ -1,7 +1,7 @@
 //! `baoctl resume`.
 
 use super::Exit;
-use super::args::{BudgetArgs, ConsentArgs, OutputArgs, RangeArgs};
+use super::args::{BudgetArgs, ConsentArgs, OutputArgs, RangeArgs, ReseedArgs};
 use super::run::{self, GoingOn, Settings, Way};
 use super::target::TargetArgs;
 
@@ -25,6 +25,11 @@ pub struct Args {
     range: RangeArgs,
     #[command(flatten)]
     budget: BudgetArgs,
+    #[command(flatten)]
+    reseed: ReseedArgs,
+    /// With --runbook reseed: go on without the SOPS file that the run was begun with
+    #[arg(long, conflicts_with = "sops_file", help_heading = "Reseed")]
+    no_sops_file: bool,
     /// Go on although the runbook was edited since the run began
     #[arg(long)]
     accept_changed_runbook: bool,
@@ -42,9 +47,11 @@ pub(super) async fn run(args: Args) -> Exit {
         consent: args.consent,
         range: args.range,
         max_outage: args.budget.max_outage,
+        reseed: args.reseed,
     };
     let way = Way::On {
         accept_changed: args.accept_changed_runbook,
+        no_sops_file: args.no_sops_file,
     };
     run::go_on(here, way, args.going, settings).await
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Exit;
-use super::args::{ConsentArgs, OutputArgs, RangeArgs};
+use super::args::{ConsentArgs, OutputArgs, RangeArgs, ReseedArgs};
 use super::exit::fail;
 use super::run::{self, GoingOn, Settings, Way};
 use super::target::TargetArgs;
@@ -51,6 +51,7 @@ pub(super) async fn run(args: Args) -> Exit {
         consent: args.consent,
         range: RangeArgs::default(),
         max_outage: None,
+        reseed: ReseedArgs::default(),
     };
     let export = match args.export.map(std::path::absolute).transpose() {
         Ok(export) => export,

@@ -9,14 +9,14 @@ use jiff::SignedDuration;
 use uuid::Uuid;
 
 use super::Exit;
-use super::args::{ConsentArgs, OutputArgs, RangeArgs};
+use super::args::{ConsentArgs, OutputArgs, RangeArgs, ReseedArgs};
 use super::claim;
 use super::drive::Running;
 use super::exit::fail;
 use super::failure::unfinished;
 use super::keys::KeysArgs;
 use super::target::{Here, Place, driver_of};
-use crate::action::{Context, FromSnapshot, Keys};
+use crate::action::{Context, FromSnapshot, KEEP_KEYS, Keys};
 use crate::check;
 use crate::engine::{self, Back, Program, Range};
 use crate::event::{Mode, Observer};
@@ -33,6 +33,7 @@ pub(super) struct Settings {
     pub range: RangeArgs,
     /// Another one than before, where one was given.
     pub max_outage: Option<Duration>,
+    pub reseed: ReseedArgs,
 }
 
 /// A run that has no journal yet.
@@ -46,6 +47,8 @@ pub(super) struct Beginning {
 const KEYS_FILE: &str = "keys-file";
 const FROM_SNAPSHOT: &str = "from-snapshot";
 pub(super) const CLUSTER_ID: &str = "cluster-id";
+const SOPS_FILE: &str = "sops-file";
+const LOSE_DATA: &str = "lose-data";
 
 /// A context that only looks: for commands beside a run.
 pub(super) fn looking(
@@ -83,6 +86,47 @@ pub(super) fn unknown_step(program: &Program, loaded: &Loaded, range: &RangeArgs
         None => format!("baoctl runbook show {}", program.name),
     };
     Some(fail(error, &[&next], Exit::Usage))
+}
+
+/// What only a runbook that keeps new keys is told, for the program that it has; a later process may be started in another
+/// folder.
+fn told_of_reseed(program: &Program, reseed: &mut ReseedArgs) -> Option<Exit> {
+    let given = reseed.lose_data || reseed.sops_file.is_some();
+    if given && !program.has(KEEP_KEYS) {
+        return Some(fail(
+            format!(
+                "--lose-data and --sops-file are for a runbook that leaves the data behind, which {} does not",
+                program.name
+            ),
+            &["the same command without them, or with --runbook reseed"],
+            Exit::Usage,
+        ));
+    }
+    match reseed.sops_file.take().map(std::path::absolute).transpose() {
+        Ok(file) => reseed.sops_file = file,
+        Err(error) => return Some(fail(format!("--sops-file: {error}"), &[], Exit::Usage)),
+    }
+    None
+}
+
+/// A file that the run was begun with.
+fn file_of(header: &Header, name: &str) -> Option<PathBuf> {
+    header.inputs.get(name).map(PathBuf::from)
+}
+
+/// What was told when the run was begun holds, unless it is told anew.
+fn as_begun(reseed: &mut ReseedArgs, way: &Way, header: &Header) {
+    reseed.lose_data |= header.inputs.contains_key(LOSE_DATA);
+    let without = matches!(
+        way,
+        Way::On {
+            no_sops_file: true,
+            ..
+        }
+    );
+    if reseed.sops_file.is_none() && !without {
+        reseed.sops_file = file_of(header, SOPS_FILE);
+    }
 }
 
 fn another_target(here: &Here, header: &Header) -> Option<Exit> {
@@ -126,12 +170,15 @@ pub(super) fn context(
         keys_file,
         keys_given: None,
         snapshot: None,
+        lose_data: false,
+        sops_file: None,
         folder: PathBuf::new(),
         step: String::new(),
         place: 0,
         earlier_intents: 0,
         restore_sent: false,
         restore_taken: false,
+        keys_kept: false,
         moves_namespaces: false,
         namespaces_moved: false,
         outage_open: false,
@@ -144,7 +191,7 @@ pub(super) fn context(
 }
 
 /// Begins a run: a new journal, or none for a dry run.
-pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) -> Exit {
+pub(super) async fn begin(here: Here, beginning: Beginning, mut settings: Settings) -> Exit {
     if let Some(exit) = wrong_word(&here, &settings.consent) {
         return exit;
     }
@@ -155,7 +202,8 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
         snapshot,
     } = beginning;
     let program = Program::new(&loaded.runbook);
-    if let Some(exit) = unknown_step(&program, &loaded, &settings.range) {
+    let unfit = unknown_step(&program, &loaded, &settings.range);
+    if let Some(exit) = unfit.or_else(|| told_of_reseed(&program, &mut settings.reseed)) {
         return exit;
     }
     let keys_given = match keys.read(&here).await {
@@ -169,6 +217,7 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
     let mut run = Running {
         way: Way::On {
             accept_changed: false,
+            no_sops_file: false,
         },
         program,
         loaded,
@@ -205,6 +254,12 @@ pub(super) async fn begin(here: Here, beginning: Beginning, settings: Settings) 
         inputs.insert(FROM_SNAPSHOT.to_owned(), path);
         let expected = from.cluster_id.clone();
         inputs.extend(expected.map(|id| (CLUSTER_ID.to_owned(), id)));
+    }
+    if settings.reseed.lose_data {
+        inputs.insert(LOSE_DATA.to_owned(), "yes".to_owned());
+    }
+    if let Some(file) = &settings.reseed.sops_file {
+        inputs.insert(SOPS_FILE.to_owned(), file.display().to_string());
     }
     let header = Header {
         format: journal::FORMAT,
@@ -370,7 +425,11 @@ pub(super) fn refused_by_journal(error: &journal::Error, place: &Place) -> Exit 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Way {
     /// To its end; also by a runbook that was edited since, when that is accepted.
-    On { accept_changed: bool },
+    On {
+        accept_changed: bool,
+        /// Without the SOPS file that it was begun with.
+        no_sops_file: bool,
+    },
     /// Back to file storage.
     Back(Back),
     /// What is left of it is removed, when it ended so long ago.
@@ -401,7 +460,7 @@ pub struct GoingOn {
 }
 
 /// Goes on with the target's run, or back.
-pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settings) -> Exit {
+pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, mut settings: Settings) -> Exit {
     if let Some(exit) = wrong_word(&here, &settings.consent) {
         return exit;
     }
@@ -446,7 +505,7 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
         return exit;
     }
     let found = match &way {
-        Way::On { accept_changed } => {
+        Way::On { accept_changed, .. } => {
             the_runbook(&recorded, journal.state(), *accept_changed, &here.place)
         }
         // What was done is taken back as it was done, whatever became of the file.
@@ -462,9 +521,11 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
         Way::CleanUp { .. } => Program::cleanup(journal.state().rolling_back()),
         _ => Program::new(&loaded.runbook),
     };
-    if let Some(exit) = unknown_step(&program, &loaded, &settings.range) {
+    let unfit = unknown_step(&program, &loaded, &settings.range);
+    if let Some(exit) = unfit.or_else(|| told_of_reseed(&program, &mut settings.reseed)) {
         return exit;
     }
+    as_begun(&mut settings.reseed, &way, &header);
     if claimed.is_none() && !way.only_looks() {
         claimed = match claim::claim(&here, header.run, Earlier::Keep).await {
             Ok(claimed) => claimed,
@@ -486,12 +547,9 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, settings: Settin
         loaded,
         mode: header.mode,
         keys_given,
-        keys_file: going
-            .keys
-            .keys_file
-            .or_else(|| header.inputs.get(KEYS_FILE).map(PathBuf::from)),
-        snapshot: header.inputs.get(FROM_SNAPSHOT).map(|path| FromSnapshot {
-            path: PathBuf::from(path),
+        keys_file: going.keys.keys_file.or_else(|| file_of(&header, KEYS_FILE)),
+        snapshot: file_of(&header, FROM_SNAPSHOT).map(|path| FromSnapshot {
+            path,
             cluster_id: header.inputs.get(CLUSTER_ID).cloned(),
         }),
         claimed,

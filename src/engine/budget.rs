@@ -155,7 +155,7 @@ impl Engine {
                 budget.as_secs_f64()
             ),
             consequences: vec![
-                "members were unsealed with the old key: going back could lose what clients have written since"
+                "clients may be served from the new cluster: going back could lose what they have written since"
                     .to_owned(),
             ],
             tier: Tier::YesNo,

@@ -102,7 +102,7 @@ impl Program {
     }
 
     /// Whether there is an action of this kind.
-    pub(super) fn has(&self, kind: &str) -> bool {
+    pub fn has(&self, kind: &str) -> bool {
         let mut units = self.steps.iter().flat_map(|step| &step.units);
         units.any(|unit| unit.kind == kind)
     }

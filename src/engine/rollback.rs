@@ -153,7 +153,7 @@ impl Engine {
         let again = known.is_some();
         let (entries, before) = known.map_or((None, None), |loss| (loss.entries, loss.export));
         let entries = match newer::count(&ctx).await {
-            Ok(counts) => Some(counts),
+            Ok(counts) => counts,
             // It was taken away by an earlier process of this rollback.
             Err(_) if again => entries,
             Err(source) if back.export.is_some() => return Err(Error::Unsaved { source }),

@@ -10,7 +10,7 @@ use super::meter::ActionMeter;
 use super::mirrored::{Course, Mirrored};
 use super::program::{Program, Range, Step, Unit};
 use super::{Error, Interrupt, Result};
-use crate::action::{self, Context, Evidence, Observation, Outcome};
+use crate::action::{self, Context, Evidence, KEEP_KEYS, Observation, Outcome};
 use crate::event::{
     ActionStatus, Answer, Effect, Event, Level, Observer, Operator, Question, StepStatus, Tier,
 };
@@ -83,7 +83,8 @@ impl Engine {
         if self.rolling_back() {
             return Err(Error::RollingBack);
         }
-        self.complete(self.program.steps.get(range.clone()).unwrap_or_default())?;
+        self.complete(self.program.steps.get(range.clone()).unwrap_or_default())
+            .await?;
         let mut place = *range.start();
         // Whether a dry run still looks: behind the first action that would change something there is nothing to see.
         let mut looks = true;
@@ -126,14 +127,16 @@ impl Engine {
         }
     }
 
-    /// What an action needs on this machine is missed before the first effect, not in the middle of an outage.
-    fn complete(&self, steps: &[Step]) -> Result<()> {
+    /// What an action needs is missed before the first effect, not in the middle of an outage.
+    async fn complete(&self, steps: &[Step]) -> Result<()> {
         for step in steps {
             for (index, unit) in step.units.iter().enumerate() {
                 if self.has(step, index) {
                     continue;
                 }
-                if let Some(why) = unit.action.lacks(&self.context(step, index, unit)) {
+                let ctx = self.context(step, index, unit);
+                let lacks = unit.action.lacks(&ctx).await;
+                if let Some(why) = lacks.map_err(|source| failed(step, unit, source))? {
                     return Err(Error::Conflict {
                         step: step.id.clone(),
                         kind: unit.kind.to_owned(),
@@ -222,6 +225,7 @@ impl Engine {
                 BRING_DATA.contains(&action.kind.as_str())
                     && (action.open_intent || action.done.is_some())
             });
+            ctx.keys_kept = state.intents_of(KEEP_KEYS) > 0;
             ctx.restore_taken = state.restore_taken();
             ctx.namespaces_moved = state.namespaces_moved();
             ctx.outage_open = state.in_outage();
@@ -271,12 +275,12 @@ impl Engine {
         let consequences = vec![
             match effect {
                 Effect::Outage if self.outage_is_over() => {
-                    "the cluster goes on serving the old data meanwhile".to_owned()
+                    "the cluster goes on serving meanwhile".to_owned()
                 }
                 Effect::Outage => match self.ahead() {
-                    None => "clients are not served until the data is in its new place".to_owned(),
+                    None => "clients are not served until the new cluster serves".to_owned(),
                     Some(expected) => format!(
-                        "clients are not served until the data is in its new place: about {:.0}s by what its parts took in \
+                        "clients are not served until the new cluster serves: about {:.0}s by what its parts took in \
                          the proof, and as long as you take to answer",
                         expected.seconds
                     ),
@@ -452,6 +456,7 @@ impl Engine {
                 }
                 Observation::Pending => {}
             }
+            self.ask_for(step, unit, &ctx).await?;
             let calls = unit
                 .action
                 .describe(&ctx)
@@ -462,7 +467,6 @@ impl Engine {
                 action: unit.kind.to_owned(),
                 calls: calls.clone(),
             });
-            self.ask_for(step, unit).await?;
             let before = unit
                 .action
                 .read_before(&ctx)
@@ -502,8 +506,8 @@ impl Engine {
     }
 
     /// What the action itself has a person asked; not again what was agreed to.
-    async fn ask_for(&self, step: &Step, unit: &Unit) -> Result<()> {
-        let Some((say, tier)) = unit.action.asks() else {
+    async fn ask_for(&self, step: &Step, unit: &Unit, ctx: &Context) -> Result<()> {
+        let Some((say, tier)) = unit.action.asks(ctx) else {
             return Ok(());
         };
         let answered = self

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::Result;
 use crate::armed::Armed;
@@ -177,7 +178,7 @@ pub enum SecretName {
     Unseal,
     /// The copy of `Unseal` while that is parked.
     Parked,
-    /// The keys of the throwaway cluster between init and restore.
+    /// The keys that init gave: of the throwaway cluster until the restore, or the run's own copy of those of a new cluster.
     Throwaway,
 }
 
@@ -249,6 +250,17 @@ impl fmt::Display for Actor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} {}/{}", self.kind, self.namespace, self.name)
     }
+}
+
+/// How a run's copy of a Job stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobState {
+    /// Under way; what its controller counts.
+    Running(String),
+    /// It ended well.
+    Complete,
+    /// It ended badly, and why as far as its controller tells.
+    Failed(String),
 }
 
 /// How a [`Remark`] counts.
@@ -433,6 +445,27 @@ pub trait Platform: Send + Sync {
     /// What a person types to suspend or resume it.
     fn suspend_by_hand(&self, _: &Actor, _suspend: bool) -> String {
         String::new()
+    }
+
+    /// Whether there can be Jobs here.
+    fn has_jobs(&self) -> bool {
+        false
+    }
+    /// Why the Job, or CronJob, of this name cannot be run again; `None` where it can.
+    async fn job_obstacle(&self, _job: &str) -> Result<Option<String>> {
+        Ok(None)
+    }
+    /// How the copy of the Job stands that this run made; `None` where there is none.
+    async fn job_state(&self, _job: &str, _run: Uuid) -> Result<Option<JobState>> {
+        Ok(None)
+    }
+    /// Makes the run's copy of the Job, which does the same work once more; the same again is the same.
+    async fn run_job(&self, _job: &str, _run: Uuid, _: &Armed) -> Result<()> {
+        Ok(())
+    }
+    /// Removes the run's copy of the Job, and waits until its pods are gone; absent is fine.
+    async fn remove_job(&self, _job: &str, _run: Uuid, _: &Armed) -> Result<()> {
+        Ok(())
     }
 
     /// The release as configured now.

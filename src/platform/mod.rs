@@ -7,7 +7,7 @@ pub mod local;
 mod migration;
 
 pub use contract::{
-    Actor, Aim, Applicability, Before, Flip, FlipPlan, Grade, Instance, Part, Platform, Release,
-    Remark, SecretData, SecretName, StorageKind, SuspendedBy, Target, UNSEAL_KEY, Volume,
+    Actor, Aim, Applicability, Before, Flip, FlipPlan, Grade, Instance, JobState, Part, Platform,
+    Release, Remark, SecretData, SecretName, StorageKind, SuspendedBy, Target, UNSEAL_KEY, Volume,
 };
 pub use error::{Error, Result};

@@ -10,7 +10,7 @@ use super::nearest::nearest;
 use crate::journal::RunbookText;
 
 /// The runbooks that are built in, as name and text.
-pub const EMBEDDED: [(&str, &str); 4] = [
+pub const EMBEDDED: [(&str, &str); 5] = [
     (
         "migrate-raft",
         include_str!("../../runbooks/migrate-raft.yaml"),
@@ -27,6 +27,7 @@ pub const EMBEDDED: [(&str, &str); 4] = [
         "restore-snapshot",
         include_str!("../../runbooks/restore-snapshot.yaml"),
     ),
+    ("reseed", include_str!("../../runbooks/reseed.yaml")),
 ];
 
 /// A valid runbook with the text it was read from.

@@ -1,5 +1,7 @@
 //! Which action must come before which, as a table.
 
+use std::borrow::Cow;
+
 use crate::action::{ActionSpec, Key};
 use crate::platform::StorageKind;
 
@@ -14,20 +16,20 @@ pub(super) enum Subject {
     FirstFlip,
     /// `await-storage` for this storage.
     Await(StorageKind),
-    /// What makes the first member's raft store: one of [`MAKE_STORE`].
-    Store,
-    /// What brings the source's data: one of [`BRING_DATA`].
-    Data,
-    /// What makes a copy of it to bring: one of [`COPY_DATA`].
-    Copied,
+    /// Every action of one of these kinds.
+    OneOf(&'static [&'static str]),
 }
 
-use Subject::{Await, Copied, Data, FirstFlip, Kind, Store, Unseal};
+use Subject::{Await, FirstFlip, Kind, OneOf, Unseal};
 
-/// The kinds that make the first member's raft store.
-const MAKE_STORE: &[&str] = &["init", "operator-migrate"];
+/// What makes the first member's raft store.
+const STORE: Subject = OneOf(&["init", "operator-migrate"]);
 /// The kinds that bring the source's data.
 pub(super) const BRING_DATA: &[&str] = &["restore", "operator-migrate"];
+/// What brings the source's data.
+const DATA: Subject = OneOf(BRING_DATA);
+/// What settles which data the new cluster has: the source's, or none of it.
+const SETTLES: &[&str] = &["restore", "operator-migrate", "keep-keys"];
 
 /// The kinds that make the copy of the source's data that is brought: of a server that is frozen, or of a snapshot.
 const COPY_DATA: &[&str] = &["final-copy", "graft-snapshot"];
@@ -84,6 +86,11 @@ pub(super) const AFTER: &[Rule] = &[
         why: "what the source is must be known before its keys are looked at",
     },
     Rule {
+        subject: Kind("forsake-data"),
+        after: &[Kind("preflight")],
+        why: "what the source is must be known before it is asked for its data",
+    },
+    Rule {
         subject: Kind("prove"),
         after: &[Kind("read-keys")],
         why: "there are no keys to prove before they are read",
@@ -125,7 +132,7 @@ pub(super) const AFTER: &[Rule] = &[
     },
     Rule {
         subject: FirstFlip,
-        after: &[Copied],
+        after: &[OneOf(COPY_DATA)],
         why: "the data must be copied before anything else starts on the volume",
     },
     Rule {
@@ -150,18 +157,23 @@ pub(super) const AFTER: &[Rule] = &[
     },
     Rule {
         subject: Kind("join"),
-        after: &[Kind("flip"), Store],
+        after: &[Kind("flip"), STORE],
         why: "there is no leader to find before that",
     },
     Rule {
         subject: Kind("await-voters"),
-        after: &[Store],
+        after: &[STORE],
         why: "there is no voter before that",
     },
     Rule {
         subject: Kind("restore"),
-        after: &[Kind("prove"), Copied, Kind("init")],
+        after: &[Kind("prove"), OneOf(COPY_DATA), Kind("init")],
         why: "there must be a proven snapshot, and a throwaway cluster to restore it into",
+    },
+    Rule {
+        subject: Kind("keep-keys"),
+        after: &[Kind("forsake-data"), Kind("init")],
+        why: "somebody must have agreed to leave the data behind, and the new keys come from init",
     },
     Rule {
         subject: Kind("operator-migrate"),
@@ -175,8 +187,23 @@ pub(super) const AFTER: &[Rule] = &[
     },
     Rule {
         subject: Unseal(Key::Old),
-        after: &[Data],
+        after: &[DATA],
         why: "the old key opens nothing before the old data is there",
+    },
+    Rule {
+        subject: Unseal(Key::New),
+        after: &[Kind("keep-keys")],
+        why: "nothing is opened with keys that are not stored",
+    },
+    Rule {
+        subject: Kind("run-jobs"),
+        after: &[Kind("suspend-actors"), Unseal(Key::New)],
+        why: "the new cluster must serve, and nothing else write to it",
+    },
+    Rule {
+        subject: Kind("list-lost"),
+        after: &[Unseal(Key::New)],
+        why: "there is nothing to compare with before the new cluster serves",
     },
     Rule {
         subject: Kind("move-namespaces"),
@@ -185,27 +212,27 @@ pub(super) const AFTER: &[Rule] = &[
     },
     Rule {
         subject: Kind("return-key"),
-        after: &[Kind("park-key"), Data],
+        after: &[Kind("park-key"), DATA],
         why: "the old key is parked until the old data is there",
     },
     Rule {
         subject: Kind("destroy-throwaway"),
-        after: &[Data, Unseal(Key::Old)],
+        after: &[DATA, Unseal(Key::Old)],
         why: "the throwaway keys and the parked copy are needed until the old key has opened the old data",
     },
     Rule {
         subject: Kind("resume-actors"),
-        after: &[Kind("suspend-actors"), Data],
+        after: &[Kind("suspend-actors"), OneOf(SETTLES)],
         why: "a job may initialise the empty server, and a reconciler bring the old one back",
     },
     Rule {
         subject: Kind("compare"),
-        after: &[Data],
+        after: &[DATA],
         why: "there is nothing to compare before the old data is there",
     },
     Rule {
         subject: Kind("compare-tables"),
-        after: &[Data],
+        after: &[DATA],
         why: "there is nothing to compare before the old data is there",
     },
     Rule {
@@ -221,6 +248,16 @@ pub(super) const BEFORE: &[Limit] = &[
         subject: Unseal(Key::Throwaway),
         before: Kind("restore"),
         why: "the throwaway key opens nothing any more once the old data is there",
+    },
+    Limit {
+        subject: Kind("forsake-data"),
+        before: Kind("seal-source"),
+        why: "nobody can ask a sealed server what it holds",
+    },
+    Limit {
+        subject: Kind("run-jobs"),
+        before: Kind("resume-actors"),
+        why: "a Job that is resumed would run beside its copy",
     },
     Limit {
         subject: Kind("move-namespaces"),
@@ -263,12 +300,12 @@ pub(super) const BEFORE: &[Limit] = &[
 pub(super) const FOLLOWED: &[Followed] = &[
     Followed {
         subject: Kind("park-key"),
-        by: Kind("return-key"),
+        by: OneOf(&["return-key", "keep-keys"]),
         why: "the key would never come back",
     },
     Followed {
         subject: Kind("park-key"),
-        by: Kind("destroy-throwaway"),
+        by: OneOf(&["destroy-throwaway", "keep-keys"]),
         why: "the parked copy of the key would be left behind",
     },
     Followed {
@@ -278,13 +315,33 @@ pub(super) const FOLLOWED: &[Followed] = &[
     },
     Followed {
         subject: Kind("init"),
-        by: Kind("destroy-throwaway"),
+        by: OneOf(&["destroy-throwaway", "keep-keys"]),
         why: "the throwaway keys would be left behind",
     },
     Followed {
         subject: Kind("init"),
+        by: OneOf(&["restore", "keep-keys"]),
+        why: "a throwaway cluster is there to be restored into",
+    },
+    Followed {
+        subject: Unseal(Key::Throwaway),
         by: Kind("restore"),
         why: "a throwaway cluster is there to be restored into",
+    },
+    Followed {
+        subject: Kind("forsake-data"),
+        by: Kind("keep-keys"),
+        why: "it asks to leave the data behind, which nothing here does",
+    },
+    Followed {
+        subject: Kind("keep-keys"),
+        by: Unseal(Key::New),
+        why: "the new cluster would stay sealed",
+    },
+    Followed {
+        subject: Kind("keep-keys"),
+        by: Kind("list-lost"),
+        why: "nobody would know what the new cluster lacks",
     },
     Followed {
         subject: Kind("seal-source"),
@@ -292,22 +349,23 @@ pub(super) const FOLLOWED: &[Followed] = &[
         why: "the source would stay sealed",
     },
     Followed {
-        subject: Data,
+        subject: DATA,
         by: Unseal(Key::Old),
         why: "the data would stay sealed",
     },
     Followed {
-        subject: Data,
+        subject: DATA,
         by: Kind("compare"),
         why: "nobody would know whether everything is there",
     },
 ];
 
 /// What there must be once, no more and no less: one of the kinds of each.
-pub(super) const ONCE: &[&[&str]] = &[&["seal-source", "graft-snapshot"], BRING_DATA];
+pub(super) const ONCE: &[&[&str]] = &[&["seal-source", "graft-snapshot"], SETTLES];
 
 /// What has nothing left to do a second time.
 pub(super) const AT_MOST_ONCE: &[&str] = &[
+    "forsake-data",
     "init",
     "suspend-actors",
     "park-key",
@@ -326,9 +384,7 @@ impl Subject {
             Kind(kind) => action.kind() == kind,
             Unseal(key) => matches!(action, ActionSpec::Unseal { key: its, .. } if *its == key),
             FirstFlip => action.kind() == "flip" && earlier_flips == 0,
-            Store => MAKE_STORE.contains(&action.kind()),
-            Data => BRING_DATA.contains(&action.kind()),
-            Copied => COPY_DATA.contains(&action.kind()),
+            OneOf(kinds) => kinds.contains(&action.kind()),
             Await(storage) => {
                 matches!(action, ActionSpec::AwaitStorage { storage: its } if *its == storage)
             }
@@ -336,19 +392,18 @@ impl Subject {
     }
 
     /// As a message names it.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
+    pub(super) fn name(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            OneOf(kinds) => return kinds.join("` or `").into(),
             Kind(kind) => kind,
             Unseal(Key::Old) => "unseal` with `key: old",
             Unseal(Key::Throwaway) => "unseal` with `key: throwaway",
+            Unseal(Key::New) => "unseal` with `key: new",
             FirstFlip => "flip",
-            Store => "init` or `operator-migrate",
-            Data => "restore` or `operator-migrate",
-            Copied => "final-copy` or `graft-snapshot",
             Await(StorageKind::File) => "await-storage` with `storage: file",
             Await(StorageKind::Pebbledb) => "await-storage` with `storage: pebbledb",
             Await(StorageKind::Raft) => "await-storage` with `storage: raft",
-        }
+        })
     }
 }
 

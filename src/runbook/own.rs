@@ -1,4 +1,4 @@
-//! What `command` and `pause` must be, and where they do harm.
+//! What `command`, `pause` and `run-jobs` must be, and where they do harm.
 
 use std::path::Path;
 
@@ -7,8 +7,12 @@ use super::validate::{Findings, Placed, is_blank};
 use crate::action::{ActionSpec, Key};
 use crate::event::Effect;
 
-/// A day.
-const LONGEST: u32 = 86_400;
+const NO_TIME: &str = "`timeout` is a number of seconds from 1 to 86400";
+
+/// At most a day.
+const fn is_a_time(seconds: u32) -> bool {
+    seconds > 0 && seconds <= 86_400
+}
 
 pub(super) fn validate(
     runbook: &Runbook,
@@ -65,16 +69,20 @@ fn shape(it: &Placed, findings: &mut Findings) {
                 reads && !(checks.is_empty() && undo.is_empty()),
                 "`check` and `undo` are for what changes something: `effect: read` does not; say `effect: change` where it does",
             );
-            check(
-                *timeout == 0 || *timeout > LONGEST,
-                "`timeout` is a number of seconds from 1 to 86400",
-            );
+            check(!is_a_time(*timeout), NO_TIME);
         }
         ActionSpec::Pause { say, .. } => {
             check(
                 is_blank(say),
                 "`say` is empty: it is what the person is asked",
             );
+        }
+        ActionSpec::RunJobs { jobs, timeout } => {
+            check(
+                jobs.is_empty() || jobs.iter().any(|name| is_blank(name)),
+                "`jobs` names the Jobs to run, such as `[vault-config, vault-seed]`",
+            );
+            check(!is_a_time(*timeout), NO_TIME);
         }
         _ => {}
     }
@@ -101,13 +109,22 @@ fn twice(actions: &[Placed], findings: &mut Findings) {
     }
 }
 
-/// What stands between the seal of the source and the first unseal with the old key.
+/// What stands between the seal of the source and the first unseal that lets clients in.
 fn outage(actions: &[Placed], findings: &mut Findings) {
     let place = |is: fn(&ActionSpec) -> bool| actions.iter().position(|it| is(it.action));
     let Some(sealed) = place(|it| matches!(it, ActionSpec::SealSource {})) else {
         return;
     };
-    let opened = place(|it| matches!(it, ActionSpec::Unseal { key: Key::Old, .. }));
+    let serves = |it: &ActionSpec| {
+        matches!(
+            it,
+            ActionSpec::Unseal {
+                key: Key::Old | Key::New,
+                ..
+            }
+        )
+    };
+    let opened = place(serves);
     let opened = opened.unwrap_or(actions.len());
     for (index, it) in actions.iter().enumerate() {
         let within = (sealed..opened).contains(&index);

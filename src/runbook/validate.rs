@@ -150,7 +150,7 @@ fn order(actions: &[Placed], findings: &mut Findings) {
                     .any(|it| rule.by.is(it.action, it.earlier_flips));
             if left_open {
                 let name = match rule.subject {
-                    Subject::Data => placed.kind(),
+                    Subject::OneOf(_) => placed.kind().into(),
                     subject => subject.name(),
                 };
                 let (by, why) = (rule.by.name(), rule.why);

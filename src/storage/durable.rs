@@ -25,6 +25,14 @@ pub fn sha256_of(path: &Path) -> Result<String, StorageError> {
     }
 }
 
+/// Writes a file of mode 0600 that appears whole or not at all.
+pub fn save_private(path: &Path, content: &[u8]) -> Result<(), StorageError> {
+    let mut file = Partial::create(path)?;
+    let failed = StorageError::io("write", file.path());
+    file.write_all(content).map_err(failed)?;
+    file.finish()
+}
+
 /// A file being written as `NAME.partial` with mode 0600; dropped unfinished, it is removed.
 #[derive(Debug)]
 pub(crate) struct Partial {

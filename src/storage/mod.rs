@@ -32,7 +32,7 @@ pub use archive::{
 pub use bounded::Bounded;
 pub use convert::{Conversion, ConvertOptions, Filter, convert, rewrite};
 pub use digests::{Digest, DigestLines, DigestList, DigestSource};
-pub use durable::sha256_of;
+pub use durable::{save_private, sha256_of};
 pub use error::{StorageError, StorageError as Error, TreeProblem};
 
 pub use parity::{Parity, ParityOptions, parity};

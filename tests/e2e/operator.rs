@@ -27,7 +27,7 @@ impl Said {
         self
     }
 
-    fn summary(&self) -> &Value {
+    pub fn summary(&self) -> &Value {
         let is = |event: &&Value| event["event"] == "summary";
         self.events
             .iter()

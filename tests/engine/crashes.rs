@@ -96,6 +96,11 @@ fn a_crash_anywhere_from_the_seal_of_a_store_on_is_resumed() {
 }
 
 #[test]
+fn a_crash_anywhere_while_a_server_is_seeded_anew_is_resumed() {
+    crash_everywhere(Scene::of("reseed", ONE), "started: forsake-data", 1);
+}
+
+#[test]
 fn so_is_one_between_the_shares_of_several_key_holders() {
     for runbook in RUNBOOKS {
         crash_everywhere(Scene::of(runbook, THREE_OF_FIVE), "scratch: unseal", 3);
@@ -140,7 +145,8 @@ fn so_is_one_that_takes_all_members_down() {
         let scene = Scene::of(runbook, ONE);
         let points = scene.undisturbed().points();
         let at = |what: &str| points.iter().position(|point| point.contains(what));
-        let chosen = at("started: await-storage").unwrap()..at("finished: compare: ").unwrap();
+        let compared = at("finished: compare: ").or_else(|| at("finished: list-lost: "));
+        let chosen = at("started: await-storage").unwrap()..compared.unwrap();
         everywhere(chosen.step_by(3), &points, |point| {
             let lab = scene.lab();
             in_virtual_time(async {

@@ -12,6 +12,7 @@ mod meddling;
 mod mirror;
 mod operator;
 mod own;
+mod reseed;
 mod restored;
 mod rollback;
 mod scene;

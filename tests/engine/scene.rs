@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use crate::scripted::{Fate, Lab, Mishap, Shares, in_virtual_time};
 
-pub const RUNBOOKS: [&str; 3] = ["migrate-raft", "migrate-raft-fast", "operator-migrate"];
+pub const RUNBOOKS: [&str; 4] = [
+    "migrate-raft",
+    "migrate-raft-fast",
+    "operator-migrate",
+    "reseed",
+];
 /// Those that restore a snapshot.
 pub const RESTORING: [&str; 2] = ["migrate-raft", "migrate-raft-fast"];
 pub const ONE: Shares = (1, 1);

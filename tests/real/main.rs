@@ -18,6 +18,7 @@ mod operator_migrate;
 mod own_runbook;
 mod pebbledb;
 mod place;
+mod reseed;
 mod rollback;
 mod runbooks;
 mod snapshot;

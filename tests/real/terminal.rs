@@ -93,10 +93,7 @@ fn each_tier_is_asked_for_and_a_no_changes_nothing() {
     session.answer("y");
     let at = session.expect(at, "entries decrypted with the old key");
     // The outage wants its name, and a mistyped one is no yes.
-    let at = session.expect(
-        at,
-        "clients are not served until the data is in its new place",
-    );
+    let at = session.expect(at, "clients are not served until the new cluster serves");
     let at = session.expect(at, "Type local to go on");
     session.answer("openbao");
     let at = session.expect(at, "that is not local");

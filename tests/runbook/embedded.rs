@@ -41,7 +41,7 @@ fn the_steps_of_the_card_are_in_its_order() {
 #[test]
 fn a_mistyped_name_is_answered_with_the_names() {
     let error = Loaded::resolve("migrate-raf").unwrap_err();
-    insta::assert_snapshot!(error, @"there is no runbook `migrate-raf`, did you mean `migrate-raft`?; built in are migrate-raft, migrate-raft-fast, operator-migrate, restore-snapshot, anything else is the path of a file");
+    insta::assert_snapshot!(error, @"there is no runbook `migrate-raf`, did you mean `migrate-raft`?; built in are migrate-raft, migrate-raft-fast, operator-migrate, restore-snapshot, reseed, anything else is the path of a file");
     assert!(matches!(
         Loaded::resolve("./missing.yaml"),
         Err(Error::Read { .. })

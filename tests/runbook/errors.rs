@@ -5,6 +5,7 @@ use baoctl::runbook::{EMBEDDED, Loaded, Runbook};
 const WHOLE: &str = EMBEDDED[0].1;
 const FAST: &str = EMBEDDED[1].1;
 const OFFLINE: &str = EMBEDDED[2].1;
+const RESEED: &str = EMBEDDED[4].1;
 
 /// Each text with some changes from the built-in one, and all the findings.
 fn found(base: &str, changes: &[(&str, &str)]) -> String {
@@ -287,6 +288,33 @@ fn the_meaning_of_the_offline_route() {
     let found: Vec<String> = cases
         .iter()
         .map(|changes| format!("{changes:?}\n{}\n", refused(OFFLINE, changes)))
+        .collect();
+    insta::assert_snapshot!(found.join("\n"));
+}
+
+#[test]
+fn the_meaning_of_a_fresh_cluster() {
+    let (forsake, keep) = ("      - forsake-data: {}\n", "      - keep-keys: {}\n");
+    let open = "      - unseal: {members: first, key: new}\n";
+    let jobs = "{jobs: [vault-config, vault-seed]}";
+    let cases: &[&[(&str, &str)]] = &[
+        &[(forsake, "")],
+        &[(forsake, ""), (keep, &format!("{keep}{forsake}"))],
+        &[(keep, "")],
+        &[(&format!("{keep}{open}"), &format!("{open}{keep}"))],
+        &[("key: new", "key: throwaway")],
+        &[("key: new", "key: old")],
+        &[("      - list-lost: {}\n", "      - compare: {}\n")],
+        &[(
+            keep,
+            &format!("{keep}      - restore: {{rewind-to: init}}\n"),
+        )],
+        &[(jobs, "{jobs: []}")],
+        &[(jobs, "{jobs: [a], timeout: 0}")],
+    ];
+    let found: Vec<String> = cases
+        .iter()
+        .map(|changes| format!("{changes:?}\n{}\n", refused(RESEED, changes)))
         .collect();
     insta::assert_snapshot!(found.join("\n"));
 }

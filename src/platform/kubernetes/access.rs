@@ -93,6 +93,9 @@ pub(super) const HELM: [Right; 9] = [
     right("rbac.authorization.k8s.io", "rolebindings", KEEP),
 ];
 
+/// What a runbook that runs Jobs again needs besides.
+pub(super) const RESEED: [Right; 1] = [right("batch", "jobs", &["get", "create", "delete"])];
+
 /// What the driver `manifests` needs besides.
 pub(super) const MANIFESTS: [Right; 2] = [
     right("", "configmaps", &["patch"]),
@@ -104,12 +107,13 @@ pub(super) const MANIFESTS: [Right; 2] = [
     ),
 ];
 
-/// Asks the API server for each right.
-pub(super) async fn check(platform: &KubernetesPlatform) -> Result<Remark> {
-    let id = "cluster-access";
+/// Those that the API server does not grant, each as verb and resource.
+pub(super) async fn missing(
+    platform: &KubernetesPlatform,
+    rights: impl IntoIterator<Item = &'static Right>,
+) -> Result<Vec<String>> {
     let namespace = &platform.options.namespace;
-    let rights = RIGHTS.iter().chain(platform.driver.rights());
-    let asked = rights.flat_map(|right| {
+    let asked = rights.into_iter().flat_map(|right| {
         right.verbs.iter().map(move |verb| async move {
             let review = review(right, verb, namespace);
             let reviews: Api<SelfSubjectAccessReview> = Api::all(platform.cluster.client());
@@ -123,10 +127,13 @@ pub(super) async fn check(platform: &KubernetesPlatform) -> Result<Remark> {
         })
     });
     let answers: Vec<Result<Option<String>>> = join_all(asked).await;
-    let missing: Vec<String> = answers
-        .into_iter()
-        .filter_map(Result::transpose)
-        .collect::<Result<_>>()?;
+    answers.into_iter().filter_map(Result::transpose).collect()
+}
+
+/// Asks the API server for each right.
+pub(super) async fn check(platform: &KubernetesPlatform) -> Result<Remark> {
+    let id = "cluster-access";
+    let missing = missing(platform, RIGHTS.iter().chain(platform.driver.rights())).await?;
     Ok(if missing.is_empty() {
         good(id, "every right that a run needs is there")
     } else {
@@ -199,7 +206,7 @@ mod tests {
     #[test]
     fn the_documented_role_is_the_table() {
         let mut wanted = BTreeSet::new();
-        for right in RIGHTS.iter().chain(&HELM).chain(&MANIFESTS) {
+        for right in RIGHTS.iter().chain(&HELM).chain(&MANIFESTS).chain(&RESEED) {
             let kind = if right.name.is_some() {
                 "ClusterRole"
             } else {

@@ -6,18 +6,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use secrecy::ExposeSecret;
+use uuid::Uuid;
 
 use super::config::ServerConfig;
 use super::driver::DriverKind;
 use super::form::Form;
 use super::platform::KubernetesPlatform;
-use super::{apart, inspect, probe, suspend, volume};
+use super::{apart, inspect, jobs, probe, suspend, volume};
 use crate::armed::Armed;
 use crate::bao::Node;
 use crate::meter::Meter;
 use crate::platform::{
-    Actor, Aim, Applicability, Before, Flip, FlipPlan, Instance, Part, Platform, Release, Remark,
-    Result, SecretData, SecretName, Target, UNSEAL_KEY, Volume,
+    Actor, Aim, Applicability, Before, Flip, FlipPlan, Instance, JobState, Part, Platform, Release,
+    Remark, Result, SecretData, SecretName, Target, UNSEAL_KEY, Volume,
 };
 use crate::storage::{Digest, DigestList, Phase};
 
@@ -273,6 +274,26 @@ impl Platform for KubernetesPlatform {
 
     fn suspend_by_hand(&self, actor: &Actor, suspend: bool) -> String {
         suspend::by_hand(actor, suspend)
+    }
+
+    fn has_jobs(&self) -> bool {
+        true
+    }
+
+    async fn job_obstacle(&self, job: &str) -> Result<Option<String>> {
+        self.why_no_job(job).await
+    }
+
+    async fn job_state(&self, job: &str, run: Uuid) -> Result<Option<JobState>> {
+        self.copy_state(&jobs::name_of(job, run)).await
+    }
+
+    async fn run_job(&self, job: &str, run: Uuid, _armed: &Armed) -> Result<()> {
+        self.copy_job(job, &jobs::name_of(job, run)).await
+    }
+
+    async fn remove_job(&self, job: &str, run: Uuid, _armed: &Armed) -> Result<()> {
+        self.remove_copy(&jobs::name_of(job, run)).await
     }
 
     async fn release(&self) -> Result<Release> {

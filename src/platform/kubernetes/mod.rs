@@ -18,6 +18,7 @@ mod helm_driver;
 mod helper;
 mod helper_pod;
 mod inspect;
+mod jobs;
 mod layout;
 mod lease;
 mod listing;

@@ -108,7 +108,7 @@ impl KubernetesPlatform {
         discard(&self.cluster.api::<ConfigMap>()).await
     }
 
-    /// The scratch node of this release and helper pods, as far as they are there.
+    /// The scratch node of this release, helper pods and copies of Jobs, as far as they are there.
     pub(super) async fn left_behind(&self) -> Result<Vec<String>> {
         let mut left = Vec::new();
         let pods = self.cluster.api::<Pod>();
@@ -124,6 +124,8 @@ impl KubernetesPlatform {
         if found.is_some_and(|map| self.is_own(&map, NAME)) {
             left.push(format!("ConfigMap {NAME}"));
         }
+        let copies = self.job_copies().await?;
+        left.extend(copies.into_iter().map(|copy| format!("Job {copy}")));
         Ok(left)
     }
 
@@ -135,6 +137,9 @@ impl KubernetesPlatform {
             .any(|it| it.ends_with(NAME))
         {
             self.discard_scratch().await?;
+        }
+        for copy in self.job_copies().await? {
+            self.remove_copy(&copy).await?;
         }
         for member in self.members() {
             self.helper_done(&member).await?;

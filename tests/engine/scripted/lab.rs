@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use baoctl::action::{Compared, Context, Fact, FromSnapshot};
+use baoctl::action::{Compared, Context, Fact, FromSnapshot, Lost};
 use baoctl::engine::{self, Back, End, Engine, Mirrored, Program, Range};
 use baoctl::event::{Answer, Event, Mode, Observer, Operator, Question, Tier};
 use baoctl::journal::{self, FORMAT, Header, Journal, Mirror, Record, RunbookText, State};
@@ -51,6 +51,8 @@ pub enum Consent {
     Always,
     /// To everything but the question for this step.
     NotTo(&'static str),
+    /// To everything but what wants a name typed in this step.
+    NotToTyped(&'static str),
     /// To everything but clearing what a failed try left.
     NotToRedo,
 }
@@ -71,6 +73,8 @@ pub struct Lab {
     pub back: Option<Back>,
     /// Removes what is left of the run.
     pub cleanup: bool,
+    /// The leave to leave the source's data behind.
+    pub lose_data: bool,
     /// The operator's file with the keys.
     pub keys_file: Option<PathBuf>,
     /// What is restored in place of a source's data.
@@ -98,6 +102,7 @@ impl Lab {
             mirror: None,
             back: None,
             cleanup: false,
+            lose_data: true,
             keys_file: None,
             snapshot: None,
             asked: Arc::default(),
@@ -282,12 +287,15 @@ impl Lab {
                 keys_file: self.keys_file.clone(),
                 keys_given: None,
                 snapshot: self.snapshot.clone(),
+                lose_data: self.lose_data,
+                sops_file: None,
                 folder: self.loaded.folder(),
                 step: String::new(),
                 place: 0,
                 earlier_intents: 0,
                 restore_sent: false,
                 restore_taken: false,
+                keys_kept: false,
                 moves_namespaces: false,
                 namespaces_moved: false,
                 outage_open: false,
@@ -318,13 +326,21 @@ impl Lab {
         };
         let mut world = self.world();
         world.tick();
+        let reseeded = self.loaded.runbook.name == "reseed";
         assert_eq!(world.release.storage, StorageKind::Raft);
         assert_eq!(world.release.replicas, 3);
-        let expected = tree::essence(&entries);
+        let (keys, expected) = if reseeded {
+            let keys = world.key_sets.last().unwrap().clone();
+            let fresh = tree::fresh(&keys.name);
+            (keys, fresh)
+        } else {
+            (world.key_set("old"), entries)
+        };
+        let expected = tree::essence(&expected);
         for name in MEMBERS {
             let server = world.server(name).unwrap();
             assert_eq!(server.storage, StorageKind::Raft, "{name}");
-            assert_eq!(server.open.as_deref(), Some("old"), "{name}");
+            assert_eq!(server.open.as_ref(), Some(&keys.name), "{name}");
             let group = world.group_of(name).unwrap();
             assert!(group.votes(name), "{name} does not vote");
             assert_eq!(group.peers.len(), 3);
@@ -333,12 +349,17 @@ impl Lab {
             assert_eq!(tree::essence(&files.entries), expected, "{name}");
         }
         assert!(MEMBERS.iter().any(|name| world.is_active(name)));
-        let unseal = &world.secrets[&SecretName::Unseal]["unseal-key"];
-        assert_eq!(
-            unseal.expose_secret(),
-            world.key_set("old").shares.join("\n")
-        );
-        assert_eq!(world.secrets.len(), 1, "a Secret of the run is left");
+        let unseal = &world.secrets[&SecretName::Unseal];
+        assert_eq!(unseal["unseal-key"].expose_secret(), keys.shares.join("\n"));
+        assert_eq!(unseal["root-token"].expose_secret(), keys.token);
+        if reseeded {
+            // The old key is the way back, and the new one is never in one place alone.
+            assert_eq!(world.secrets.len(), 3);
+            assert!(world.knows("old"));
+            assert_eq!(world.jobs.len(), 2);
+        } else {
+            assert_eq!(world.secrets.len(), 1, "a Secret of the run is left");
+        }
         assert_eq!(world.job.suspended, None, "a job is left suspended");
         assert!(!world.members.contains_key(SCRATCH), "scratch is left");
         let migrating = world.members.values().any(|member| member.migrating);
@@ -355,6 +376,14 @@ impl Lab {
             assert_eq!(outage, (None, None), "nobody was served before");
         }
         assert_eq!(state.open_intents().count(), 0);
+        if reseeded {
+            let lost: Lost =
+                serde_json::from_value(state.fact(Lost::NAME).unwrap().clone()).unwrap();
+            let listed = std::fs::read_to_string(lost.file).unwrap();
+            assert!(listed.contains("mount kv/\n"), "{listed}");
+            assert!(listed.contains("kv/metadata/one\n"), "{listed}");
+            return;
+        }
         let compared: Compared =
             serde_json::from_value(state.fact(Compared::NAME).unwrap().clone()).unwrap();
         let answering = if world.standbys_redirect { 1 } else { 3 };
@@ -389,8 +418,11 @@ impl Lab {
             unseal.expose_secret(),
             world.key_set("old").shares.join("\n")
         );
-        assert_eq!(world.secrets.len(), 1, "a Secret of the run is left");
         let state = self.state();
+        // The raft files aside are opened by nothing else.
+        let kept = usize::from(state.intents_of("keep-keys") > 0);
+        assert_eq!(world.secrets.len(), 1 + kept, "a Secret of the run is left");
+        assert_eq!(world.jobs.len(), 0, "a Job is left that acts on the source");
         assert!(state.rolling_back() && state.finished().is_some());
         assert!(!state.in_outage());
     }
@@ -402,9 +434,10 @@ impl Lab {
         assert_eq!(world.violations, [""; 0]);
         assert_eq!(tree::digests(&world.data).len(), 0);
         for name in MEMBERS {
-            assert_eq!(world.server(name).unwrap().open.as_deref(), Some("old"));
+            assert!(world.server(name).unwrap().open.is_some());
             assert_eq!(world.member(name).aside.len(), 0, "{name}");
         }
+        assert_eq!(world.secrets.len(), 1, "a Secret of the run is left");
         let state = self.state();
         assert!(state.cleaning() && state.finished().is_some());
         for name in ["backup.tar", "final.tar", "final.snap", "final.manifest"] {
@@ -471,6 +504,10 @@ impl Operator for Asked {
         self.asked.lock().unwrap().push(question.clone());
         match self.consent {
             Consent::NotTo(step) if step == question.step => Answer::No,
+            Consent::NotToTyped(step) if step == question.step => match question.tier {
+                Tier::TypeName(_) => Answer::No,
+                _ => Answer::Yes,
+            },
             Consent::NotToRedo if question.ask.contains("begin it anew") => {
                 assert_eq!(question.tier, Tier::TypeName("vault".to_owned()));
                 Answer::No

@@ -119,16 +119,21 @@ impl ScriptedNode {
         let token = token.expose_secret();
         self.look("tables", |world| {
             let set = world.authorised(&self.name, token)?;
-            Ok(make(set.name == "old"))
+            Ok(make(set.name == "old" && !world.bare))
         })
         .await
     }
 }
 
 fn mount(kind: &str) -> Mount {
+    // The tree has entries of one mount.
+    let uuid = match kind {
+        "kv" => tree::MOUNTED.to_owned(),
+        _ => format!("uuid-of-{kind}"),
+    };
     Mount {
         kind: kind.to_owned(),
-        uuid: format!("uuid-of-{kind}"),
+        uuid,
         accessor: String::new(),
         local: false,
         options: None,

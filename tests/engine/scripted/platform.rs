@@ -10,17 +10,19 @@ use baoctl::armed::Armed;
 use baoctl::bao::Node;
 use baoctl::meter::Meter;
 use baoctl::platform::{
-    Actor, Applicability, Before, Error, Flip, FlipPlan, Instance, Part, Platform, Release, Result,
-    SecretData, SecretName, StorageKind, SuspendedBy, Target, Volume,
+    Actor, Applicability, Before, Error, Flip, FlipPlan, Instance, JobState, Part, Platform,
+    Release, Result, SecretData, SecretName, StorageKind, SuspendedBy, Target, Volume,
 };
 use baoctl::storage::{Digest, DigestList, Phase};
 use secrecy::ExposeSecret;
+use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::node::{Grip, ScriptedNode};
 use super::raft::RaftFiles;
 use super::server::Server;
 use super::tree;
-use super::world::{MEMBERS, Member, SCRATCH, World};
+use super::world::{JOBS, MEMBERS, Member, SCRATCH, World};
 
 /// The platform as one process sees it.
 pub struct ScriptedPlatform {
@@ -61,6 +63,13 @@ impl ScriptedPlatform {
 }
 
 impl World {
+    /// Whether a Secret holds this key set.
+    pub fn knows(&self, set: &str) -> bool {
+        let shares = self.key_set(set).shares.join("\n");
+        let mut secrets = self.secrets.values();
+        secrets.any(|data| data["unseal-key"].expose_secret() == shares)
+    }
+
     /// What must hold after every effect.
     pub fn audit(&mut self) {
         let old = self.key_set("old").shares.join("\n");
@@ -68,10 +77,15 @@ impl World {
             let key = self.secrets.get(name).and_then(|it| it.get("unseal-key"));
             key.is_some_and(|key| key.expose_secret() == old)
         });
-        if !kept {
+        // Once the tree is removed it opens nothing.
+        if !kept && tree::file_of(&self.data, "core/keyring").exists() {
             self.violation("no Secret holds the old key");
         }
         for name in MEMBERS {
+            let open = self.server(name).and_then(|it| it.open.clone());
+            if let Some(set) = open.filter(|open| open != "old" && !self.knows(open)) {
+                self.violation(format!("{name} is open, and no Secret holds the key {set}"));
+            }
             let files = self.member(name).raft.as_ref();
             let broken = files.is_some_and(|files| tree::breaks(&files.entries));
             let open = |server: &Server| server.open.is_some() && !server.apart;
@@ -346,6 +360,44 @@ impl Platform for ScriptedPlatform {
     async fn suspend_actor(&self, actor: &Actor, suspend: bool, _: &Armed) -> Result<()> {
         self.act(&format!("suspend {actor}: {suspend}"), |world| {
             world.job.suspended = suspend.then_some(SuspendedBy::Run);
+            Ok(())
+        })
+        .await
+    }
+
+    fn has_jobs(&self) -> bool {
+        true
+    }
+
+    async fn job_state(&self, job: &str, _: Uuid) -> Result<Option<JobState>> {
+        self.look(|world| {
+            let (made, fails) = *world.jobs.get(job)?;
+            Some(if made + JOBS > Instant::now() {
+                JobState::Running("1 pods active".to_owned())
+            } else if fails {
+                JobState::Failed("it failed".to_owned())
+            } else {
+                JobState::Complete
+            })
+        })
+        .await
+    }
+
+    async fn run_job(&self, job: &str, _: Uuid, _: &Armed) -> Result<()> {
+        self.act(&format!("run the Job {job}"), |world| {
+            if !MEMBERS.iter().any(|name| world.is_active(name)) {
+                world.violation("a Job was run that has no server");
+            }
+            let made = (Instant::now(), world.job_fails);
+            world.jobs.entry(job.to_owned()).or_insert(made);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn remove_job(&self, job: &str, _: Uuid, _: &Armed) -> Result<()> {
+        self.act(&format!("remove the Job {job}"), |world| {
+            world.jobs.remove(job);
             Ok(())
         })
         .await

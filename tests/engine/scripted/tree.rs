@@ -15,6 +15,8 @@ use baoctl::storage::{
 pub type Entries = BTreeMap<String, Vec<u8>>;
 
 pub const MIGRATION: &str = "core/migration";
+/// The uuid of the mount that has entries.
+pub const MOUNTED: &str = "11111111-2222-3333-4444-555555555555";
 pub const RAFT_TLS: &str = "core/raft/tls";
 const TABLES: [&str; 4] = [
     "core/mounts",

@@ -86,6 +86,12 @@ pub struct World {
     pub refuses_seals: bool,
     /// A job of the release, until it is suspended.
     pub job: Actor,
+    /// The copies of Jobs that a run made, when, and whether they fail.
+    pub jobs: BTreeMap<String, (Instant, bool)>,
+    /// A Job that is run now fails.
+    pub job_fails: bool,
+    /// The source was only initialised: nothing is mounted or allowed on it.
+    pub bare: bool,
     /// Standbys redirect reads to the leader (`disable_standby_reads`).
     pub standbys_redirect: bool,
     /// What is left of the source's token.
@@ -143,6 +149,9 @@ impl World {
                 busy: false,
                 reconciles: false,
             },
+            jobs: BTreeMap::new(),
+            job_fails: false,
+            bare: false,
             standbys_redirect: false,
             token_left: Duration::from_hours(12),
             hooked: false,
@@ -362,4 +371,5 @@ impl World {
 pub const LOOK: Duration = Duration::from_millis(1);
 pub const CALL: Duration = Duration::from_millis(5);
 pub const DRAIN: Duration = Duration::from_secs(3);
+pub const JOBS: Duration = Duration::from_secs(2);
 pub const HOOKS: Duration = Duration::from_secs(1);
