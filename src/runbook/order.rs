@@ -172,7 +172,7 @@ pub(super) const AFTER: &[Rule] = &[
     },
     Rule {
         subject: Kind("keep-keys"),
-        after: &[Kind("forsake-data"), Kind("init")],
+        after: &[Kind("forsake-data"), Kind("seal-source"), Kind("init")],
         why: "somebody must have agreed to leave the data behind, and the new keys come from init",
     },
     Rule {
