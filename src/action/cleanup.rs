@@ -196,6 +196,11 @@ async fn sealed(ctx: &Context) -> Result<DigestList> {
     )))
 }
 
+/// Whether the run copied no source: one that restored a snapshot has no tree to remove.
+fn of_a_snapshot(copied: &FinalCopied) -> bool {
+    copied.store.is_empty() && copied.manifest_digest.is_none()
+}
+
 /// What the data was in when it was sealed, and its files by their path on the volume, each with its SHA-256 in hex.
 async fn files(ctx: &Context) -> Result<(&'static str, BTreeMap<String, String>)> {
     let mut files = ctx.fact::<FinalCopied>()?.store;
@@ -238,6 +243,11 @@ impl Action for RemoveTree {
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        if of_a_snapshot(&ctx.fact()?) {
+            return Ok(Observation::NotApplicable(
+                "a snapshot was restored, and no tree moved".to_owned(),
+            ));
+        }
         let tree = Tree::look(ctx).await?;
         Ok(if tree.is_gone() {
             Observation::Done(Evidence::new(format!(

@@ -279,7 +279,10 @@ async fn make(
     if source.storage == StorageKind::Pebbledb {
         let files = ctx.platform.volume_files(&first, ctx.meter.as_ref());
         let digests = files.await?.into_iter();
+        // What else is on the volume is nobody's to remove.
+        let of_store = |path: &str| path.starts_with(&format!("{}/", source.storage.name()));
         store = digests
+            .filter(|(path, _)| of_store(path))
             .map(|(path, digest)| (path, hex::encode(digest.sha256)))
             .collect();
     }

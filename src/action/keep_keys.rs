@@ -123,7 +123,10 @@ impl Action for KeepKeys {
         let stored = live.is_none() || has_new_key(ctx).await?;
         Ok(match (filed(ctx, Some(&own)), &ctx.sops_file) {
             (Filed::Taken, Some(file)) => Observation::Conflict(taken(file)),
-            (Filed::Done, _) if stored => Observation::Done(evidence(ctx, live.is_some())),
+            // Without an intent nothing would know that the keys are of a cluster that stays.
+            (Filed::Done, _) if stored && ctx.keys_kept => {
+                Observation::Done(evidence(ctx, live.is_some()))
+            }
             _ => Observation::Pending,
         })
     }

@@ -365,13 +365,13 @@ async fn empty(ctx: &Context, group: &mut Group<'_>, cluster_id: &str) -> Result
 pub async fn held(platform: &dyn Platform, own: &str) -> Result<Vec<String>> {
     let mut held = Vec::new();
     for member in platform.members() {
+        let volume = platform.volume(&member).await?;
+        if volume.file_tree {
+            held.push(format!("a file tree on the volume of {member}"));
+        }
         if platform.instance(&member).await?.is_none() {
-            let volume = platform.volume(&member).await?;
             if volume.raft_files {
                 held.push(format!("raft files on the volume of {member}"));
-            }
-            if volume.file_tree {
-                held.push(format!("a file tree on the volume of {member}"));
             }
             continue;
         }

@@ -182,7 +182,7 @@ pub(super) async fn run(args: Args) -> Exit {
         max_outage: None,
         // They are its own servers.
         reseed: ReseedArgs {
-            lose_data: true,
+            lose_data: Program::new(&loaded.runbook).has(KEEP_KEYS),
             sops_file: None,
         },
     };

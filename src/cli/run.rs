@@ -23,7 +23,7 @@ use crate::event::{Mode, Observer};
 use crate::journal::{self, Header, Journal, Record, RunbookText, State};
 use crate::meter::Silent;
 use crate::platform::kubernetes::{Earlier, read_copy};
-use crate::platform::{Platform, StorageKind};
+use crate::platform::{Platform, SecretName, StorageKind};
 use crate::runbook::{self, Loaded};
 
 /// How a run is shown, answered and bounded.
@@ -238,6 +238,9 @@ pub(super) async fn begin(here: Here, beginning: Beginning, mut settings: Settin
     if let Some(exit) = finished_already(here, run.snapshot.as_ref()).await {
         return exit;
     }
+    if let Some(exit) = keys_left(here).await {
+        return exit;
+    }
     if let Err(exit) = put_by(&here.journal, &here.place) {
         return exit;
     }
@@ -306,6 +309,23 @@ async fn finished_already(here: &Here, snapshot: Option<&FromSnapshot>) -> Optio
         fail(
             "the migration of this release has finished: it is on raft, and nothing is left to do",
             &[&here.place.command("report"), &here.place.command("status")],
+            Exit::Preflight,
+        )
+    })
+}
+
+/// Keys that a run left are removed by its own journal alone, which must not be put by as long as they are there.
+async fn keys_left(here: &Here) -> Option<Exit> {
+    let state = journal::read(&here.journal).ok()?;
+    state.finished()?;
+    let mut left = false;
+    for name in [SecretName::Parked, SecretName::Throwaway] {
+        left |= matches!(here.platform.secret(name).await, Ok(Some(_)));
+    }
+    left.then(|| {
+        fail(
+            "the last run left Secrets with keys, and its journal alone knows what they open: clean up after it first",
+            &[&here.place.command("cleanup --dry-run"), &here.place.command("cleanup")],
             Exit::Preflight,
         )
     })

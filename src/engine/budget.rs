@@ -100,7 +100,7 @@ impl Engine {
     }
 
     /// Whether a client may have been served from the new cluster.
-    fn may_have_served(&self) -> bool {
+    pub(super) fn may_have_served(&self) -> bool {
         let Some(journal) = self.journal() else {
             return false;
         };

@@ -192,8 +192,16 @@ impl Engine {
                 }
             }
         }
-        let over = self.outage_is_over() && !self.rolling_back();
-        Ok(over.then(|| "the outage has ended".to_owned()))
+        if self.rolling_back() {
+            return Ok(None);
+        }
+        if self.program.restores_snapshot() && self.may_have_served() {
+            // No outage tells it, and members that are down show nothing.
+            return Ok(Some("members were unsealed with the old key".to_owned()));
+        }
+        Ok(self
+            .outage_is_over()
+            .then(|| "the outage has ended".to_owned()))
     }
 
     fn question(

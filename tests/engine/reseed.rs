@@ -178,3 +178,26 @@ fn a_crash_anywhere_while_it_is_cleaned_up_is_gone_on_from() {
         })
     });
 }
+
+/// Without an unseal Secret the run's own copy of the new keys is the only one: no cleanup
+/// takes it.
+#[test]
+fn without_an_unseal_secret_the_new_keys_stay() {
+    in_virtual_time(async {
+        let mut lab = Lab::new("reseed", ONE);
+        let keys = lab.path("keys.json");
+        let text = r#"{"unseal_keys_b64": ["oldxxxxxxxxx0001"], "root_token": "old-token"}"#;
+        std::fs::write(&keys, text).unwrap();
+        lab.keys_file = Some(keys);
+        lab.world().secrets.remove(&SecretName::Unseal);
+        let ended = go(&lab).await;
+        assert!(ended.finished(), "{}", ended.words());
+        let kept = |lab: &Lab| lab.world().secrets.contains_key(&SecretName::Throwaway);
+        assert!(kept(&lab));
+        lab.cleanup = true;
+        let ended = go(&lab).await;
+        let clean = matches!(ended, Ended::Itself(Ok(End::CleanedUp)));
+        assert!(clean, "{}", ended.words());
+        assert!(kept(&lab));
+    });
+}

@@ -105,6 +105,20 @@ fn the_way_back_leads_to_no_data_at_all() {
     });
 }
 
+/// Members that are down show nothing of what they served.
+#[test]
+fn a_cluster_that_served_is_not_given_up_because_it_is_down() {
+    let mut lab = Lab::lost();
+    in_virtual_time(async {
+        assert!(go(&lab).await.finished());
+        lab.world().restart_all(false);
+        lab.back = Some(Back::default());
+        let ended = go(&lab).await;
+        let refused = matches!(ended, Ended::Itself(Err(Error::Served { .. })));
+        assert!(refused, "{}", ended.words());
+    });
+}
+
 /// What a run would restore is refused before anything starts, whatever is wrong with it.
 #[test]
 fn nothing_is_touched_where_it_does_not_fit() {
