@@ -28,7 +28,7 @@ pub struct Unseal {
 const STABILIZATION: Duration = Duration::from_secs(1);
 
 /// Seconds until followers are unsealed, as seen.
-const FOLLOW: f64 = 3.0;
+const FOLLOW: f64 = 4.0;
 /// Seconds by which an election among several is longer than that of one alone, as seen.
 const AMONG_OTHERS: f64 = 1.5;
 

@@ -8,6 +8,8 @@ use crate::engine::fact;
 use crate::event::{ActionStatus, Event, Mode};
 use crate::journal::State;
 
+const FLIP: &str = "flip";
+
 /// Where a rollback leads.
 pub(super) fn where_back(state: &State) -> &'static str {
     if fact::<Snapshot>(state).is_some() {
@@ -42,10 +44,11 @@ pub(super) fn left(state: &State, journal: &Path) -> Vec<String> {
     let mut left = if state.cleaning() {
         Vec::new()
     } else if state.rolling_back() {
-        vec![
-            "raft files that stood on a volume lie aside there, until `baoctl cleanup` removes them"
-                .to_owned(),
-        ]
+        // No server stood on raft before the release was changed to it.
+        let aside = (state.intents_of(FLIP) > 0).then_some(
+            "raft files that stood on a volume lie aside there, until `baoctl cleanup` removes them",
+        );
+        aside.into_iter().map(str::to_owned).collect()
     } else {
         of_the_way_on(state)
     };

@@ -559,7 +559,7 @@ mod tests {
         for words in [
             "**Rolled back:** the source serves",
             "| outage | taken back |",
-            "lie aside",
+            "Before that it had stopped: 1 of 23 checks failed: room-run",
         ] {
             assert!(said.contains(words), "{words}: {said}");
         }

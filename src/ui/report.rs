@@ -85,6 +85,16 @@ fn outcome(out: &mut String, events: &[Timed]) {
         Some(Event::Failed(failure)) => failure_part(out, failure),
         Some(Event::RolledBack { now, left }) => {
             line(out, &format!("**Rolled back:** {now}."));
+            let why = events.iter().rev().find_map(|timed| match &timed.event {
+                Event::Failed(failure) => Some(&failure.message),
+                _ => None,
+            });
+            if let Some(why) = why {
+                line(
+                    out,
+                    &format!("\nBefore that it had stopped: {}", escape(why)),
+                );
+            }
             left_part(out, left);
         }
         _ => line(out, "The run had not ended when this report was written."),
