@@ -112,30 +112,9 @@ async fn keys(
     status: SealStatus,
 ) -> Result<Option<SealStatus>> {
     let node = ctx.node(&ctx.first()?)?;
-    let keys = match Keys::old(ctx).await {
-        Ok(keys) => keys,
-        Err(Error::Refused { why }) => {
-            group.fail("keys-present", why, "name a file with --keys-file");
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
+    let Some(keys) = at_hand(ctx, group, status.t).await? else {
+        return Ok(None);
     };
-    if keys.shares.len() >= status.t as usize {
-        group.pass(
-            "keys-present",
-            format!("{} unseal share(s), {} needed", keys.shares.len(), status.t),
-        );
-    } else {
-        group.fail(
-            "keys-present",
-            format!(
-                "{} unseal share(s), but {} are needed",
-                keys.shares.len(),
-                status.t
-            ),
-            "gather the other key holders' shares",
-        );
-    }
     if !usable(group, node.as_ref(), &keys.token).await? {
         return Ok(None);
     }
@@ -154,6 +133,36 @@ async fn keys(
         );
     }
     Ok(Some(status))
+}
+
+/// The old keys, where there are any; fewer shares than are needed fail, and are handed out.
+pub(super) async fn at_hand(
+    ctx: &Context,
+    group: &mut Group<'_>,
+    needed: u32,
+) -> Result<Option<Keys>> {
+    let keys = match Keys::old(ctx).await {
+        Ok(keys) => keys,
+        Err(Error::Refused { why }) => {
+            group.fail("keys-present", why, "name a file with --keys-file");
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let shares = keys.shares.len();
+    if shares >= needed as usize {
+        group.pass(
+            "keys-present",
+            format!("{shares} unseal share(s), {needed} needed"),
+        );
+    } else {
+        group.fail(
+            "keys-present",
+            format!("{shares} unseal share(s), but {needed} are needed"),
+            "gather the other key holders' shares",
+        );
+    }
+    Ok(Some(keys))
 }
 
 /// Whether the token will do to the end of the run: it is known, lasts, and may make each call.

@@ -11,9 +11,7 @@ use super::archive::{
 };
 use super::data::Data;
 use super::finding::{Checked, Group};
-use crate::action::{
-    Context, Error, FromSnapshot, Keys, Result, Snapshot, Source, blocking, token,
-};
+use crate::action::{Context, FromSnapshot, Result, Snapshot, Source, blocking, token};
 use crate::platform::{Flip, Platform, Release, StorageKind};
 use crate::storage::barrier::{self, Barrier, BarrierError, KEYRING, UNSEAL_KEYS};
 
@@ -178,22 +176,13 @@ async fn opened(
     archive: &Archive,
     seal: &Seal,
 ) -> Result<Option<(Barrier, SecretString)>> {
-    let keys = match Keys::old(ctx).await {
-        Ok(keys) => keys,
-        Err(Error::Refused { why }) => {
-            group.fail("keys-present", why, "name a file with --keys-file");
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
+    let Some(keys) = super::server::at_hand(ctx, group, seal.secret_threshold).await? else {
+        return Ok(None);
     };
     let (shares, threshold) = (keys.decoded(), seal.secret_threshold as usize);
-    let there = format!("{} unseal share(s), {threshold} needed", shares.len());
     if shares.len() < threshold {
-        let hint = "gather the other key holders' shares";
-        group.fail("keys-present", there, hint);
         return Ok(None);
     }
-    group.pass("keys-present", there);
     let (unseal_keys, keyring) = (archive.entry(UNSEAL_KEYS), archive.entry(KEYRING));
     let barrier = Barrier::open(&shares, threshold, unseal_keys, keyring);
     let barrier = match barrier {

@@ -192,15 +192,15 @@ impl Running {
 /// What was agreed to of the outage, and what of it is gone.
 fn limit(state: &State) -> Option<String> {
     let most = state.max_outage()?.as_secs_f64();
-    match state.outage_started() {
-        None => Some(format!(
+    match state.outage_lasts() {
+        Some(lasted) => Some(format!(
+            "the outage has lasted {:.0} s, of {most} s at most (--max-outage)",
+            lasted.as_secs_f64()
+        )),
+        None if state.outage_started().is_none() => Some(format!(
             "the outage may take {most} s at most (--max-outage)"
         )),
-        Some(since) if state.in_outage() => Some(format!(
-            "the outage has lasted {:.0} s, of {most} s at most (--max-outage)",
-            jiff::Timestamp::now().duration_since(since).as_secs_f64()
-        )),
-        Some(_) => None,
+        None => None,
     }
 }
 

@@ -114,11 +114,10 @@ async fn look(platform: &dyn Platform, member: String) -> Row {
 
 /// Seconds of the outage; while it lasts, up to now.
 fn outage(state: &State) -> Option<f64> {
-    if state.in_outage() {
-        let since = state.outage_started()?;
-        return Some(jiff::Timestamp::now().duration_since(since).as_secs_f64());
+    match state.outage_lasts() {
+        Some(lasted) => Some(lasted.as_secs_f64()),
+        None => state.outage_seconds(),
     }
-    state.outage_seconds()
 }
 
 /// What the servers say against what the journal knows: a run that was killed saw no end of its outage, and one that has ended sees

@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::program::{Step, Unit};
 use super::{Back, End, Engine, Error, Result};
 use crate::action::{Fact, Timings};
@@ -94,9 +92,8 @@ impl Engine {
         let journal = self.journal()?;
         let state = journal.state();
         let budget = state.max_outage()?;
-        let since = state.outage_started().filter(|_| state.in_outage())?;
-        let lasted = Timestamp::now().duration_since(since);
-        (!state.rolling_back() && lasted.unsigned_abs() > budget).then_some(budget)
+        let lasted = state.outage_lasts()?;
+        (!state.rolling_back() && lasted > budget).then_some(budget)
     }
 
     /// Whether a client may have been served from the new cluster.

@@ -233,6 +233,12 @@ impl State {
             .is_some_and(|(_, ended)| ended.is_none())
     }
 
+    /// How long an outage has lasted that goes on.
+    pub fn outage_lasts(&self) -> Option<Duration> {
+        let since = self.outage_started().filter(|_| self.in_outage())?;
+        Some(Timestamp::now().duration_since(since).unsigned_abs())
+    }
+
     /// Every carrying out of an action that came to an end, in order.
     pub fn spans(&self) -> &[Span] {
         &self.spans
