@@ -98,17 +98,23 @@ impl Session {
 
     /// Waits until the screen holds `text`, and gives the screen.
     fn expect(&self, text: &str) -> String {
+        self.expect_at_once(&[text])
+    }
+
+    /// Waits until the screen holds all of `texts`: a screen that is looked at while it is drawn
+    /// may hold some of them.
+    fn expect_at_once(&self, texts: &[&str]) -> String {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let screen = self.screen();
-            if screen.contains(text) {
+            if texts.iter().all(|text| screen.contains(text)) {
                 return screen;
             }
             assert!(
                 Instant::now() < deadline,
-                "`{text}` never appeared in:\n{screen}"
+                "{texts:?} never appeared together in:\n{screen}"
             );
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -162,13 +168,8 @@ fn a_run_is_shown_from_banner_to_summary() {
     session.type_in("openbao\r");
     session.expect("that is not openbao-prod; 2 tries left");
     session.type_in("openbao-prdo\u{7f}\u{7f}od\r");
-    let screen = session.expect("● outage 0.");
-    assert!(screen.contains("of about 1 min 35 s estimated"), "{screen}");
-    let screen = session.expect("MiB of 48.0 MiB");
-    assert!(
-        screen.contains(" left") && screen.contains(" entries"),
-        "{screen}"
-    );
+    session.expect_at_once(&["● outage 0.", "of about 1 min 35 s estimated"]);
+    session.expect_at_once(&["MiB of 48.0 MiB", " left", " entries"]);
     session.expect("2 of 3 voters, openbao-2 in stabilisation");
     let (screen, raw) = session.end();
     assert_no_bars(&screen);
