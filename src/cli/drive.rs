@@ -11,6 +11,7 @@ use super::exit::fail;
 use super::failure::{exit_of, failure, touched};
 use super::left::{rolled_back, where_back};
 use super::run::{Settings, Way, context};
+use super::summary::summary;
 use super::target::{Here, Place};
 use super::{Exit, rehearse, replay, signals};
 use crate::action::{Context, FromSnapshot, Keys, Marker};
@@ -108,12 +109,8 @@ impl Running {
                     (Ok(_), None) => Exit::Done,
                     (Ok(facts), Some(journal)) => {
                         let journal = held(journal);
-                        let summary = replay::summary(
-                            &engine.program,
-                            journal.state(),
-                            journal.path(),
-                            facts,
-                        );
+                        let summary =
+                            summary(&engine.program, journal.state(), journal.path(), facts);
                         observer.observe(&Event::Summary(summary));
                         Exit::Done
                     }

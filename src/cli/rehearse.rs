@@ -9,6 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use super::Exit;
 use super::args::{OutputArgs, RangeArgs, ReseedArgs, SnapshotArgs};
 use super::exit::fail;
+use super::guard::{refused_by_journal, unknown_step};
 use super::run::{self, Beginning, Settings};
 use super::target::{Here, Place};
 use crate::action::cleanup::COPIES;
@@ -125,7 +126,7 @@ pub(super) async fn run(args: Args) -> Exit {
         }
     };
     let program = Program::new(&loaded.runbook);
-    if let Some(exit) = run::unknown_step(&program, &loaded, &args.range) {
+    if let Some(exit) = unknown_step(&program, &loaded, &args.range) {
         return exit;
     }
     if let Err(exit) = args.fit() {
@@ -252,7 +253,7 @@ async fn put_by_earlier(work_dir: &Path, discard: bool) -> Result<(), Exit> {
     let path = Here::of_local(earlier.clone(), None).journal;
     if journal::is_locked(&path).unwrap_or(false) {
         let holder = journal::Holder::read(&path);
-        return Err(run::refused_by_journal(
+        return Err(refused_by_journal(
             &journal::Error::Locked { path, holder },
             &Place::local(work_dir),
         ));

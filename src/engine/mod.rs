@@ -1,5 +1,7 @@
 //! Order, gates, confirmations, retries, resume and dry run, for any actions on any place.
 
+mod act;
+mod ask;
 mod budget;
 mod cleanup;
 mod error;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::act::TRIES;
 use super::mirrored::Course;
 use super::program::{Step, Unit};
-use super::run::{TRIES, failed};
+use super::run::failed;
 use super::{End, Engine, Error, Result};
 use crate::action::{self, Context, newer};
 use crate::event::{ActionStatus, Effect, Event, Level, ParityCounts, Question, Tier};

@@ -1,0 +1,275 @@
+//! Why a command may not begin a run here, or go on with one: told before anything is done.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+
+use super::Exit;
+use super::args::{ConsentArgs, RangeArgs, ReseedArgs};
+use super::exit::fail;
+use super::failure::unfinished;
+use super::run::Way;
+use super::target::{Here, Place, driver_of};
+use crate::action::{FromSnapshot, KEEP_KEYS};
+use crate::check;
+use crate::engine::{self, Program, Range};
+use crate::journal::{self, Header, State};
+use crate::platform::kubernetes::read_copy;
+use crate::platform::{SecretName, StorageKind};
+use crate::runbook::Loaded;
+
+/// A wrong word is told before anything is done, not when it is asked for.
+pub(super) fn wrong_word(here: &Here, consent: &ConsentArgs) -> Option<Exit> {
+    let word = here.platform.target().namespace;
+    let given = consent
+        .confirm_outage
+        .as_ref()
+        .filter(|given| **given != word)?;
+    Some(fail(
+        format!("--confirm-outage says {given:?}, but this run is about {word:?}"),
+        &[&format!("the same command with --confirm-outage {word}")],
+        Exit::Usage,
+    ))
+}
+
+/// A step that the runbook does not have is told before anything is begun.
+pub(super) fn unknown_step(program: &Program, loaded: &Loaded, range: &RangeArgs) -> Option<Exit> {
+    let error = Range::from(range).resolve(program).err()?;
+    let next = match &loaded.file {
+        Some(file) => format!("baoctl runbook validate {}", file.display()),
+        None => format!("baoctl runbook show {}", program.name),
+    };
+    Some(fail(error, &[&next], Exit::Usage))
+}
+
+/// What only a runbook that keeps new keys is told, for the program that it has; a later process may be started in another
+/// folder.
+pub(super) fn told_of_reseed(program: &Program, reseed: &mut ReseedArgs) -> Option<Exit> {
+    let given = reseed.lose_data || reseed.sops_file.is_some();
+    if given && !program.has(KEEP_KEYS) {
+        return Some(fail(
+            format!(
+                "--lose-data and --sops-file are for a runbook that leaves the data behind, which {} does not",
+                program.name
+            ),
+            &["the same command without them, or with --runbook reseed"],
+            Exit::Usage,
+        ));
+    }
+    match reseed.sops_file.take().map(std::path::absolute).transpose() {
+        Ok(file) => reseed.sops_file = file,
+        Err(error) => return Some(fail(format!("--sops-file: {error}"), &[], Exit::Usage)),
+    }
+    None
+}
+
+pub(super) fn another_target(here: &Here, header: &Header) -> Option<Exit> {
+    let of = &header.target;
+    (!of.is(&here.platform.target())).then(|| {
+        fail(
+            format!(
+                "the journal is of {} in {}, not of this target",
+                of.release, of.context
+            ),
+            &[&here.place.command("status")],
+            Exit::Preflight,
+        )
+    })
+}
+
+/// Only the driver that a run was begun with knows how far the release is changed.
+pub(super) fn another_driver(here: &Here, state: &State, way: &Way) -> Option<Exit> {
+    let (began, now) = (driver_of(&state.header()?.inputs), driver_of(&here.inputs));
+    let goes_on = state.finished().is_none() || !matches!(way, Way::On { .. });
+    (here.kubernetes.is_some() && goes_on && began != now).then(|| {
+        fail(
+            format!("the run was begun with --driver {began}: --driver {now} is for another run"),
+            &["the same command without --driver"],
+            Exit::Preflight,
+        )
+    })
+}
+
+/// A release whose run has finished is on raft: a new run has nothing to do there, and must not take the place of its journal,
+/// unless what it brought about is lost.
+pub(super) async fn finished_already(here: &Here, snapshot: Option<&FromSnapshot>) -> Option<Exit> {
+    let state = journal::read(&here.journal).ok()?;
+    let done = state.finished().is_some()
+        && !state.rolling_back()
+        && state.header()?.target.is(&here.platform.target());
+    if let (true, Some(from)) = (done, snapshot) {
+        let own = from.cluster_id.as_deref().unwrap_or_default();
+        let held = check::held(here.platform.as_ref(), own).await;
+        // A member that cannot be looked at may hold anything.
+        let held = held.unwrap_or_else(|error| vec![error.to_string()]);
+        return (!held.is_empty()).then(|| {
+            let held = held.join("; ");
+            let why = format!("what the last run brought about is there: {held}. A snapshot is restored where no member has data");
+            fail(why, &[&here.place.command("status")], Exit::Preflight)
+        });
+    }
+    let release = here.platform.release().await.ok()?;
+    (done && release.storage == StorageKind::Raft).then(|| {
+        fail(
+            "the migration of this release has finished: it is on raft, and nothing is left to do",
+            &[&here.place.command("report"), &here.place.command("status")],
+            Exit::Preflight,
+        )
+    })
+}
+
+/// Keys that a run left are removed by its own journal alone, which must not be put by as long as they are there.
+pub(super) async fn keys_left(here: &Here) -> Option<Exit> {
+    let state = journal::read(&here.journal).ok()?;
+    state.finished()?;
+    let mut left = false;
+    for name in [SecretName::Parked, SecretName::Throwaway] {
+        left |= matches!(here.platform.secret(name).await, Ok(Some(_)));
+    }
+    left.then(|| {
+        fail(
+            "the last run left Secrets with keys, and its journal alone knows what they open: clean up after it first",
+            &[&here.place.command("cleanup --dry-run"), &here.place.command("cleanup")],
+            Exit::Preflight,
+        )
+    })
+}
+
+/// A journal that somebody else went on from is left as it is: what would be written to it is no part of the run.
+pub(super) async fn went_on_elsewhere(here: &Here) -> Option<Exit> {
+    let cluster = here.kubernetes.as_ref()?;
+    let copy = read_copy(cluster.cluster(), cluster.release_name())
+        .await
+        .ok()??;
+    let own = std::fs::read(&here.journal).ok()?;
+    (copy.bytes.len() > own.len() && copy.bytes.starts_with(&own)).then(|| {
+        fail(
+            format!(
+                "somebody went on with this run on another machine: {} is behind the copy in the cluster",
+                here.journal.display()
+            ),
+            &[&here.place.command("resume --from-cluster"), &here.place.command("status")],
+            Exit::Preflight,
+        )
+    })
+}
+
+/// The lock of the target itself: a journal of another name must not let two runs act on one target. It lives as long
+/// as the file that is handed out.
+pub(super) fn hold_target(here: &Here) -> Result<File, Exit> {
+    let path = here.platform.run_dir().join("target.lock");
+    let unusable = |error: std::io::Error| {
+        let why = format!("cannot lock {}: {error}", path.display());
+        fail(why, &[], Exit::Failed)
+    };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(fail(
+            "another process runs a migration of this target, with a journal of another name",
+            &[&here.place.command("status")],
+            Exit::Locked,
+        )),
+        Err(TryLockError::Error(error)) => Err(unusable(error)),
+    }
+}
+
+/// Makes room for a new journal: one that is finished, or that changed nothing, is kept under its run's id.
+pub(super) fn put_by(path: &Path, place: &Place) -> Result<(), Exit> {
+    let resume = place.command("resume");
+    match journal::is_locked(path) {
+        Ok(true) => {
+            return Err(refused_by_journal(
+                &journal::Error::Locked {
+                    path: path.to_owned(),
+                    holder: journal::Holder::read(path),
+                },
+                place,
+            ));
+        }
+        Ok(false) | Err(journal::Error::Missing { .. }) => {}
+        Err(error) => return Err(fail(error, &[&resume], Exit::Failed)),
+    }
+    let state = match journal::read(path) {
+        Ok(state) => state,
+        Err(journal::Error::Missing { .. } | journal::Error::Empty { .. }) => return Ok(()),
+        Err(error) => {
+            return Err(fail(error, &[&place.command("status")], Exit::Preflight));
+        }
+    };
+    let Some(header) = state.header() else {
+        return Ok(());
+    };
+    if unfinished(&state) {
+        let next = if state.cleaning() {
+            vec![place.command("cleanup")]
+        } else {
+            vec![resume, place.command("rollback")]
+        };
+        return Err(fail(
+            format!(
+                "an unfinished run of `{}` is in {}; a second one beside it could destroy data",
+                header.runbook.name,
+                path.display()
+            ),
+            &next
+                .iter()
+                .chain(&[place.command("status")])
+                .map(String::as_str)
+                .collect::<Vec<_>>(),
+            Exit::Preflight,
+        ));
+    }
+    let kept = path.with_file_name(format!("journal-{}.jsonl", header.run));
+    std::fs::rename(path, &kept).map_err(|error| {
+        fail(
+            format!("cannot keep {}: {error}", kept.display()),
+            &[],
+            Exit::Failed,
+        )
+    })
+}
+
+pub(super) fn refused_by_journal(error: &journal::Error, place: &Place) -> Exit {
+    match error {
+        journal::Error::Locked { .. } => fail(error, &[&place.command("lock show")], Exit::Locked),
+        journal::Error::Missing { .. } | journal::Error::Empty { .. } => {
+            fail(error, &[&place.command("migrate-raft")], Exit::Usage)
+        }
+        _ => fail(error, &[&place.command("status")], Exit::Failed),
+    }
+}
+
+/// A run that has ended goes on in few ways, and one that has not is not cleaned up after.
+pub(super) fn ended(state: &State, way: &Way, place: &Place) -> Option<Exit> {
+    let refuse = |why: &str, next: &str| Some(fail(why, &[&place.command(next)], Exit::Preflight));
+    match (way, state.finished(), state.rolling_back()) {
+        (Way::Back(_), ..) if state.cleaning() => {
+            refuse(&engine::Error::CleanedUp.to_string(), "report")
+        }
+        (Way::CleanUp { .. }, None, _) if state.cleaning() => None,
+        (Way::CleanUp { .. }, None, back) => refuse(
+            "the run has not ended: nothing that is left of it may be removed",
+            if back { "rollback" } else { "resume" },
+        ),
+        (Way::CleanUp { grace, .. }, Some(ended), _) => {
+            let since = jiff::Timestamp::now().duration_since(ended);
+            let why = format!(
+                "the run ended at {ended:.0}, less than {grace:#} ago; until then the old file tree is kept as the way back: wait, or say --grace TIME"
+            );
+            (since < *grace).then(|| fail(why, &[&place.command("status")], Exit::Preflight))
+        }
+        (Way::On { .. }, None, _) if state.cleaning() => refuse(
+            "this run has ended, and what is left of it is being removed",
+            "cleanup",
+        ),
+        (Way::On { .. } | Way::Back(_), Some(_), true) => {
+            refuse("this run was rolled back, and is over", "migrate-raft")
+        }
+        _ => None,
+    }
+}
