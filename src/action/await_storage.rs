@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::cluster::start;
 use super::{Action, Context, Evidence, Look, Observation, Outcome, Result};
 use crate::armed::Armed;
+use crate::event::Level;
 use crate::platform::StorageKind;
 
 /// See [`super::ActionSpec::AwaitStorage`].
@@ -16,6 +17,24 @@ pub struct AwaitStorage {
 }
 
 impl AwaitStorage {
+    /// Gives a server that was never initialised the release's configuration: there is nothing that it could lose, and it
+    /// takes the new storage only with a new process.
+    async fn renew_unused(&self, ctx: &Context, armed: &Armed) -> Result<()> {
+        for member in ctx.running().await? {
+            let status = ctx.node(&member)?.seal_status().await?;
+            if status.storage_type == self.storage.name() || status.initialized {
+                continue;
+            }
+            let was = &status.storage_type;
+            ctx.note(
+                Level::Info,
+                format!("{member} is empty, on {was} storage: it is replaced"),
+            );
+            ctx.platform.replace(&member, armed).await?;
+        }
+        Ok(())
+    }
+
     async fn look(&self, ctx: &Context) -> Result<Look<Evidence>> {
         let members = ctx.running().await?;
         for member in &members {
@@ -51,7 +70,7 @@ impl Action for AwaitStorage {
             .platform
             .members()
             .iter()
-            .map(|member| format!("{member}: start where it is down; GET sys/seal-status"))
+            .map(|member| format!("{member}: start where it is down or empty on other storage; GET sys/seal-status"))
             .collect())
     }
 
@@ -77,7 +96,12 @@ impl Action for AwaitStorage {
                 &what,
                 Duration::from_mins(5),
                 Duration::from_millis(200),
-                async || self.look(ctx).await,
+                async || {
+                    if release.storage == self.storage {
+                        self.renew_unused(ctx, &armed).await?;
+                    }
+                    self.look(ctx).await
+                },
             )
             .await?;
         Ok(evidence.into())

@@ -20,7 +20,7 @@ use crate::platform::StorageKind;
 pub struct OperatorMigrate;
 
 /// Seconds until `bao operator migrate` has begun, and entries that it writes in a second, as seen.
-const BEGINS: f64 = 2.0;
+const BEGINS: f64 = 1.4;
 const A_SECOND: f64 = 3_600.0;
 
 fn evidence(ctx: &Context, migrated: &Restored) -> Evidence {

@@ -371,9 +371,6 @@ pub async fn held(platform: &dyn Platform, own: &str) -> Result<Vec<String>> {
             )),
             Some(id) => Some(format!("{member} serves another cluster, {id}")),
             None if status.initialized => Some(format!("{member} is initialised and sealed")),
-            None if status.storage_type != "raft" => {
-                Some(format!("{member} runs on {} storage", status.storage_type))
-            }
             None => None,
         });
     }

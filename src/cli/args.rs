@@ -8,7 +8,7 @@ use clap::Args;
 use super::Exit;
 use super::exit::fail;
 use super::run::CLUSTER_ID;
-use super::target::{Here, TargetArgs};
+use super::target::Here;
 use crate::action::{FromSnapshot, Source};
 use crate::engine::{Range, fact};
 use crate::journal;
@@ -75,20 +75,6 @@ impl SnapshotArgs {
                     Exit::Usage,
                 )
             })
-    }
-
-    /// Refuses where no snapshot can be restored, before anything is reached for.
-    pub(super) fn fits(&self, target: &TargetArgs) -> Result<(), Exit> {
-        if target.is_local() || self.from_snapshot.is_none() {
-            return self.file().map(drop);
-        }
-        Err(fail(
-            "a snapshot is restored into servers on this machine only, not into a release on Kubernetes",
-            &[
-                "baoctl rehearse --from-snapshot FILE --keys-file FILE    proves that it can be restored",
-            ],
-            Exit::Usage,
-        ))
     }
 
     /// What is restored into a target.

@@ -30,7 +30,7 @@ pub struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Exit {
-    if let Err(exit) = args.snapshot.fits(&args.target) {
+    if let Err(exit) = args.snapshot.file() {
         return exit;
     }
     let here = match args.target.open(true).await {

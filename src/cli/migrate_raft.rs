@@ -22,7 +22,7 @@ Examples:
   baoctl migrate-raft --context prod -n vault --chart openbao/openbao --runbook migrate-raft-fast
   baoctl migrate-raft --context prod -n vault --driver manifests    a release that no helm manages
   baoctl migrate-raft --platform local --yes --confirm-outage local --json    on servers of `baoctl rehearse --source-only`
-  baoctl migrate-raft --platform local --from-snapshot FILE --keys-file FILE    where the cluster was lost")]
+  baoctl migrate-raft --context prod -n vault --chart openbao/openbao --from-snapshot FILE    where the cluster was lost")]
 pub struct Args {
     #[command(flatten)]
     target: TargetArgs,
@@ -60,7 +60,7 @@ pub(super) async fn run(args: Args) -> Exit {
             );
         }
     };
-    if let Err(exit) = args.snapshot.fits(&args.target) {
+    if let Err(exit) = args.snapshot.file() {
         return exit;
     }
     let here = match args.target.open(args.dry_run).await {

@@ -171,11 +171,6 @@ impl TargetArgs {
         )
     }
 
-    /// Whether it is servers on this machine.
-    pub(super) fn is_local(&self) -> bool {
-        self.kind() == PlatformKind::Local
-    }
-
     fn local_dir(&self) -> PathBuf {
         self.work_dir
             .clone()

@@ -93,6 +93,18 @@ impl Api {
         answer
     }
 
+    /// The bytes of an answer, which must be a good one.
+    #[track_caller]
+    pub fn download(&self, path: &str) -> Vec<u8> {
+        let url = format!("{}{path}", self.base);
+        let request = self.client.get(url).header("X-Vault-Token", &self.token);
+        let bytes = runtime().block_on(async {
+            let answer = request.send().await?.error_for_status()?;
+            answer.bytes().await
+        });
+        bytes.unwrap().to_vec()
+    }
+
     pub fn seal_status(&self) -> Value {
         self.get("sys/seal-status").1
     }

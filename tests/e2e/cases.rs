@@ -5,13 +5,18 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use crate::actors;
+use crate::back;
+use crate::budget;
 use crate::client::Client;
-use crate::cluster::{cluster, said, until};
+use crate::cluster::{cluster, until};
 use crate::drivers;
 use crate::faults;
 use crate::namespaces;
 use crate::operator::{Said, in_action, in_step};
 use crate::release::{Kind, PLAIN, Release};
+use crate::reseeded;
+use crate::restored;
 use crate::table::Figures;
 
 /// A case by its name.
@@ -128,7 +133,7 @@ pub const FULL: &[Case] = &[
         )
     }),
     ("full_token_not_root", full_token_not_root),
-    ("full_actors_suspended", full_actors_suspended),
+    ("full_actors_suspended", actors::full_actors_suspended),
     ("full_operator_migrate_minimal_image", || {
         let kind = Kind {
             overlays: &["minimal"],
@@ -138,23 +143,34 @@ pub const FULL: &[Case] = &[
     }),
     (
         "full_operator_migrate_killed_and_rolled_back",
-        full_operator_migrate_killed_and_rolled_back,
+        back::full_operator_migrate_killed_and_rolled_back,
     ),
     ("full_child_namespaces", namespaces::moved),
     (
         "full_reseeded_and_rolled_back",
-        full_reseeded_and_rolled_back,
+        reseeded::full_reseeded_and_rolled_back,
+    ),
+    (
+        "full_own_runbook_beyond_its_budget",
+        budget::full_own_runbook_beyond_its_budget,
+    ),
+    (
+        "full_restored_after_a_loss",
+        restored::full_restored_after_a_loss,
     ),
     ("full_driver_manifests", drivers::manifests),
     ("full_driver_manual", drivers::manual),
-    ("full_rolled_back", full_rolled_back),
-    ("full_rolled_back_after_land", full_rolled_back_after_land),
-    ("full_rolled_back_by_hand", full_rolled_back_by_hand),
+    ("full_rolled_back", back::full_rolled_back),
+    (
+        "full_rolled_back_after_land",
+        back::full_rolled_back_after_land,
+    ),
+    ("full_rolled_back_by_hand", back::full_rolled_back_by_hand),
     (
         "full_rolled_back_from_one_voter",
-        full_rolled_back_from_one_voter,
+        back::full_rolled_back_from_one_voter,
     ),
-    ("full_cleaned_up", full_cleaned_up),
+    ("full_cleaned_up", back::full_cleaned_up),
     ("full_apiserver_restarted", faults::apiserver_restarted),
     ("full_pod_deleted_during_join", || {
         faults::pod_deleted("join")
@@ -385,21 +401,7 @@ fn operator_migrate_path_probe() -> Figures {
     }
 }
 
-/// Killed in the middle of the migration, back to file storage, and forward again.
-fn full_operator_migrate_killed_and_rolled_back() -> Figures {
-    let release = Release::install("offline-killed", PLAIN);
-    let in_it = || in_action("operator-migrate", Duration::from_secs(4));
-    let killed = release.killed(&release.agreed(&OFFLINE), in_it());
-    assert_eq!(killed.code, -1, "{}", killed.text);
-    release.run(&release.agreed(&["rollback"])).expect(0);
-    is_back(&release);
-    let again = release.killed(&release.agreed(&OFFLINE), in_it());
-    assert_eq!(again.code, -1, "{}", again.text);
-    let said = release.run(&release.agreed(&RESUME)).expect(0);
-    finished(&release, &said)
-}
-
-fn finished(release: &Release, said: &Said) -> Figures {
+pub fn finished(release: &Release, said: &Said) -> Figures {
     let outage = said.expect_parity();
     release.verify();
     release.helm_agrees();
@@ -436,268 +438,5 @@ fn full_token_not_root() -> Figures {
     let data = json!({"stringData": {"root-token": token["auth"]["client_token"]}}).to_string();
     release.kubectl(&["patch", "secret", release.kind.unseal_secret, "-p", &data]);
     let said = release.run(&release.agreed(&MIGRATE)).expect(0);
-    finished(&release, &said)
-}
-
-/// A fresh cluster that the platform's Jobs seed again, with the data of the source left behind; and the source once more.
-fn full_reseeded_and_rolled_back() -> Figures {
-    let release = Release::install("reseeded", PLAIN);
-    let job = |name: &str, script: &str| {
-        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {
-        "backoffLimit": 2, "template": {"spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "containers": [{
-            "name": "it", "image": "quay.io/openbao/openbao:2.6.2", "command": ["/bin/sh", "-ec", script],
-            "env": [
-                {"name": "BAO_ADDR", "value": "http://openbao:8200"},
-                {"name": "BAO_TOKEN", "valueFrom": {"secretKeyRef": {"name": "openbao-unseal", "key": "root-token"}}},
-            ],
-        }]}}}})
-    };
-    let config = "bao secrets enable -path=platform -version=2 kv; echo 'path \"platform/*\" { capabilities = [\"read\"] }' | bao policy write platform -";
-    let seed = "bao kv put platform/database password=seeded";
-    let jobs = [job("vault-config", config), job("vault-seed", seed)];
-    for job in jobs {
-        let name = job["metadata"]["name"].as_str().unwrap().to_owned();
-        cluster().apply(&release.namespace, &job.to_string());
-        let done = format!("job/{name}");
-        release.kubectl(&["wait", "--for=condition=complete", "--timeout=90s", &done]);
-    }
-    let reseed = ["migrate-raft", "--runbook", "reseed"];
-    let said = release.run(&release.agreed(&reseed)).expect(5);
-    assert!(said.text.contains("--lose-data"), "{}", said.text);
-    release.serves_from_file();
-
-    // Killed while the first Job is at work; the next process finds its copy.
-    let leave = [&reseed[..], &["--lose-data"]].concat();
-    let in_it = in_action("run-jobs", Duration::from_secs(1));
-    let killed = release.killed(&release.agreed(&leave), in_it);
-    assert_eq!(killed.code, -1, "{}", killed.text);
-    let said = release.run(&release.agreed(&RESUME)).expect(0);
-    let copies = release.kubectl(&[
-        "get",
-        "jobs",
-        "-l",
-        "app.kubernetes.io/managed-by=baoctl",
-        "-o",
-        "name",
-    ]);
-    assert_eq!(copies.lines().count(), 2, "{copies}");
-
-    let path = "jsonpath={.data.root-token}";
-    let coded = release.kubectl(&["get", "secret", "openbao-unseal", "-o", path]);
-    let token = String::from_utf8(base64_simd::STANDARD.decode_to_vec(coded).unwrap()).unwrap();
-    assert_ne!(token, release.token);
-    for member in release.members() {
-        let mut api = release.api(&member);
-        assert_eq!(api.get("sys/mounts").0, 403, "{member} knows the old token");
-        api.set_token(&token);
-        let (code, answer) = api.get("platform/data/database");
-        assert_eq!(
-            (code, &answer["data"]["data"]["password"]),
-            (200, &json!("seeded")),
-            "{member}"
-        );
-    }
-    let lost = std::fs::read_to_string(release.work().join("lost.txt")).unwrap();
-    for line in [
-        "mount secret/",
-        "mount transit/",
-        "policy app",
-        "secret/app/0",
-    ] {
-        assert!(lost.lines().any(|it| it == line), "{line}: {lost}");
-    }
-    assert!(!lost.contains("platform"), "{lost}");
-    assert!(said.text.contains("lost.txt"), "{}", said.text);
-    release.helm_agrees();
-    // The hook has the new key.
-    release.hook_unseals();
-
-    let back = release.agreed(&["rollback", "--lose-writes"]);
-    release.run(&back).expect(0);
-    is_back(&release);
-    let copies = release.kubectl(&[
-        "get",
-        "jobs",
-        "-l",
-        "app.kubernetes.io/managed-by=baoctl",
-        "-o",
-        "name",
-    ]);
-    assert_eq!(copies.trim(), "");
-    Figures {
-        outage: said.summary()["outage_seconds"].as_f64(),
-        client: None,
-    }
-}
-
-/// Back to file storage from the middle of the restore, by the command.
-fn full_rolled_back() -> Figures {
-    let release = Release::install("rolled-back", PLAIN);
-    let killed = release.killed(
-        &release.agreed(&MIGRATE),
-        in_action("restore", Duration::from_secs(2)),
-    );
-    assert_eq!(killed.code, -1, "{}", killed.text);
-    release.run(&release.agreed(&["rollback"])).expect(0);
-    is_back(&release);
-    Figures::default()
-}
-
-/// Back to file storage after the last step, with what clients wrote saved; and what is left of that removed.
-fn full_rolled_back_after_land() -> Figures {
-    let release = Release::install("rolled-back-after-land", PLAIN);
-    release.run(&release.agreed(&MIGRATE)).expect(0);
-    let said = release.run(&release.agreed(&["rollback"])).expect(5);
-    assert!(said.text.contains("--export FILE"), "{}", said.text);
-    let saved = release.folder.path().join("saved.snap");
-    let export = ["rollback", "--export", saved.to_str().unwrap()];
-    release.run(&release.agreed(&export)).expect(0);
-    is_back(&release);
-    assert!(saved.is_file());
-    let clean = ["cleanup", "--grace", "0s"];
-    release.run(&release.agreed(&clean)).expect(0);
-    let left = release.kubectl(&["get", "lease,secret,pod", "-o", "name"]);
-    assert!(!left.contains("baoctl"), "{left}");
-    release.serves_from_file();
-    Figures::default()
-}
-
-/// Back after one voter served and the followers were started: the release was changed twice.
-fn full_rolled_back_from_one_voter() -> Figures {
-    let release = Release::install("rolled-back-from-one", PLAIN);
-    let until = [&FAST[..], &["--until", "join"]].concat();
-    release.run(&release.agreed(&until)).expect(0);
-    let lose = ["rollback", "--lose-writes"];
-    release.run(&release.agreed(&lose)).expect(0);
-    is_back(&release);
-    Figures::default()
-}
-
-/// What is left of a run goes, by helper pods where the image has no shell, and the cluster goes on serving.
-fn full_cleaned_up() -> Figures {
-    let kind = Kind {
-        overlays: &["minimal"],
-        ..PLAIN
-    };
-    let release = Release::install("cleaned-up", kind);
-    release.run(&release.agreed(&MIGRATE)).expect(0);
-    let clean = ["cleanup", "--grace", "0s"];
-    release.run(&release.agreed(&clean)).expect(0);
-    release.verify();
-    let left = release.kubectl(&["get", "lease,secret,pod", "-o", "name"]);
-    assert!(!left.contains("baoctl"), "{left}");
-    release.run(&release.agreed(&["rollback"])).expect(5);
-    Figures::default()
-}
-
-/// The source serves from file storage, and nothing else is there.
-pub fn is_back(release: &Release) {
-    until("the source to serve", 60, || {
-        release.api_answers(&release.member(0)) == Some(200)
-    });
-    release.serves_from_file();
-    let pods = release.kubectl(&[
-        "get",
-        "pods",
-        "-l",
-        "app.kubernetes.io/name=openbao",
-        "-o",
-        "name",
-    ]);
-    assert_eq!(pods.lines().count(), 1, "{pods}");
-}
-
-/// Back to file storage after clients were served, by the commands of `docs/rollback.md`, each as it stands there.
-fn full_rolled_back_by_hand() -> Figures {
-    let release = Release::install("rolled-back-by-hand", PLAIN);
-    let killed = release.killed(
-        &release.agreed(&MIGRATE),
-        in_step("verify", Duration::from_secs(1)),
-    );
-    assert_eq!(killed.code, -1, "{}", killed.text);
-    let guide = include_str!("../../docs/rollback.md");
-    let blocks = guide.split("```sh\n").skip(1);
-    let commands: String = blocks
-        .map(|block| block.split("```").next().unwrap())
-        .collect();
-    let folder = release.folder.path();
-    std::fs::write(folder.join("token"), &release.token).unwrap();
-    let output = cluster()
-        .shell(&commands)
-        .current_dir(folder)
-        .env("NS", &release.namespace)
-        .env("REVISION", "1")
-        .output()
-        .unwrap();
-    println!("{}", said(&output, "the commands of docs/rollback.md"));
-    release.serves_from_file();
-    let left = release.kubectl(&["get", "pvc,lease,secret,pod", "-o", "name"]);
-    assert!(
-        !left.contains("baoctl") && !left.contains("data-openbao-1"),
-        "{left}"
-    );
-    Figures::default()
-}
-
-/// A job that initialises whatever server is empty, one that is at work, and a release kept by Flux: none of them acts during
-/// the run, the jobs do again afterwards.
-fn full_actors_suspended() -> Figures {
-    let release = Release::install("actors", PLAIN);
-    let namespace = &release.namespace;
-    cluster().apply(namespace, include_str!("flux.yaml"));
-    cluster().kubectl(&[
-        "wait",
-        "--for=condition=established",
-        "crd",
-        "-l",
-        "baoctl-test=flux",
-    ]);
-    let keeper = |kind: &str| format!("{kind}.toolkit.fluxcd.io");
-    let container = |script: &str| {
-        json!({"restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "containers": [{
-            "name": "it", "image": "quay.io/openbao/openbao:2.6.2", "command": ["/bin/sh", "-c", script],
-            "env": [{"name": "BAO_ADDR", "value": "http://openbao-0.openbao-internal:8200"}],
-        }]})
-    };
-    let initialises =
-        "for n in $(seq 50); do bao operator init -key-shares=1 -key-threshold=1; sleep 1; done";
-    let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
-        {"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization", "metadata": {"name": "apps"}, "spec": {}},
-        {"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": {"name": "openbao", "labels": {
-            keeper("kustomize") + "/name": "apps", keeper("kustomize") + "/namespace": namespace}}, "spec": {}},
-        {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "set-up"}, "spec": {
-            "schedule": "* * * * *", "jobTemplate": {"spec": {"template": {"spec": container(initialises)}}}}},
-        {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "at-work"}, "spec": {
-            "template": {"spec": container("sleep 900")}}},
-    ]});
-    cluster().apply(namespace, &objects.to_string());
-    for mark in ["name=openbao", &format!("namespace={namespace}")] {
-        release.kubectl(&[
-            "label",
-            "statefulset",
-            "openbao",
-            &format!("{}/{mark}", keeper("helm")),
-        ]);
-    }
-    let suspended = |object: &str| {
-        release.kubectl(&["get", object, "-o", "jsonpath={.spec.suspend}"]) == "true"
-    };
-    let actors = [
-        "cronjob/set-up",
-        "job/at-work",
-        "helmrelease/openbao",
-        "kustomization/apps",
-    ];
-    let killed = release.killed(
-        &release.agreed(&MIGRATE),
-        in_step("join", Duration::from_secs(1)),
-    );
-    assert_eq!(killed.code, -1, "{}", killed.text);
-    for actor in actors {
-        assert!(suspended(actor), "{actor} acts in the middle of the run");
-    }
-    let said = release.run(&release.agreed(&RESUME)).expect(0);
-    assert!(said.text.contains("landed, held: "), "{}", said.text);
-    assert_eq!(actors.map(suspended), [false, false, true, true]);
     finished(&release, &said)
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cases::{FAST, MIGRATE, RESUME, is_back, moment};
+use crate::back::is_back;
+use crate::cases::{FAST, MIGRATE, RESUME, moment};
 use crate::cluster::cluster;
 use crate::faults::whole;
 use crate::operator::in_action;

@@ -3,7 +3,10 @@
 //! `make e2e` runs the core, `make e2e-full` every case; one alone by its name: `make e2e ARGS=card_order_path_probe`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
+mod actors;
 mod api;
+mod back;
+mod budget;
 mod cases;
 mod client;
 mod cluster;
@@ -12,6 +15,8 @@ mod faults;
 mod namespaces;
 mod operator;
 mod release;
+mod reseeded;
+mod restored;
 mod table;
 
 use libtest_mimic::{Arguments, Trial};

@@ -67,6 +67,18 @@ fn the_release_may_be_on_raft_already() {
     });
 }
 
+/// As it is where the chart was installed anew, with its own defaults.
+#[test]
+fn a_server_that_was_never_initialised_is_replaced() {
+    let lab = Lab::lost();
+    lab.world().start("openbao-0").unwrap();
+    in_virtual_time(async {
+        let ended = go(&lab).await;
+        assert!(ended.finished(), "{}", ended.words());
+        lab.check();
+    });
+}
+
 /// From any point nothing is left of it but raft files aside, until somebody may have been served.
 #[test]
 fn the_way_back_leads_to_no_data_at_all() {

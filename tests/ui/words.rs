@@ -82,7 +82,7 @@ fn a_snapshot_that_cannot_be_restored_is_answered_before_anything_is_reached_or_
     let gone = ["--from-snapshot", "gone.snap", "--keys-file", "gone.json"];
     let cluster = ["migrate-raft", "--context", "prod", "-n", "vault"];
     let cases: [(&[&str], &[&str], &str); 5] = [
-        (&cluster, &snapshot, "not into a release on Kubernetes"),
+        (&cluster, &gone, "--from-snapshot gone.snap: No such file"),
         (&["rehearse"], &snapshot, "--keys-file FILE"),
         (
             &["rehearse"],

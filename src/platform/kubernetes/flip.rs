@@ -124,7 +124,7 @@ impl KubernetesPlatform {
     /// Makes the release again what it was, and waits until no more members exist than that has.
     pub(super) async fn do_revert(&self, before: &Before, meter: &dyn Meter) -> Result<()> {
         self.driver.revert(self, before, meter).await?;
-        self.forget_replicas().await?;
+        self.release_replicas().await?;
         let set = self.stateful_set().await?;
         self.until_scaled_away(spec_replicas(&set)).await
     }

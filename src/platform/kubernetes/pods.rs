@@ -307,6 +307,16 @@ impl KubernetesPlatform {
         Ok(())
     }
 
+    /// Members that were kept away are no more: the release is what it was before. Where that is not another one than it was
+    /// just now, nothing but this scales it up again.
+    pub(super) async fn release_replicas(&self) -> Result<()> {
+        let set = self.stateful_set().await?;
+        if spec_replicas(&set) == 0 && noted(&set).is_some() {
+            return self.bring_back(0).await;
+        }
+        self.forget_replicas().await
+    }
+
     /// Forgets what was wanted: the release was changed to something else.
     pub(super) async fn forget_replicas(&self) -> Result<()> {
         if noted(&self.stateful_set().await?).is_some() {

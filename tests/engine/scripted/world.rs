@@ -339,7 +339,10 @@ impl World {
     /// The key set that opens what is on a member's volume.
     pub fn opens(&self, name: &str, storage: StorageKind) -> Option<String> {
         match storage {
-            StorageKind::File | StorageKind::Pebbledb => Some("old".to_owned()),
+            StorageKind::File | StorageKind::Pebbledb => {
+                let sealed = tree::file_of(&self.data, "core/seal-config").exists();
+                sealed.then(|| "old".to_owned())
+            }
             StorageKind::Raft => Self::opened_by(&self.member(name).raft.as_ref()?.entries),
         }
     }
