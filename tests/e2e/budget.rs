@@ -19,6 +19,7 @@ pub fn full_own_runbook_beyond_its_budget() -> Figures {
     let looked = release.run(&["watch", "--json", "--max-outage", BUDGET]);
     let looked = looked.expect(0);
     let seen: Value = serde_json::from_str(looked.text.lines().next().unwrap()).unwrap();
+    let seen = &seen["watch"];
     assert!(seen["outage"].as_f64() > Some(5.0), "{seen}");
     assert!(seen["entries"].as_u64() >= Some(300), "{seen}");
     assert_eq!(seen["drift"], Value::Null);
