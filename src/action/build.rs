@@ -9,10 +9,11 @@ use super::{
     final_copy::FinalCopy, flip::Flip, flip::RehearseFlip, forsake_data::ForsakeData,
     graft_snapshot::GraftSnapshot, init::Init, join::Join, keep_keys::KeepKeys,
     list_lost::ListLost, move_namespaces::MoveNamespaces, operator_migrate::OperatorMigrate,
-    park_key::ParkKey, park_key::ReturnKey, part::PartOf, pause::Pause, preflight::Preflight,
-    prove::Prove, read_keys::ReadKeys, replace_source::ReplaceSource, restore::Restore,
-    run_jobs::RunJobs, seal_source::SealSource, suspend_actors::ResumeActors,
-    suspend_actors::SuspendActors, tombstone::WriteTombstone, unseal::Unseal,
+    park_key::ParkKey, park_key::ReturnKey, part::PartOf, pause::Pause,
+    place_followers::PlaceFollowers, preflight::Preflight, prove::Prove, read_keys::ReadKeys,
+    replace_source::ReplaceSource, restore::Restore, run_jobs::RunJobs, seal_source::SealSource,
+    suspend_actors::ResumeActors, suspend_actors::SuspendActors, tombstone::WriteTombstone,
+    unseal::Unseal,
 };
 use crate::event::Effect;
 
@@ -27,6 +28,7 @@ impl ActionSpec {
             Self::ReadKeys {} => Box::new(ReadKeys),
             Self::Prove {} => Box::new(Prove),
             Self::RehearseFlip { replicas } => Box::new(RehearseFlip { replicas }),
+            Self::PlaceFollowers {} => Box::new(PlaceFollowers),
             Self::SuspendActors {} => Box::new(SuspendActors),
             Self::ParkKey {} => Box::new(ParkKey),
             Self::SealSource {} => Box::new(SealSource),

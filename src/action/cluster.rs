@@ -273,6 +273,17 @@ pub async fn may_have_served(ctx: &Context) -> Result<Option<String>> {
     Ok(None)
 }
 
+/// Refuses a member whose volume has raft files, which a server would pick up when it starts on raft.
+pub async fn holds_no_raft(ctx: &Context, member: &str) -> Result<()> {
+    if ctx.platform.volume(member).await?.raft_files {
+        return Err(Error::refused(format!(
+            "the volume of {member} holds raft files that are not of this run; a server would pick them up. Move `vault.db` and \
+             `raft/` away and resume"
+        )));
+    }
+    Ok(())
+}
+
 /// The calls of [`clear`].
 pub fn clear_calls(members: &[String]) -> Vec<String> {
     members

@@ -62,6 +62,14 @@ fact!(Snapshot, "snapshot", "preflight");
 pub struct Checks(pub Vec<Finding>);
 fact!(Checks, "checks", "preflight");
 
+/// Where followers will find their volumes and their image, by member: looked at before the outage, and empty then.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// The node of each.
+    pub nodes: BTreeMap<String, String>,
+}
+fact!(Placed, "placed", "place-followers");
+
 /// What the source's API said was mounted, allowed and audited, right before it was sealed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tables {

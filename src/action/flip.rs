@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::cluster::{clear, clear_calls};
+use super::cluster::{clear, clear_calls, holds_no_raft};
 use super::park_key::stays_parked;
 use super::{
-    Action, Context, Error, Evidence, FinalCopied, Forecast, Observation, Outcome, Result,
+    Action, Context, Evidence, FinalCopied, Forecast, Observation, Outcome, Placed, Result,
     Snapshot, Source,
 };
 use crate::armed::Armed;
@@ -146,12 +146,11 @@ impl Action for Flip {
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         ctx.fact::<FinalCopied>()?;
         if ctx.platform.release().await?.storage != StorageKind::Raft {
+            // Those were looked at before the outage, and nothing has started on them since.
+            let placed = ctx.find::<Placed>().unwrap_or_default();
             for member in ctx.platform.members() {
-                if ctx.platform.volume(&member).await?.raft_files {
-                    return Err(Error::refused(format!(
-                        "the volume of {member} holds raft files that are not of this run; a server would pick them up. \
-                         Move `vault.db` and `raft/` away and resume"
-                    )));
+                if !placed.nodes.contains_key(&member) {
+                    holds_no_raft(ctx, &member).await?;
                 }
             }
         }

@@ -32,6 +32,7 @@ mod park_key;
 mod part;
 mod paths;
 mod pause;
+mod place_followers;
 mod preflight;
 mod program;
 mod prove;
@@ -54,7 +55,8 @@ pub use contract::{Action, Evidence, Fact, Observation, Outcome};
 pub use error::{Error, Result};
 pub use facts::{
     Backup, Checks, CommandRan, Compared, FinalCopied, Forsaken, Frozen, Held, KeysRead, Lost,
-    Namespace, Proof, Reseeded, Restored, SameTables, Snapshot, Source, Tables, Throwaway, Voters,
+    Namespace, Placed, Proof, Reseeded, Restored, SameTables, Snapshot, Source, Tables, Throwaway,
+    Voters,
 };
 pub use forecast::{Forecast, Timings};
 pub use keys::{Keys, ROOT_TOKEN, UNSEAL_KEY};

@@ -31,6 +31,8 @@ pub enum ActionSpec {
         /// Members that should exist afterwards.
         replicas: u32,
     },
+    /// Has what each follower needs at its start where it will run: its volumes bound, its image pulled.
+    PlaceFollowers {},
     /// Suspends every job and reconciler that acts on the release, and waits until their pods are gone.
     SuspendActors {},
     /// Resumes the jobs that the run suspended; reconcilers stay suspended until their source says raft.
@@ -199,6 +201,7 @@ impl ActionSpec {
             Self::ReadKeys {} => "read-keys",
             Self::Prove {} => "prove",
             Self::RehearseFlip { .. } => "rehearse-flip",
+            Self::PlaceFollowers {} => "place-followers",
             Self::SuspendActors {} => "suspend-actors",
             Self::ResumeActors {} => "resume-actors",
             Self::ParkKey {} => "park-key",
@@ -245,6 +248,7 @@ impl ActionSpec {
             },
             Self::Part { .. }
             | Self::Prove {}
+            | Self::PlaceFollowers {}
             | Self::SuspendActors {}
             | Self::ResumeActors {}
             | Self::ParkKey {}

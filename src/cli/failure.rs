@@ -13,6 +13,9 @@ use crate::runbook::Loaded;
 
 const PREFLIGHT: &str = "preflight";
 const PROVE: &str = "prove";
+const PLACE_FOLLOWERS: &str = "place-followers";
+/// Kinds of action that leave server and release as they were.
+const HARMLESS: [&str; 2] = [PROVE, PLACE_FOLLOWERS];
 const COMMAND: &str = "command";
 const RUN_JOBS: &str = "run-jobs";
 const FORSAKE_DATA: &str = "forsake-data";
@@ -37,9 +40,11 @@ pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
         "the source is sealed and clients are not served; its file tree and the old key are untouched, and copies of \
          both are kept"
     } else if began(program, state, |unit, _| {
-        unit.effect > Effect::Read && ![PROVE, COMMAND].contains(&unit.kind)
+        unit.effect > Effect::Read && unit.kind != COMMAND && !HARMLESS.contains(&unit.kind)
     }) {
         "the source serves as before, but its unseal key may be parked: its hook would not unseal it after a restart"
+    } else if state.intents_of(PLACE_FOLLOWERS) > 0 {
+        "the source serves as before; only the run's own files, its scratch node and the followers' empty claims were made"
     } else if touched(program, state) {
         "the source serves as before; only the run's own files and scratch node were changed"
     } else if header.target.platform == "kubernetes" {
@@ -74,7 +79,7 @@ fn restored(program: &Program, state: &State) -> &'static str {
 /// Whether the run did more than back up and prove, so that a new one must not begin beside it.
 fn binding(program: &Program, state: &State) -> bool {
     began(program, state, |unit, _| {
-        unit.effect > Effect::Read && unit.kind != PROVE
+        unit.effect > Effect::Read && !HARMLESS.contains(&unit.kind)
     })
 }
 

@@ -341,6 +341,12 @@ pub trait Platform: Send + Sync {
     fn flip_starts_members(&self) -> bool {
         true
     }
+    /// Has what a follower that does not run needs to start at once: its volumes bound, its image pulled, both on the node where it
+    /// would run, which is told; `None` where that cannot be known beforehand. A helper stays there until its volume is looked
+    /// at, so that the next follower is placed elsewhere. The same again is the same.
+    async fn place_follower(&self, _member: &str, _: &Armed) -> Result<Option<String>> {
+        Ok(None)
+    }
     /// Why [`Flip::apart`] cannot be made here, where it cannot.
     async fn not_apart(&self) -> Result<Option<String>> {
         Ok(None)

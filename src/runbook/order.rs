@@ -91,6 +91,11 @@ pub(super) const AFTER: &[Rule] = &[
         why: "what the source is must be known before it is asked for its data",
     },
     Rule {
+        subject: Kind("place-followers"),
+        after: &[Kind("preflight")],
+        why: "there must be room for the followers, and nothing of theirs yet",
+    },
+    Rule {
         subject: Kind("prove"),
         after: &[Kind("read-keys")],
         why: "there are no keys to prove before they are read",
@@ -255,6 +260,11 @@ pub(super) const BEFORE: &[Limit] = &[
         why: "nobody can ask a sealed server what it holds",
     },
     Limit {
+        subject: Kind("place-followers"),
+        before: Kind("seal-source"),
+        why: "it takes as long as it takes, and clients would wait for it",
+    },
+    Limit {
         subject: Kind("run-jobs"),
         before: Kind("resume-actors"),
         why: "a Job that is resumed would run beside its copy",
@@ -367,6 +377,7 @@ pub(super) const ONCE: &[&[&str]] = &[&["seal-source", "graft-snapshot"], SETTLE
 pub(super) const AT_MOST_ONCE: &[&str] = &[
     "forsake-data",
     "init",
+    "place-followers",
     "suspend-actors",
     "park-key",
     "write-tombstone",

@@ -181,6 +181,7 @@ pub const FULL: &[Case] = &[
     ("full_pod_deleted_during_restore", || {
         faults::pod_deleted("restore")
     }),
+    ("full_no_room_for_followers", faults::no_room_for_followers),
     ("full_kubelet_stopped", faults::kubelet_stopped),
     ("full_port_8201_blocked", faults::port_8201_blocked),
     ("full_key_written_back", faults::key_written_back),
@@ -292,11 +293,13 @@ fn card_order_path_probe() -> Figures {
         },
     );
     let client = Client::start(&release);
-    let outage = release
-        .run(&release.agreed(&MIGRATE))
-        .expect(0)
-        .expect_parity();
+    let said = release.run(&release.agreed(&MIGRATE)).expect(0);
+    let outage = said.expect_parity();
     let client = client.end();
+    let placed = said.finished("place-followers");
+    let on: Vec<&str> = placed.split([',', ':']).take(2).collect();
+    assert!(on[0].starts_with("openbao-1 on "), "{placed}");
+    assert!(on[1].starts_with(" openbao-2 on "), "{placed}");
     release.verify();
     release.helm_agrees();
     Figures {

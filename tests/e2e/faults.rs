@@ -54,6 +54,31 @@ fn begun(release: &Release, kind: &str) {
     });
 }
 
+/// No other node takes a pod: that is told before the outage, and the run goes on when one does.
+pub fn no_room_for_followers() -> Figures {
+    let release = Release::install("no-room", PLAIN);
+    let path = "jsonpath={.spec.nodeName}";
+    let own = release.kubectl(&["get", "pod", &release.member(0), "-o", path]);
+    let all = cluster().kubectl(&["get", "nodes", "-o", "name"]);
+    let names = all.lines().map(|it| it.trim_start_matches("node/"));
+    let others: Vec<&str> = names.filter(|it| *it != own).collect();
+    let taint = |taint: &str| {
+        for node in &others {
+            cluster().kubectl(&["taint", "node", node, taint]);
+        }
+    };
+    taint("full=yes:NoSchedule");
+    let said = release.run(&release.agreed(&MIGRATE));
+    taint("full-");
+    assert_ne!(said.code, 0);
+    for words in ["openbao-1 could not run in the outage", "untolerated taint"] {
+        assert!(said.text.contains(words), "{}", said.text);
+    }
+    assert!(!said.text.contains("outage-started"), "{}", said.text);
+    release.serves_from_file();
+    whole(&release, release.run(&release.agreed(&RESUME)))
+}
+
 /// Every stream through the API server is cut three times: in a copy, in the restore and in the comparison.
 pub fn apiserver_restarted() -> Figures {
     let release = Release::install("apiserver", PLAIN);

@@ -35,6 +35,15 @@ impl Said {
             .unwrap_or_else(|| panic!("no summary:\n{}", self.text))
     }
 
+    /// What came of an action, as its last end tells.
+    #[track_caller]
+    pub fn finished(&self, action: &str) -> &str {
+        let is = |event: &&Value| event["event"] == "action-finished" && event["action"] == action;
+        let last = self.events.iter().rfind(is);
+        last.and_then(|event| event["summary"].as_str())
+            .unwrap_or_else(|| panic!("no end of {action}:\n{}", self.text))
+    }
+
     /// Every entry is there, whoever leads; the outage in seconds.
     #[track_caller]
     pub fn expect_parity(&self) -> f64 {

@@ -50,7 +50,7 @@ pub(super) const RIGHTS: [Right; 17] = [
     right("", "pods/exec", &["get", "create"]),
     right("", "pods/portforward", &["get", "create"]),
     right("", "events", LOOK),
-    right("", "persistentvolumeclaims", LOOK),
+    right("", "persistentvolumeclaims", &["get", "list", "create"]),
     // The run's own and the release's.
     right(
         "",

@@ -118,6 +118,11 @@ impl Platform for KubernetesPlatform {
         self.replace_pod_empty(member, label).await
     }
 
+    async fn place_follower(&self, member: &str, _armed: &Armed) -> Result<Option<String>> {
+        // Pods are large, and so is a future that looks at some.
+        Box::pin(self.place(member)).await
+    }
+
     async fn not_apart(&self) -> Result<Option<String>> {
         if let Some(why) = self.driver.not_apart() {
             return Ok(Some(why.to_owned()));

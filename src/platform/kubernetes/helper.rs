@@ -131,6 +131,36 @@ impl Site {
         }
     }
 
+    /// Runs this pod as the member's helper, and tells the node that it runs on. One that is there is used where it is such a
+    /// pod; one that does not come is removed.
+    pub(super) async fn run(&self, member: &str, pod: &Pod) -> Result<String> {
+        let (name, claim) = (Self::helper_of(member), self.claim(member));
+        let there = self.pod(&name).await?;
+        let such = there.is_some_and(|it| {
+            it.metadata.labels == pod.metadata.labels && helper_pod::usable(&it, None)
+        });
+        if !such {
+            self.done(member).await?;
+            let pods = self.cluster.api::<Pod>();
+            let doing = format!("creating helper pod {name}");
+            match call(doing, pods.create(&PostParams::default(), pod)).await {
+                // Created by a call whose answer was lost.
+                Err(Error::Cluster {
+                    status: Some(409), ..
+                }) => {}
+                other => drop(other?),
+            }
+        }
+        if let Err(why) = self.awaited(&name, &claim).await? {
+            self.done(member).await?;
+            return Err(Error::Refused(format!(
+                "{member} could not run in the outage: a pod like its own, {name}, did not come: {why}"
+            )));
+        }
+        let node = self.pod(&name).await?.and_then(|pod| pod.spec?.node_name);
+        node.ok_or_else(|| self.useless(&name, "it is gone"))
+    }
+
     fn template_claim(&self) -> &str {
         self.options.claim.as_deref().unwrap_or(CLAIM)
     }
@@ -253,20 +283,29 @@ impl Site {
     }
 
     async fn until_running(&self, name: &str, claim: &str) -> Result<Place> {
+        let made = self.awaited(name, claim).await?;
+        let made = made.map_err(|why| self.useless(name, &why))?;
+        Ok(self.at(name, &made))
+    }
+
+    /// The pod's container once it runs, or why it does not.
+    async fn awaited(&self, name: &str, claim: &str) -> Result<std::result::Result<Made, String>> {
         let started = Instant::now();
         loop {
-            let found = self.pod(name).await?;
-            let seen = match &found {
+            let seen = match &self.pod(name).await? {
                 Some(pod) => {
                     if let Some(made) = helper_pod::container_with(pod, claim) {
-                        return Ok(self.at(name, &made));
+                        return Ok(Ok(made));
                     }
-                    helper_pod::hopeless(pod).map_err(|why| self.useless(name, &why))?
+                    match helper_pod::hopeless(pod) {
+                        Ok(seen) => seen,
+                        Err(why) => return Ok(Err(why)),
+                    }
                 }
                 None => "it is not there".to_owned(),
             };
             if started.elapsed() >= START {
-                return Err(self.useless(name, &seen));
+                return Ok(Err(seen));
             }
             sleep(PAUSE).await;
         }

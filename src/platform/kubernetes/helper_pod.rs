@@ -225,15 +225,19 @@ pub(super) fn hopeless(pod: &Pod) -> std::result::Result<String, String> {
             .collect();
         words.join(": ")
     };
+    let all = || {
+        let before = status.init_container_statuses.iter().flatten();
+        before.chain(status.container_statuses.iter().flatten())
+    };
     if matches!(status.phase.as_deref(), Some("Failed" | "Succeeded")) {
-        let ended = status.container_statuses.iter().flatten().find_map(|it| {
+        let ended = all().find_map(|it| {
             let ended = it.state.as_ref()?.terminated.as_ref()?;
-            Some(said(ended.reason.as_ref(), ended.message.as_ref()))
+            (ended.exit_code != 0).then(|| said(ended.reason.as_ref(), ended.message.as_ref()))
         });
         let why = ended.unwrap_or_else(|| said(status.reason.as_ref(), status.message.as_ref()));
         return Err(format!("it ended: {why}"));
     }
-    let waiting = status.container_statuses.iter().flatten().find_map(|it| {
+    let waiting = all().find_map(|it| {
         let waiting = it.state.as_ref()?.waiting.as_ref()?;
         Some((
             waiting.reason.clone().unwrap_or_default(),
