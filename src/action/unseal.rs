@@ -249,7 +249,8 @@ impl Unseal {
         let keys = current_keys(ctx).await?;
         bring_up(ctx, &self.needed(ctx)?, &keys, armed).await?;
         let leader = await_active(ctx, Duration::from_mins(1)).await?;
-        // It knows the token that this run's init gave: it is nobody else's cluster.
+        // It knows a token that this run's init gave, or the operator: it is nobody else's cluster.
+        let keys = current_keys(ctx).await?;
         ctx.node(&leader)?.lookup_self(&keys.token).await?;
         ctx.mark(Mark::OutageEnded).await
     }

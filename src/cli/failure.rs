@@ -205,8 +205,8 @@ pub(super) fn failure(
             _,
         ) => {
             vec![
+                format!("{resume} --keys-file FILE    with shares that open it"),
                 format!("put the right keys where they were read from, then: {resume}"),
-                format!("{} --keys-file FILE", place.command("migrate-raft")),
             ]
         }
         // A server's no is about the token; one of the Kubernetes API is not.
