@@ -10,6 +10,7 @@ use super::{Context, Error, Look, Result, Source, Voters};
 use crate::armed::Armed;
 use crate::bao::{self, Health, Node};
 use crate::event::Level;
+use crate::journal::Mark;
 use crate::platform::{Instance, SecretName};
 
 /// The member that leads, where there is one.
@@ -42,6 +43,21 @@ pub async fn await_active(ctx: &Context, deadline: Duration) -> Result<String> {
         },
     )
     .await
+}
+
+/// The mark with which the outage ends, asked for before anything is done for that: a process that was killed, a person or
+/// the release's unseal hook may have opened the cluster, and nobody saw when. `cluster_id` is that of the cluster, where it is known.
+pub async fn end_of_outage(ctx: &Context, cluster_id: Option<&str>) -> Result<Mark> {
+    let Some(leader) = active(ctx).await? else {
+        return Ok(Mark::OutageEnded);
+    };
+    let found = ctx.node(&leader)?.seal_status().await?.cluster_id;
+    let over = cluster_id.is_none_or(|cluster_id| found.as_deref() == Some(cluster_id));
+    Ok(if over {
+        Mark::OutageFoundOver
+    } else {
+        Mark::OutageEnded
+    })
 }
 
 /// Whether a member answers reads whoever leads. Told where it does not.

@@ -313,10 +313,14 @@ impl Replay<'_> {
 pub(super) fn event_of(mark: Mark, state: &State) -> Option<Event> {
     Some(match mark {
         Mark::OutageStarted => Event::OutageStarted,
-        Mark::OutageEnded => Event::OutageEnded {
+        Mark::OutageEnded | Mark::OutageFoundOver => Event::OutageEnded {
             seconds: state.outage_seconds().unwrap_or_default(),
+            at_least: state.outage_at_least(),
         },
-        Mark::OutageAverted => Event::OutageEnded { seconds: 0.0 },
+        Mark::OutageAverted => Event::OutageEnded {
+            seconds: 0.0,
+            at_least: None,
+        },
         Mark::RestoreTaken | Mark::NamespacesMoved => return None,
     })
 }

@@ -165,15 +165,19 @@ fn summary_part(out: &mut String, summary: &Summary) {
     match summary.outage_seconds {
         None => line(out, "None."),
         Some(total) => {
+            let least = summary.outage_at_least;
             line(out, "| Part | Time |\n|---|---:|");
             for (part, seconds) in &summary.outage_parts {
                 row(out, &[&escape(part), &text::seconds(*seconds)]);
             }
-            row(out, &["**all**", &format!("**{}**", text::seconds(total))]);
+            row(
+                out,
+                &["**all**", &format!("**{}**", text::outage(total, least))],
+            );
             if let Some(expected) = summary.expected {
                 line(
                     out,
-                    &format!("\nExpected: {}.", text::expected(expected, total)),
+                    &format!("\nExpected: {}.", text::expected(expected, total, least)),
                 );
             }
         }

@@ -365,6 +365,47 @@ fn the_outage_is_told_by_the_parts_that_lie_in_it() {
     assert_eq!(fold(&[]).unwrap().outage_seconds(), None);
 }
 
+/// Of a process that did not come to note the end of the outage only its last record is known.
+#[test]
+fn an_outage_whose_end_nobody_saw_is_told_by_its_bounds() {
+    let left_off = [
+        intent("a", "seal-source"),
+        mark(Mark::OutageStarted),
+        done("a", "seal-source", 1),
+        intent("b", "unseal"),
+        // A second process saw no more of it.
+        resumed(None),
+        intent("b", "unseal"),
+        resumed(None),
+    ];
+    let over = |more: &[Record]| fold(&[&left_off[..], more].concat()).unwrap();
+    assert_eq!(over(&[]).outage_at_least(), None);
+    let state = over(&[
+        mark(Mark::OutageFoundOver),
+        done("b", "unseal", 1),
+        intent("c", "join"),
+        resumed(None),
+    ]);
+    assert_eq!(state.outage_seconds(), Some(6.0));
+    assert_eq!(state.outage_at_least(), Some(2.0));
+    let parts = [
+        ("a/seal-source", 1.0),
+        ("between actions", 1.0),
+        ("until it was found to be over", 4.0),
+    ];
+    let parts: Vec<(String, f64)> = parts.map(|(kind, it)| (kind.to_owned(), it)).into();
+    assert_eq!(state.outage_parts(), parts);
+    // Seen by this process; and opened by a hook before its eyes.
+    assert_eq!(over(&[mark(Mark::OutageEnded)]).outage_at_least(), None);
+    let hook = over(&[
+        intent("c", "return-key"),
+        done("c", "return-key", 1),
+        mark(Mark::OutageFoundOver),
+    ]);
+    assert_eq!(hook.outage_at_least(), None);
+    assert_eq!(hook.outage_seconds(), Some(8.0));
+}
+
 type Is = fn(&FoldError) -> bool;
 
 #[test]
