@@ -247,7 +247,7 @@ pub(super) fn failure(
 /// The exit code of an engine's error.
 pub(super) fn exit_of(error: &Error, touched: bool) -> Exit {
     match error {
-        Error::NoSuchStep { .. } | Error::OutOfOrder { .. } => Exit::Usage,
+        Error::NoSuchStep { .. } | Error::OutOfOrder { .. } | Error::Nothing { .. } => Exit::Usage,
         Error::Declined { .. } | Error::Nobody { .. } => Exit::Declined,
         Error::Interrupted { signal, .. } => Exit::Signal(u8::try_from(*signal).unwrap_or(2)),
         Error::Lost { .. } | Error::Journal(journal::Error::Locked { .. }) => Exit::Locked,

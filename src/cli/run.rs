@@ -14,7 +14,7 @@ use super::drive::Running;
 use super::exit::fail;
 use super::guard::{
     another_driver, another_target, ended, finished_already, hold_target, keys_left, put_by,
-    refused_by_journal, told_of_reseed, unknown_step, went_on_elsewhere, wrong_word,
+    refused_by_journal, told_of_reseed, unfit, went_on_elsewhere, wrong_word,
 };
 use super::keys::KeysArgs;
 use super::recorded::{recorded_runbook, the_runbook};
@@ -27,6 +27,7 @@ use crate::meter::Silent;
 use crate::platform::Platform;
 use crate::platform::kubernetes::Earlier;
 use crate::runbook::Loaded;
+use crate::ui;
 
 /// How a run is shown, answered and bounded.
 pub(super) struct Settings {
@@ -132,7 +133,7 @@ pub(super) async fn begin(here: Here, beginning: Beginning, mut settings: Settin
         snapshot,
     } = beginning;
     let program = Program::new(&loaded.runbook);
-    let unfit = unknown_step(&program, &loaded, &settings.range);
+    let unfit = unfit(&program, &loaded, &settings.range, None);
     if let Some(exit) = unfit.or_else(|| told_of_reseed(&program, &mut settings.reseed)) {
         return exit;
     }
@@ -161,9 +162,6 @@ pub(super) async fn begin(here: Here, beginning: Beginning, mut settings: Settin
         run: Uuid::now_v7(),
         here,
     };
-    if mode == Mode::DryRun {
-        return run.go(settings).await;
-    }
     let here = &run.here;
     if let Some(exit) = finished_already(here, run.snapshot.as_ref()).await {
         return exit;
@@ -171,8 +169,18 @@ pub(super) async fn begin(here: Here, beginning: Beginning, mut settings: Settin
     if let Some(exit) = keys_left(here).await {
         return exit;
     }
-    if let Err(exit) = put_by(&here.journal, &here.place) {
-        return exit;
+    let put_by = match put_by(&here.journal, &here.place) {
+        Ok(put_by) => put_by,
+        Err(exit) => return exit,
+    };
+    if mode == Mode::DryRun {
+        if let Err(exit) = claim::nothing_unfinished(here).await {
+            return exit;
+        }
+        if let Some(told) = put_by.and_then(|put_by| put_by.told(true)) {
+            ui::aside(&told);
+        }
+        return run.go(settings).await;
     }
     let _held = match hold_target(here) {
         Ok(held) => held,
@@ -209,6 +217,14 @@ pub(super) async fn begin(here: Here, beginning: Beginning, mut settings: Settin
         Ok(claimed) => claimed,
         Err(exit) => return exit,
     };
+    if let Some(put_by) = put_by {
+        if let Err(exit) = put_by.keep() {
+            return exit;
+        }
+        if let Some(told) = put_by.told(false) {
+            ui::aside(&told);
+        }
+    }
     run.journal = match Journal::create(&here.journal, header) {
         Ok(journal) => Some(Arc::new(Mutex::new(journal))),
         Err(error) => return refused_by_journal(&error, &here.place),
@@ -316,7 +332,7 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, mut settings: Se
         Way::CleanUp { .. } => Program::cleanup(journal.state().rolling_back()),
         _ => Program::new(&loaded.runbook),
     };
-    let unfit = unknown_step(&program, &loaded, &settings.range);
+    let unfit = unfit(&program, &loaded, &settings.range, Some(journal.state()));
     if let Some(exit) = unfit.or_else(|| told_of_reseed(&program, &mut settings.reseed)) {
         return exit;
     }

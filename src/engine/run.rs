@@ -70,8 +70,11 @@ impl Engine {
     }
 
     pub(super) async fn go_on(&self) -> Result<End> {
-        let range = self.range.resolve(&self.program)?;
-        self.in_order(*range.start())?;
+        let range = {
+            let journal = self.journal();
+            self.range
+                .resolve(&self.program, journal.as_deref().map(Journal::state))?
+        };
         if self.rolling_back() {
             return Err(Error::RollingBack);
         }
@@ -100,23 +103,6 @@ impl Engine {
         }
         self.record(Record::Finished)?;
         Ok(End::Finished)
-    }
-
-    /// A step is never run before the ones that it stands on.
-    fn in_order(&self, start: usize) -> Result<()> {
-        if self.journal.is_none() {
-            return Ok(());
-        }
-        match self.program.steps[..start]
-            .iter()
-            .find(|step| !self.is_done(step))
-        {
-            Some(missing) => Err(Error::OutOfOrder {
-                missing: missing.id.clone(),
-                from: self.program.steps[start].id.clone(),
-            }),
-            None => Ok(()),
-        }
     }
 
     /// What an action needs is missed before the first effect, not in the middle of an outage.
