@@ -176,6 +176,7 @@ impl State {
                 facts,
                 ..
             } => {
+                self.goes_on();
                 self.found(&(step.clone(), *action), facts);
                 self.intent(step, *action, kind, time);
             }
@@ -230,8 +231,11 @@ impl State {
             }
             Record::Mark { mark } => self.mark(*mark, time),
             Record::Rewound { steps, .. } => self.rewind(steps),
-            Record::Finished | Record::RolledBack => self.finished = Some(time),
+            Record::Finished | Record::RolledBack => {
+                self.finished = Some(*self.ended.get_or_insert(time));
+            }
             Record::RollingBack { loss } => {
+                self.ended = None;
                 self.rolling_back = true;
                 self.loss.clone_from(loss);
             }
@@ -299,6 +303,11 @@ impl State {
         }
     }
 
+    /// Something of the run itself is done, not of its cleanup.
+    fn goes_on(&mut self) {
+        self.ended = self.ended.filter(|_| self.cleaning);
+    }
+
     /// What is done in an outage is done because nobody is served yet.
     fn still_out(&mut self) {
         if let Some(outage) = self.outages.last_mut().filter(|it| it.ended.is_none()) {
@@ -322,6 +331,7 @@ impl State {
         done: Done,
         facts: &BTreeMap<String, Value>,
     ) {
+        self.goes_on();
         self.found(&action, facts);
         if done.status == ActionStatus::Done {
             self.still_out();

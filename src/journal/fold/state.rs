@@ -33,6 +33,8 @@ pub struct State {
     pub(super) max_outage_ms: Option<u64>,
     pub(super) rewinds: u32,
     pub(super) finished: Option<Timestamp>,
+    /// When it came to the end that it is at, or was before it was resumed: whatever is done anew clears it.
+    pub(super) ended: Option<Timestamp>,
     pub(super) rolling_back: bool,
     pub(super) loss: Option<Loss>,
     pub(super) serves_again: bool,
@@ -125,7 +127,8 @@ impl State {
         self.last_at
     }
 
-    /// When the last step ended well.
+    /// When the last step ended well, or was taken back. A later process that finds nothing to do, or only removes what is left of
+    /// the run, does not change that.
     pub const fn finished(&self) -> Option<Timestamp> {
         self.finished
     }

@@ -271,6 +271,39 @@ fn a_way_back_that_loses_something_has_an_outage_of_its_own() {
 }
 
 #[test]
+fn the_end_of_a_run_stays_where_it_was() {
+    let mut records = vec![intent("a", "k"), done("a", "k", 1), Record::Finished];
+    let end = fold(&records).unwrap().finished();
+    assert!(end.is_some());
+    // Nothing was left to do.
+    records.extend([resumed(None), Record::Finished]);
+    assert_eq!(fold(&records).unwrap().finished(), end);
+    let cleaned = [
+        Record::resumed(None, None, true),
+        intent(CLEANUP, "remove"),
+        done(CLEANUP, "remove", 1),
+        Record::Finished,
+    ];
+    let cleaned = [&records[..], &cleaned].concat();
+    assert_eq!(fold(&cleaned).unwrap().finished(), end);
+    // A step that the changed runbook has besides, and the way back, end it anew.
+    let longer = [
+        resumed(None),
+        intent("b", "k"),
+        done("b", "k", 1),
+        Record::Finished,
+    ];
+    let longer = [&records[..], &longer].concat();
+    assert!(fold(&longer).unwrap().finished() > end);
+    records.extend([
+        Record::resumed(None, None, false),
+        Record::RollingBack { loss: None },
+        Record::RolledBack,
+    ]);
+    assert!(fold(&records).unwrap().finished() > end);
+}
+
+#[test]
 fn what_is_left_is_removed_after_either_end() {
     let cleanup = || {
         vec![
