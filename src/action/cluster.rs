@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use secrecy::SecretString;
 
 use super::keys::Keys;
@@ -46,12 +47,21 @@ pub async fn await_active(ctx: &Context, deadline: Duration) -> Result<String> {
 }
 
 /// The mark with which the outage ends, asked for before anything is done for that: a process that was killed, a person or
-/// the release's unseal hook may have opened the cluster, and nobody saw when. `cluster_id` is that of the cluster, where it is known.
-pub async fn end_of_outage(ctx: &Context, cluster_id: Option<&str>) -> Result<Mark> {
-    let Some(leader) = active(ctx).await? else {
+/// the release's unseal hook may have opened the cluster, and nobody saw when. `members` are asked at once, since nobody is served
+/// meanwhile; `cluster_id` is that of the cluster, where it is known.
+pub async fn end_of_outage(
+    ctx: &Context,
+    members: &[String],
+    cluster_id: Option<&str>,
+) -> Result<Mark> {
+    let leads = members.iter().map(async |member| {
+        let node = ctx.node(member).ok()?;
+        matches!(node.health().await, Ok(Health::Active)).then_some(node)
+    });
+    let Some(leader) = join_all(leads).await.into_iter().flatten().next() else {
         return Ok(Mark::OutageEnded);
     };
-    let found = ctx.node(&leader)?.seal_status().await?.cluster_id;
+    let found = leader.seal_status().await?.cluster_id;
     let over = cluster_id.is_none_or(|cluster_id| found.as_deref() == Some(cluster_id));
     Ok(if over {
         Mark::OutageFoundOver

@@ -207,7 +207,8 @@ impl Action for SealSource {
             ctx.platform.replace(&first, &armed).await?;
         }
         let old = Keys::old(ctx).await?;
-        let end = end_of_outage(ctx, Some(&source.cluster_id)).await?;
+        let end =
+            end_of_outage(ctx, std::slice::from_ref(&first), Some(&source.cluster_id)).await?;
         unseal(ctx, node.as_ref(), &old, &armed).await?;
         await_active(ctx, Duration::from_mins(1)).await?;
         let status = node.seal_status().await?;

@@ -219,7 +219,7 @@ impl Unseal {
             .needed(ctx)?
             .into_iter()
             .partition(|member| !restored.absent.contains(member));
-        let end = end_of_outage(ctx, Some(&source.cluster_id)).await?;
+        let end = end_of_outage(ctx, &present, Some(&source.cluster_id)).await?;
         bring_up(ctx, &present, &keys, armed).await?;
         let leader = await_active(ctx, Duration::from_mins(1)).await?;
         self.same_cluster(ctx, &leader, &source.cluster_id).await?;
@@ -247,8 +247,9 @@ impl Unseal {
 
     async fn with_new(&self, ctx: &Context, armed: &Armed) -> Result<()> {
         let keys = current_keys(ctx).await?;
-        let end = end_of_outage(ctx, None).await?;
-        bring_up(ctx, &self.needed(ctx)?, &keys, armed).await?;
+        let needed = self.needed(ctx)?;
+        let end = end_of_outage(ctx, &needed, None).await?;
+        bring_up(ctx, &needed, &keys, armed).await?;
         let leader = await_active(ctx, Duration::from_mins(1)).await?;
         // It knows a token that this run's init gave, or the operator: it is nobody else's cluster.
         let keys = current_keys(ctx).await?;

@@ -196,6 +196,11 @@ pub(super) struct PutBy {
 }
 
 impl PutBy {
+    /// Whether its run could be gone on with.
+    pub(super) const fn goes_on(&self) -> bool {
+        self.left.is_some()
+    }
+
     /// What the new run leaves behind, where that is worth a word.
     pub(super) fn told(&self, would: bool) -> Option<String> {
         let (left, to) = (self.left.as_ref()?, self.to.display());

@@ -1,5 +1,6 @@
 //! What every command that runs a runbook shares: the journal, the engine, signals, the report and the end.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::claim;
 use super::drive::Running;
 use super::exit::fail;
 use super::guard::{
-    another_driver, another_target, ended, finished_already, hold_target, keys_left, put_by,
+    PutBy, another_driver, another_target, ended, finished_already, hold_target, keys_left, put_by,
     refused_by_journal, told_of_reseed, unfit, went_on_elsewhere, wrong_word,
 };
 use super::keys::KeysArgs;
@@ -162,46 +163,21 @@ pub(super) async fn begin(here: Here, beginning: Beginning, mut settings: Settin
         run: Uuid::now_v7(),
         here,
     };
-    let here = &run.here;
-    if let Some(exit) = finished_already(here, run.snapshot.as_ref()).await {
-        return exit;
-    }
-    if let Some(exit) = keys_left(here).await {
-        return exit;
-    }
-    let put_by = match put_by(&here.journal, &here.place) {
+    let put_by = match room(&run, &settings).await {
         Ok(put_by) => put_by,
         Err(exit) => return exit,
     };
     if mode == Mode::DryRun {
-        if let Err(exit) = claim::nothing_unfinished(here).await {
-            return exit;
-        }
         if let Some(told) = put_by.and_then(|put_by| put_by.told(true)) {
             ui::aside(&told);
         }
         return run.go(settings).await;
     }
+    let here = &run.here;
     let _held = match hold_target(here) {
         Ok(held) => held,
         Err(exit) => return exit,
     };
-    let mut inputs = here.inputs.clone();
-    if let Some(file) = &run.keys_file {
-        inputs.insert(KEYS_FILE.to_owned(), file.display().to_string());
-    }
-    if let Some(from) = &run.snapshot {
-        let path = from.path.display().to_string();
-        inputs.insert(FROM_SNAPSHOT.to_owned(), path);
-        let expected = from.cluster_id.clone();
-        inputs.extend(expected.map(|id| (CLUSTER_ID.to_owned(), id)));
-    }
-    if settings.reseed.lose_data {
-        inputs.insert(LOSE_DATA.to_owned(), "yes".to_owned());
-    }
-    if let Some(file) = &settings.reseed.sops_file {
-        inputs.insert(SOPS_FILE.to_owned(), file.display().to_string());
-    }
     let header = Header {
         format: journal::FORMAT,
         baoctl: env!("CARGO_PKG_VERSION").to_owned(),
@@ -210,7 +186,7 @@ pub(super) async fn begin(here: Here, beginning: Beginning, mut settings: Settin
         runbook: RunbookText::from(&run.loaded),
         target: here.platform.target(),
         server: here.platform.address(),
-        inputs,
+        inputs: inputs(&run, &settings.reseed),
         max_outage_ms: settings.max_outage.map(journal::millis),
     };
     run.claimed = match claim::claim(here, run.run, Earlier::Replace).await {
@@ -230,6 +206,48 @@ pub(super) async fn begin(here: Here, beginning: Beginning, mut settings: Settin
         Err(error) => return refused_by_journal(&error, &here.place),
     };
     run.go(settings).await
+}
+
+/// What a new journal takes the place of, where it may begin at all. Looks only.
+async fn room(run: &Running, settings: &Settings) -> Result<Option<PutBy>, Exit> {
+    let here = &run.here;
+    if let Some(exit) = finished_already(here, run.snapshot.as_ref()).await {
+        return Err(exit);
+    }
+    if let Some(exit) = keys_left(here).await {
+        return Err(exit);
+    }
+    let put_by = put_by(&here.journal, &here.place)?;
+    if run.mode == Mode::DryRun {
+        // For real it is looked at under the claim.
+        claim::nothing_unfinished(here).await?;
+    } else if put_by.as_ref().is_some_and(PutBy::goes_on)
+        && let Some(exit) = run.unready(settings).await
+    {
+        return Err(exit);
+    }
+    Ok(put_by)
+}
+
+/// What the run is begun with, for a later process.
+fn inputs(run: &Running, reseed: &ReseedArgs) -> BTreeMap<String, String> {
+    let mut inputs = run.here.inputs.clone();
+    if let Some(file) = &run.keys_file {
+        inputs.insert(KEYS_FILE.to_owned(), file.display().to_string());
+    }
+    if let Some(from) = &run.snapshot {
+        let path = from.path.display().to_string();
+        inputs.insert(FROM_SNAPSHOT.to_owned(), path);
+        let expected = from.cluster_id.clone();
+        inputs.extend(expected.map(|id| (CLUSTER_ID.to_owned(), id)));
+    }
+    if reseed.lose_data {
+        inputs.insert(LOSE_DATA.to_owned(), "yes".to_owned());
+    }
+    if let Some(file) = &reseed.sops_file {
+        inputs.insert(SOPS_FILE.to_owned(), file.display().to_string());
+    }
+    inputs
 }
 
 /// Where a run that has a journal goes.

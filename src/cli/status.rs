@@ -114,14 +114,13 @@ async fn look(platform: &dyn Platform, member: String) -> Row {
 
 /// Seconds of the outage; while it lasts, up to now. The least that it was as well, where nobody saw its end.
 fn outage(state: &State, rows: &[Row]) -> Option<(f64, Option<f64>)> {
+    let least = state.outage_at_least();
     Some(match state.outage_lasts() {
         Some(lasted) => (
             lasted.as_secs_f64(),
-            state
-                .outage_seconds()
-                .filter(|_| serving(state, rows).is_some()),
+            least.filter(|_| serving(state, rows).is_some()),
         ),
-        None => (state.outage_seconds()?, state.outage_at_least()),
+        None => (state.outage_seconds()?, least),
     })
 }
 

@@ -63,6 +63,30 @@ pub(super) enum Went {
     Back(String),
 }
 
+/// Whether a new run could begin, as far as that can be told before it has a journal: its range, and what its actions need.
+pub async fn ready(program: &Program, ctx: &Context, range: &Range) -> Result<()> {
+    for step in &program.steps[range.resolve(program, None)?] {
+        for (place, unit) in step.units.iter().enumerate() {
+            let mut ctx = ctx.clone();
+            (ctx.step, ctx.place) = (step.id.clone(), place);
+            complete(step, unit, &ctx).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn complete(step: &Step, unit: &Unit, ctx: &Context) -> Result<()> {
+    let lacks = unit.action.lacks(ctx).await;
+    match lacks.map_err(|source| failed(step, unit, source))? {
+        None => Ok(()),
+        Some(why) => Err(Error::Conflict {
+            step: step.id.clone(),
+            kind: unit.kind.to_owned(),
+            why,
+        }),
+    }
+}
+
 impl Engine {
     /// Runs the range, from wherever the journal says that it stands.
     pub async fn run(&mut self) -> Result<End> {
@@ -113,14 +137,7 @@ impl Engine {
                     continue;
                 }
                 let ctx = self.context(step, index, unit);
-                let lacks = unit.action.lacks(&ctx).await;
-                if let Some(why) = lacks.map_err(|source| failed(step, unit, source))? {
-                    return Err(Error::Conflict {
-                        step: step.id.clone(),
-                        kind: unit.kind.to_owned(),
-                        why,
-                    });
-                }
+                complete(step, unit, &ctx).await?;
             }
         }
         Ok(())

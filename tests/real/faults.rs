@@ -67,6 +67,11 @@ fn a_new_run_says_which_one_it_sets_aside() {
             said.expect_code(2).expect_words(&[words]);
         }
     }
+    let without = ["--runbook", "restore-snapshot"];
+    place
+        .run(&[&MIGRATE[..], &without].concat())
+        .expect_code(5)
+        .expect_words(&["name it with --from-snapshot FILE"]);
     place
         .run(&["resume", "--from", "init"])
         .expect_code(2)

@@ -161,10 +161,7 @@ impl State {
                 ..
             } => {
                 self.max_outage_ms = max_outage_ms.or(self.max_outage_ms);
-                self.resumed(runbook.as_ref(), *cleanup);
-                if let Some(outage) = self.outages.last_mut().filter(|it| it.ended.is_none()) {
-                    outage.unseen = outage.unseen.or(before);
-                }
+                self.resumed(runbook.as_ref(), *cleanup, before);
             }
             Record::Confirmed { step, asked } => {
                 self.confirmed.insert((step.clone(), asked.clone()));
@@ -252,8 +249,11 @@ impl State {
         }
     }
 
-    fn resumed(&mut self, runbook: Option<&RunbookText>, cleanup: bool) {
+    fn resumed(&mut self, runbook: Option<&RunbookText>, cleanup: bool, before: Option<Timestamp>) {
         self.finished = None;
+        if let Some(outage) = self.outages.last_mut().filter(|it| it.ended.is_none()) {
+            outage.unseen = outage.unseen.or(before);
+        }
         if let Some(runbook) = runbook {
             self.runbook = Some(runbook.clone());
         }

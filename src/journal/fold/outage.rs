@@ -28,10 +28,14 @@ impl State {
         Some(seconds(from, to))
     }
 
-    /// The least number of seconds that the outage took, where it is over and nobody saw its end.
+    /// The least number of seconds that the outage took, where nobody saw its end: it was found to be over, or may be by now.
     pub fn outage_at_least(&self) -> Option<f64> {
         let outage = self.outages.last()?;
-        Some(seconds(outage.began, outage.unseen?.min(outage.ended?)))
+        let to = match outage.ended {
+            Some(ended) => outage.unseen?.min(ended),
+            None => outage.unseen.or(self.last_at)?,
+        };
+        Some(seconds(outage.began, to))
     }
 
     /// The outage by action, as `step/kind` and seconds, in order of time: of each carrying out the part that lies
