@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use secrecy::SecretString;
 
 use super::keys::Keys;
@@ -10,6 +11,7 @@ use super::{Context, Error, Look, Result, Source, Voters};
 use crate::armed::Armed;
 use crate::bao::{self, Health, Node};
 use crate::event::Level;
+use crate::journal::Mark;
 use crate::platform::{Instance, SecretName};
 
 /// The member that leads, where there is one.
@@ -42,6 +44,30 @@ pub async fn await_active(ctx: &Context, deadline: Duration) -> Result<String> {
         },
     )
     .await
+}
+
+/// The mark with which the outage ends, asked for before anything is done for that: a process that was killed, a person or
+/// the release's unseal hook may have opened the cluster, and nobody saw when. `members` are asked at once, since nobody is served
+/// meanwhile; `cluster_id` is that of the cluster, where it is known.
+pub async fn end_of_outage(
+    ctx: &Context,
+    members: &[String],
+    cluster_id: Option<&str>,
+) -> Result<Mark> {
+    let leads = members.iter().map(async |member| {
+        let node = ctx.node(member).ok()?;
+        matches!(node.health().await, Ok(Health::Active)).then_some(node)
+    });
+    let Some(leader) = join_all(leads).await.into_iter().flatten().next() else {
+        return Ok(Mark::OutageEnded);
+    };
+    let found = leader.seal_status().await?.cluster_id;
+    let over = cluster_id.is_none_or(|cluster_id| found.as_deref() == Some(cluster_id));
+    Ok(if over {
+        Mark::OutageFoundOver
+    } else {
+        Mark::OutageEnded
+    })
 }
 
 /// Whether a member answers reads whoever leads. Told where it does not.
@@ -78,17 +104,40 @@ pub async fn current_keys(ctx: &Context) -> Result<Keys> {
     if ctx.restore_sent {
         return Keys::old(ctx).await;
     }
-    let mut keys = Keys::throwaway(ctx).await?;
-    if keys.is_none() && ctx.keys_kept {
-        // The run's own copy of them goes with what else is left of it.
-        let unseal = ctx.platform.secret(SecretName::Unseal).await?;
-        keys = unseal.as_ref().and_then(Keys::from_secret);
+    let own = Keys::throwaway(ctx).await?;
+    if ctx.keys_kept {
+        return kept_keys(ctx, own).await;
     }
-    keys.ok_or_else(|| {
-        Error::refused(
-            "the keys that init gave are gone; go back (`baoctl rollback`) and begin anew",
-        )
-    })
+    own.ok_or_else(|| Error::refused(NO_KEYS))
+}
+
+const NO_KEYS: &str =
+    "the keys that init gave are gone; go back (`baoctl rollback`) and begin anew";
+
+/// Of what the operator gives, the run's own copy and the unseal Secret the first whose token the leader takes: shares may
+/// have been rotated since init, and its root token revoked. Without a leader the first.
+async fn kept_keys(ctx: &Context, own: Option<Keys>) -> Result<Keys> {
+    let mut found = Keys::given_since(ctx);
+    found.extend(own.map(Ok));
+    let unseal = ctx.platform.secret(SecretName::Unseal).await?;
+    found.extend(unseal.as_ref().and_then(Keys::from_secret).map(Ok));
+    let leader = active(ctx).await?;
+    let leader = leader.map(|leader| ctx.node(&leader)).transpose()?;
+    let mut refused = None;
+    for keys in found {
+        let error = match (keys, &leader) {
+            (Ok(keys), None) => return Ok(keys),
+            (Ok(keys), Some(leader)) => match leader.lookup_self(&keys.token).await {
+                Ok(_) => return Ok(keys),
+                Err(error) if error.status() == Some(403) => error.into(),
+                Err(error) => return Err(error.into()),
+            },
+            // A file that was named for the source may be gone.
+            (Err(error), _) => error,
+        };
+        refused = Some(error);
+    }
+    Err(refused.unwrap_or_else(|| Error::refused(NO_KEYS)))
 }
 
 /// Starts the members that are down, and anew the misled ones. Where each waits for the one before it to be unsealed, the

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::park_key::has_new_key;
+use super::park_key::{has_new_key, has_rotated_key, key_of};
 use super::{Action, Context, Evidence, Observation, Outcome, Result, ReturnKey};
 use crate::armed::Armed;
 use crate::platform::{SecretName, StorageKind};
@@ -41,12 +41,8 @@ impl Action for DestroyThrowaway {
                     "the release has no unseal Secret: the run's own copy of the new keys stays, and the parked one".to_owned(),
                 ));
             }
-            if (throwaway || parked) && !has_new_key(ctx).await? {
-                return Ok(Observation::Conflict(
-                    "the unseal Secret does not hold the new key: the run's own copy of it is kept. Put it there, and where that \
-                     Secret comes from (Git, an operator that syncs it)"
-                        .to_owned(),
-                ));
+            if (throwaway || parked) && !has_new_key(ctx).await? && !has_rotated_key(ctx).await? {
+                return Ok(Observation::Conflict(not_the_new_key(ctx).await?));
             }
         } else if parked
             && let Observation::Pending | Observation::Conflict(_) = ReturnKey.observe(ctx).await?
@@ -70,4 +66,27 @@ impl Action for DestroyThrowaway {
         }
         Ok(Evidence::new("no throwaway key is left").into())
     }
+}
+
+/// What stands in the unseal Secret in place of the new key, and what to do about it.
+async fn not_the_new_key(ctx: &Context) -> Result<String> {
+    let live = ctx.platform.secret(SecretName::Unseal).await?;
+    let parked = ctx.platform.secret(SecretName::Parked).await?;
+    let live = key_of(live.as_ref());
+    let found = if live.is_none() {
+        "is empty"
+    } else if live == key_of(parked.as_ref()) {
+        "holds the old key again"
+    } else {
+        return Ok(
+            "the unseal Secret holds neither the key that init gave nor the old one: the run's own copy of the former is kept. If \
+             the shares were rotated since and these are the ones that open the cluster, say so: the same command with \
+             --keys-file FILE, which has them and a token. Else put the new key there"
+                .to_owned(),
+        );
+    };
+    Ok(format!(
+        "the unseal Secret {found} and does not hold the new key: the run's own copy of it is kept. Put it there, and where that \
+         Secret comes from (Git, an operator that syncs it)"
+    ))
 }

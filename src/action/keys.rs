@@ -38,9 +38,7 @@ impl Keys {
     /// data as well, and the server knows.
     pub async fn old(ctx: &Context) -> Result<Self> {
         let read = ctx.find::<KeysRead>().map(|read| read.fingerprint);
-        let mut found: Vec<Result<Self>> = Vec::new();
-        found.extend(ctx.keys_given.clone().map(Ok));
-        found.extend(ctx.keys_file.as_deref().map(Self::from_file));
+        let mut found = Self::given(ctx);
         for name in [SecretName::Parked, SecretName::Unseal] {
             let data = ctx.platform.secret(name).await?;
             found.extend(data.as_ref().and_then(Self::from_secret).map(Ok));
@@ -77,7 +75,27 @@ impl Keys {
         }
     }
 
-    fn from_file(path: &Path) -> Result<Self> {
+    /// What the operator gives: with the command, or in a file that may have been named when the run was begun.
+    fn given(ctx: &Context) -> Vec<Result<Self>> {
+        let given = ctx.keys_given.clone().map(Ok);
+        let file = ctx.keys_file.as_deref().map(Self::from_file);
+        given.into_iter().chain(file).collect()
+    }
+
+    /// Those that the operator gives for a cluster that `init` made to stay, whose shares and token change in time; the
+    /// source's are none of it.
+    pub(super) fn given_since(ctx: &Context) -> Vec<Result<Self>> {
+        let old = ctx.find::<KeysRead>().map(|read| read.fingerprint);
+        let mut given = Self::given(ctx);
+        given.retain(|keys| {
+            keys.as_ref()
+                .map_or(true, |keys| Some(keys.fingerprint(ctx.run)) != old)
+        });
+        given
+    }
+
+    /// Reads a file with what `bao operator init -format=json` prints. Errors name it and never quote it.
+    pub fn from_file(path: &Path) -> Result<Self> {
         let fail = |why: String| Error::refused(format!("the keys file {}: {why}", path.display()));
         // A pipe would be read once and waited for ever after: the keys are needed again and again.
         let regular = std::fs::metadata(path).map(|meta| meta.is_file());

@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::keys::{Keys, UNSEAL_KEY};
+use super::keys::{Keys, UNSEAL_KEY, decoded, shares_of};
 use super::{
     Action, Context, Error, Evidence, KeysRead, Observation, Outcome, Restored, Result, Snapshot,
 };
@@ -32,10 +32,23 @@ pub(super) async fn has_new_key(ctx: &Context) -> Result<bool> {
     Ok(live.is_some() && live == key_of(own.as_ref()))
 }
 
+/// Whether the release's Secret has the shares that the operator gives for the new cluster: they were rotated since `init`.
+pub(super) async fn has_rotated_key(ctx: &Context) -> Result<bool> {
+    let live = ctx.platform.secret(SecretName::Unseal).await?;
+    let live = live.as_ref().map(shares_of).unwrap_or_default();
+    let live: Option<Vec<_>> = live.iter().map(decoded).collect();
+    let live = live.filter(|live| !live.is_empty());
+    let mut given = Keys::given_since(ctx).into_iter().flatten();
+    Ok(live.is_some_and(|live| given.any(|keys| keys.decoded() == live)))
+}
+
 /// Refuses to start followers while the hook would offer them another key than their leader's.
 pub async fn stays_parked(ctx: &Context) -> Result<()> {
     let live = ctx.platform.secret(SecretName::Unseal).await?;
     if ctx.restore_sent || key_of(live.as_ref()).is_none() || has_new_key(ctx).await? {
+        return Ok(());
+    }
+    if ctx.keys_kept && has_rotated_key(ctx).await? {
         return Ok(());
     }
     Err(Error::refused(format!(
@@ -158,8 +171,8 @@ impl Action for ReturnKey {
             (Some(live), Some(parked)) if live == parked => Observation::Done(Evidence::new("the unseal Secret holds the old key")),
             (None, Some(_)) => Observation::Pending,
             (Some(_), Some(_)) => Observation::Conflict(
-                "somebody wrote another key into the unseal Secret while the old one was parked; only the old key opens \
-                 the restored cluster: empty the field and resume"
+                "somebody wrote another key into the unseal Secret while the old one was parked, and only the old key opens the \
+                 source's data: empty the field, with a copy of it elsewhere if it opens anything, then go on"
                     .to_owned(),
             ),
             (_, None) if live.is_none() => Observation::NotApplicable("the release has no unseal Secret".to_owned()),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use indicatif::HumanBytes;
 use secrecy::SecretString;
 
-use super::cluster::{await_active, unseal};
+use super::cluster::{await_active, end_of_outage, unseal};
 use super::compare_tables::{namespaces, tables};
 use super::context::free_bytes;
 use super::final_copy::is_as_copied;
@@ -207,6 +207,8 @@ impl Action for SealSource {
             ctx.platform.replace(&first, &armed).await?;
         }
         let old = Keys::old(ctx).await?;
+        let end =
+            end_of_outage(ctx, std::slice::from_ref(&first), Some(&source.cluster_id)).await?;
         unseal(ctx, node.as_ref(), &old, &armed).await?;
         await_active(ctx, Duration::from_mins(1)).await?;
         let status = node.seal_status().await?;
@@ -219,7 +221,7 @@ impl Action for SealSource {
             )));
         }
         if ctx.outage_open {
-            ctx.mark(Mark::OutageEnded).await?;
+            ctx.mark(end).await?;
         }
         Ok(served)
     }

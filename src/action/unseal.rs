@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::cluster::{active, await_active, bring_up, current_keys, instances};
+use super::cluster::{active, await_active, bring_up, current_keys, end_of_outage, instances};
 use super::keys::Keys;
 use super::park_key::stays_parked;
 use super::{
@@ -13,7 +13,6 @@ use super::{
 };
 use crate::armed::Armed;
 use crate::event::Level;
-use crate::journal::Mark;
 
 /// See [`super::ActionSpec::Unseal`].
 pub struct Unseal {
@@ -220,12 +219,13 @@ impl Unseal {
             .needed(ctx)?
             .into_iter()
             .partition(|member| !restored.absent.contains(member));
+        let end = end_of_outage(ctx, &present, Some(&source.cluster_id)).await?;
         bring_up(ctx, &present, &keys, armed).await?;
         let leader = await_active(ctx, Duration::from_mins(1)).await?;
         self.same_cluster(ctx, &leader, &source.cluster_id).await?;
         // There is none where nobody was served before: a snapshot is restored.
         if ctx.outage_open {
-            ctx.mark(Mark::OutageEnded).await?;
+            ctx.mark(end).await?;
         }
         for member in &present {
             self.same_cluster(ctx, member, &source.cluster_id).await?;
@@ -247,11 +247,14 @@ impl Unseal {
 
     async fn with_new(&self, ctx: &Context, armed: &Armed) -> Result<()> {
         let keys = current_keys(ctx).await?;
-        bring_up(ctx, &self.needed(ctx)?, &keys, armed).await?;
+        let needed = self.needed(ctx)?;
+        let end = end_of_outage(ctx, &needed, None).await?;
+        bring_up(ctx, &needed, &keys, armed).await?;
         let leader = await_active(ctx, Duration::from_mins(1)).await?;
-        // It knows the token that this run's init gave: it is nobody else's cluster.
+        // It knows a token that this run's init gave, or the operator: it is nobody else's cluster.
+        let keys = current_keys(ctx).await?;
         ctx.node(&leader)?.lookup_self(&keys.token).await?;
-        ctx.mark(Mark::OutageEnded).await
+        ctx.mark(end).await
     }
 
     /// Done means the old `cluster_id` on every voter, never health or a 200.

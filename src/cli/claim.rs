@@ -12,8 +12,7 @@ use super::target::{Here, Place};
 use crate::engine::Mirrored;
 use crate::journal::{self, MirrorError, State};
 use crate::platform::kubernetes::{
-    self, Claim, ClaimError, Claimant, Cluster, ClusterMirror, Earlier, Holder, KubernetesPlatform,
-    read_copy,
+    self, Claim, ClaimError, Claimant, Cluster, ClusterMirror, Earlier, Holder, read_copy,
 };
 use crate::ui;
 
@@ -66,7 +65,7 @@ pub(super) async fn claim(
     let claim = Arc::new(claim.map_err(|error| not_claimed(&error, &here.place))?);
     if earlier == Earlier::Replace {
         // Under the claim, so that nobody begins one meanwhile.
-        nothing_unfinished(platform, &here.place).await?;
+        nothing_unfinished(here).await?;
     }
     let (cluster, name) = (platform.cluster(), platform.release_name());
     let mirror = ClusterMirror::open(cluster, name, claim.clone(), run, earlier).await;
@@ -128,7 +127,10 @@ pub(super) async fn copied(cluster: &Cluster, release: &str) -> Option<State> {
 }
 
 /// A run that another machine left in the middle is not written over.
-async fn nothing_unfinished(platform: &KubernetesPlatform, place: &Place) -> Result<(), Exit> {
+pub(super) async fn nothing_unfinished(here: &Here) -> Result<(), Exit> {
+    let (Some(platform), place) = (&here.kubernetes, &here.place) else {
+        return Ok(());
+    };
     let state = copied(platform.cluster(), platform.release_name()).await;
     match state.as_ref().filter(|state| unfinished(state)) {
         None => Ok(()),

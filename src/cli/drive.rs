@@ -19,7 +19,7 @@ use crate::engine::{self, End, Engine, Error, Program, Range, SharedJournal};
 use crate::event::{Agreed, Banner, Event, Level, Mode, Observer, Operator, Plan};
 use crate::journal::{Journal, Record, State};
 use crate::runbook::Loaded;
-use crate::ui::Output;
+use crate::ui::{Output, Recorder};
 
 /// A run with all that it needs.
 pub(super) struct Running {
@@ -38,6 +38,33 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// What the actions see of the run.
+    fn context(&self, observer: Arc<dyn Observer>, settings: &Settings) -> Context {
+        let mut ctx = context(
+            self.here.platform.clone(),
+            observer,
+            self.run,
+            self.loaded.runbook.replicas,
+            self.keys_file.clone(),
+        );
+        ctx.keys_given.clone_from(&self.keys_given);
+        ctx.snapshot.clone_from(&self.snapshot);
+        ctx.lose_data = settings.reseed.lose_data;
+        ctx.sops_file.clone_from(&settings.reseed.sops_file);
+        ctx.folder = self.loaded.folder();
+        ctx
+    }
+
+    /// Why a new run cannot begin, told without a journal.
+    pub async fn unready(&self, settings: &Settings) -> Option<Exit> {
+        let ctx = self.context(Arc::new(Recorder::new()), settings);
+        let ready = engine::ready(&self.program, &ctx, &Range::from(&settings.range)).await;
+        let error = ready.err()?;
+        let told = failure(&error, &self.program, None, &self.here.place, &self.way);
+        let next: Vec<&str> = told.next.iter().map(String::as_str).collect();
+        Some(fail(&told.message, &next, exit_of(&error, false)))
+    }
+
     pub async fn go(mut self, settings: Settings) -> Exit {
         let mut output = Output::detect(
             settings.output.json,
@@ -56,18 +83,7 @@ impl Running {
         }
         let observer = output.observer();
         let target = self.here.platform.target();
-        let mut ctx = context(
-            self.here.platform.clone(),
-            observer.clone(),
-            self.run,
-            self.loaded.runbook.replicas,
-            self.keys_file.clone(),
-        );
-        ctx.keys_given = self.keys_given.take();
-        ctx.snapshot.clone_from(&self.snapshot);
-        ctx.lose_data = settings.reseed.lose_data;
-        ctx.sops_file.clone_from(&settings.reseed.sops_file);
-        ctx.folder = self.loaded.folder();
+        let mut ctx = self.context(observer.clone(), &settings);
         if let Some(journal) = &self.journal {
             ctx.marker = marker(journal.clone(), observer.clone());
         }

@@ -210,8 +210,8 @@ pub(super) fn failure(
             _,
         ) => {
             vec![
+                format!("{resume} --keys-file FILE    with shares that open it"),
                 format!("put the right keys where they were read from, then: {resume}"),
-                format!("{} --keys-file FILE", place.command("migrate-raft")),
             ]
         }
         // A server's no is about the token; one of the Kubernetes API is not.
@@ -252,7 +252,7 @@ pub(super) fn failure(
 /// The exit code of an engine's error.
 pub(super) fn exit_of(error: &Error, touched: bool) -> Exit {
     match error {
-        Error::NoSuchStep { .. } | Error::OutOfOrder { .. } => Exit::Usage,
+        Error::NoSuchStep { .. } | Error::OutOfOrder { .. } | Error::Nothing { .. } => Exit::Usage,
         Error::Declined { .. } | Error::Nobody { .. } => Exit::Declined,
         Error::Interrupted { signal, .. } => Exit::Signal(u8::try_from(*signal).unwrap_or(2)),
         Error::Lost { .. } | Error::Journal(journal::Error::Locked { .. }) => Exit::Locked,

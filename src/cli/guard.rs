@@ -1,7 +1,7 @@
 //! Why a command may not begin a run here, or go on with one: told before anything is done.
 
 use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Exit;
 use super::args::{ConsentArgs, RangeArgs, ReseedArgs};
@@ -31,12 +31,21 @@ pub(super) fn wrong_word(here: &Here, consent: &ConsentArgs) -> Option<Exit> {
     ))
 }
 
-/// A step that the runbook does not have is told before anything is begun.
-pub(super) fn unknown_step(program: &Program, loaded: &Loaded, range: &RangeArgs) -> Option<Exit> {
-    let error = Range::from(range).resolve(program).err()?;
-    let next = match &loaded.file {
-        Some(file) => format!("baoctl runbook validate {}", file.display()),
-        None => format!("baoctl runbook show {}", program.name),
+/// Steps that the runbook does not have, or that a run cannot begin with, are told before anything is begun. `state` is that of
+/// the run to go on with.
+pub(super) fn unfit(
+    program: &Program,
+    loaded: &Loaded,
+    range: &RangeArgs,
+    state: Option<&State>,
+) -> Option<Exit> {
+    let error = Range::from(range).resolve(program, state).err()?;
+    let next = match (&error, &loaded.file) {
+        (engine::Error::OutOfOrder { missing, .. }, _) => {
+            format!("the same command with --from {missing}, or without --from")
+        }
+        (_, Some(file)) => format!("baoctl runbook validate {}", file.display()),
+        (_, None) => format!("baoctl runbook show {}", program.name),
     };
     Some(fail(error, &[&next], Exit::Usage))
 }
@@ -178,8 +187,41 @@ pub(super) fn hold_target(here: &Here) -> Result<File, Exit> {
     }
 }
 
-/// Makes room for a new journal: one that is finished, or that changed nothing, is kept under its run's id.
-pub(super) fn put_by(path: &Path, place: &Place) -> Result<(), Exit> {
+/// A journal in whose place a new one is begun: of a run that is finished, or that changed nothing.
+pub(super) struct PutBy {
+    from: PathBuf,
+    to: PathBuf,
+    /// What a run had come to that did not end.
+    left: Option<String>,
+}
+
+impl PutBy {
+    /// Whether its run could be gone on with.
+    pub(super) const fn goes_on(&self) -> bool {
+        self.left.is_some()
+    }
+
+    /// What the new run leaves behind, where that is worth a word.
+    pub(super) fn told(&self, would: bool) -> Option<String> {
+        let (left, to) = (self.left.as_ref()?, self.to.display());
+        Some(if would {
+            format!("{left} goes on with it; a new run sets it aside, its journal as {to}")
+        } else {
+            format!("{left} would have gone on with it; it is set aside, its journal as {to}")
+        })
+    }
+
+    /// Keeps it under its run's id.
+    pub(super) fn keep(&self) -> Result<(), Exit> {
+        std::fs::rename(&self.from, &self.to).map_err(|error| {
+            let why = format!("cannot keep {}: {error}", self.to.display());
+            fail(why, &[], Exit::Failed)
+        })
+    }
+}
+
+/// The journal that a new one takes the place of, where there is one. Refused where its run has to be gone on with.
+pub(super) fn put_by(path: &Path, place: &Place) -> Result<Option<PutBy>, Exit> {
     let resume = place.command("resume");
     match journal::is_locked(path) {
         Ok(true) => {
@@ -196,13 +238,13 @@ pub(super) fn put_by(path: &Path, place: &Place) -> Result<(), Exit> {
     }
     let state = match journal::read(path) {
         Ok(state) => state,
-        Err(journal::Error::Missing { .. } | journal::Error::Empty { .. }) => return Ok(()),
+        Err(journal::Error::Missing { .. } | journal::Error::Empty { .. }) => return Ok(None),
         Err(error) => {
             return Err(fail(error, &[&place.command("status")], Exit::Preflight));
         }
     };
     let Some(header) = state.header() else {
-        return Ok(());
+        return Ok(None);
     };
     if unfinished(&state) {
         let next = if state.cleaning() {
@@ -224,14 +266,16 @@ pub(super) fn put_by(path: &Path, place: &Place) -> Result<(), Exit> {
             Exit::Preflight,
         ));
     }
-    let kept = path.with_file_name(format!("journal-{}.jsonl", header.run));
-    std::fs::rename(path, &kept).map_err(|error| {
-        fail(
-            format!("cannot keep {}: {error}", kept.display()),
-            &[],
-            Exit::Failed,
-        )
-    })
+    let last = state.spans().iter().rfind(|span| span.ok);
+    let left = last.filter(|_| state.finished().is_none()).map(|last| {
+        let (run, runbook, step) = (header.run, &header.runbook.name, &last.action.0);
+        format!("the run {run} of `{runbook}` has come to step {step}, and `{resume}`")
+    });
+    Ok(Some(PutBy {
+        from: path.to_owned(),
+        to: path.with_file_name(format!("journal-{}.jsonl", header.run)),
+        left,
+    }))
 }
 
 pub(super) fn refused_by_journal(error: &journal::Error, place: &Place) -> Exit {

@@ -38,7 +38,8 @@ pub struct KeysArgs {
 const LONGEST: u64 = 1 << 20;
 
 impl KeysArgs {
-    /// Reads the keys that are given once and kept in memory; none for a file, which is read when it is needed, and for the Secret.
+    /// Reads the keys that are given once and kept in memory; none for a file, which is read again when it is needed, and for the
+    /// Secret.
     pub(super) async fn read(&self, here: &Here) -> Result<Option<Keys>, Exit> {
         if let Some(command) = self.keys_command.clone() {
             return aside(move || of_command(&command)).await.map(Some);
@@ -48,6 +49,9 @@ impl KeysArgs {
         }
         if self.ask_keys {
             return asked(here).await.map(Some);
+        }
+        if let Some(file) = &self.keys_file {
+            Keys::from_file(file).map_err(|error| fail(error, &[], Exit::Usage))?;
         }
         Ok(None)
     }

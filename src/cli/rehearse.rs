@@ -9,7 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use super::Exit;
 use super::args::{OutputArgs, RangeArgs, ReseedArgs, SnapshotArgs};
 use super::exit::fail;
-use super::guard::{refused_by_journal, unknown_step};
+use super::guard::{refused_by_journal, unfit};
 use super::run::{self, Beginning, Settings};
 use super::target::{Here, Place};
 use crate::action::cleanup::COPIES;
@@ -126,7 +126,7 @@ pub(super) async fn run(args: Args) -> Exit {
         }
     };
     let program = Program::new(&loaded.runbook);
-    if let Some(exit) = unknown_step(&program, &loaded, &args.range) {
+    if let Some(exit) = unfit(&program, &loaded, &args.range, None) {
         return exit;
     }
     if let Err(exit) = args.fit() {

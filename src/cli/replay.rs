@@ -170,12 +170,18 @@ impl Replay<'_> {
         } else if let Some(book) = &self.runbook {
             let facts = BTreeMap::new();
             let summary = summary(&Program::new(book), &self.state, self.path, facts);
-            self.tell(Event::Summary(summary));
+            self.end(Event::Summary(summary));
         }
     }
 
     fn back(&mut self) {
-        self.tell(rolled_back(&self.state, self.path));
+        self.end(rolled_back(&self.state, self.path));
+    }
+
+    /// Tells the end at the time when it came, however often a later process said it again.
+    fn end(&mut self, event: Event) {
+        let at = self.state.finished().unwrap_or(self.at);
+        self.events.push(Timed { at, event });
     }
 
     fn started(&mut self, header: Header) {
@@ -313,10 +319,14 @@ impl Replay<'_> {
 pub(super) fn event_of(mark: Mark, state: &State) -> Option<Event> {
     Some(match mark {
         Mark::OutageStarted => Event::OutageStarted,
-        Mark::OutageEnded => Event::OutageEnded {
+        Mark::OutageEnded | Mark::OutageFoundOver => Event::OutageEnded {
             seconds: state.outage_seconds().unwrap_or_default(),
+            at_least: state.outage_at_least(),
         },
-        Mark::OutageAverted => Event::OutageEnded { seconds: 0.0 },
+        Mark::OutageAverted => Event::OutageEnded {
+            seconds: 0.0,
+            at_least: None,
+        },
         Mark::RestoreTaken | Mark::NamespacesMoved => return None,
     })
 }

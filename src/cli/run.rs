@@ -1,5 +1,6 @@
 //! What every command that runs a runbook shares: the journal, the engine, signals, the report and the end.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,8 +14,8 @@ use super::claim;
 use super::drive::Running;
 use super::exit::fail;
 use super::guard::{
-    another_driver, another_target, ended, finished_already, hold_target, keys_left, put_by,
-    refused_by_journal, told_of_reseed, unknown_step, went_on_elsewhere, wrong_word,
+    PutBy, another_driver, another_target, ended, finished_already, hold_target, keys_left, put_by,
+    refused_by_journal, told_of_reseed, unfit, went_on_elsewhere, wrong_word,
 };
 use super::keys::KeysArgs;
 use super::recorded::{recorded_runbook, the_runbook};
@@ -27,6 +28,7 @@ use crate::meter::Silent;
 use crate::platform::Platform;
 use crate::platform::kubernetes::Earlier;
 use crate::runbook::Loaded;
+use crate::ui;
 
 /// How a run is shown, answered and bounded.
 pub(super) struct Settings {
@@ -132,7 +134,7 @@ pub(super) async fn begin(here: Here, beginning: Beginning, mut settings: Settin
         snapshot,
     } = beginning;
     let program = Program::new(&loaded.runbook);
-    let unfit = unknown_step(&program, &loaded, &settings.range);
+    let unfit = unfit(&program, &loaded, &settings.range, None);
     if let Some(exit) = unfit.or_else(|| told_of_reseed(&program, &mut settings.reseed)) {
         return exit;
     }
@@ -161,24 +163,75 @@ pub(super) async fn begin(here: Here, beginning: Beginning, mut settings: Settin
         run: Uuid::now_v7(),
         here,
     };
+    let put_by = match room(&run, &settings).await {
+        Ok(put_by) => put_by,
+        Err(exit) => return exit,
+    };
     if mode == Mode::DryRun {
+        if let Some(told) = put_by.and_then(|put_by| put_by.told(true)) {
+            ui::aside(&told);
+        }
         return run.go(settings).await;
     }
     let here = &run.here;
-    if let Some(exit) = finished_already(here, run.snapshot.as_ref()).await {
-        return exit;
-    }
-    if let Some(exit) = keys_left(here).await {
-        return exit;
-    }
-    if let Err(exit) = put_by(&here.journal, &here.place) {
-        return exit;
-    }
     let _held = match hold_target(here) {
         Ok(held) => held,
         Err(exit) => return exit,
     };
-    let mut inputs = here.inputs.clone();
+    let header = Header {
+        format: journal::FORMAT,
+        baoctl: env!("CARGO_PKG_VERSION").to_owned(),
+        run: run.run,
+        mode,
+        runbook: RunbookText::from(&run.loaded),
+        target: here.platform.target(),
+        server: here.platform.address(),
+        inputs: inputs(&run, &settings.reseed),
+        max_outage_ms: settings.max_outage.map(journal::millis),
+    };
+    run.claimed = match claim::claim(here, run.run, Earlier::Replace).await {
+        Ok(claimed) => claimed,
+        Err(exit) => return exit,
+    };
+    if let Some(put_by) = put_by {
+        if let Err(exit) = put_by.keep() {
+            return exit;
+        }
+        if let Some(told) = put_by.told(false) {
+            ui::aside(&told);
+        }
+    }
+    run.journal = match Journal::create(&here.journal, header) {
+        Ok(journal) => Some(Arc::new(Mutex::new(journal))),
+        Err(error) => return refused_by_journal(&error, &here.place),
+    };
+    run.go(settings).await
+}
+
+/// What a new journal takes the place of, where it may begin at all. Looks only.
+async fn room(run: &Running, settings: &Settings) -> Result<Option<PutBy>, Exit> {
+    let here = &run.here;
+    if let Some(exit) = finished_already(here, run.snapshot.as_ref()).await {
+        return Err(exit);
+    }
+    if let Some(exit) = keys_left(here).await {
+        return Err(exit);
+    }
+    let put_by = put_by(&here.journal, &here.place)?;
+    if run.mode == Mode::DryRun {
+        // For real it is looked at under the claim.
+        claim::nothing_unfinished(here).await?;
+    } else if put_by.as_ref().is_some_and(PutBy::goes_on)
+        && let Some(exit) = run.unready(settings).await
+    {
+        return Err(exit);
+    }
+    Ok(put_by)
+}
+
+/// What the run is begun with, for a later process.
+fn inputs(run: &Running, reseed: &ReseedArgs) -> BTreeMap<String, String> {
+    let mut inputs = run.here.inputs.clone();
     if let Some(file) = &run.keys_file {
         inputs.insert(KEYS_FILE.to_owned(), file.display().to_string());
     }
@@ -188,32 +241,13 @@ pub(super) async fn begin(here: Here, beginning: Beginning, mut settings: Settin
         let expected = from.cluster_id.clone();
         inputs.extend(expected.map(|id| (CLUSTER_ID.to_owned(), id)));
     }
-    if settings.reseed.lose_data {
+    if reseed.lose_data {
         inputs.insert(LOSE_DATA.to_owned(), "yes".to_owned());
     }
-    if let Some(file) = &settings.reseed.sops_file {
+    if let Some(file) = &reseed.sops_file {
         inputs.insert(SOPS_FILE.to_owned(), file.display().to_string());
     }
-    let header = Header {
-        format: journal::FORMAT,
-        baoctl: env!("CARGO_PKG_VERSION").to_owned(),
-        run: run.run,
-        mode,
-        runbook: RunbookText::from(&run.loaded),
-        target: here.platform.target(),
-        server: here.platform.address(),
-        inputs,
-        max_outage_ms: settings.max_outage.map(journal::millis),
-    };
-    run.claimed = match claim::claim(here, run.run, Earlier::Replace).await {
-        Ok(claimed) => claimed,
-        Err(exit) => return exit,
-    };
-    run.journal = match Journal::create(&here.journal, header) {
-        Ok(journal) => Some(Arc::new(Mutex::new(journal))),
-        Err(error) => return refused_by_journal(&error, &here.place),
-    };
-    run.go(settings).await
+    inputs
 }
 
 /// Where a run that has a journal goes.
@@ -316,7 +350,7 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, mut settings: Se
         Way::CleanUp { .. } => Program::cleanup(journal.state().rolling_back()),
         _ => Program::new(&loaded.runbook),
     };
-    let unfit = unknown_step(&program, &loaded, &settings.range);
+    let unfit = unfit(&program, &loaded, &settings.range, Some(journal.state()));
     if let Some(exit) = unfit.or_else(|| told_of_reseed(&program, &mut settings.reseed)) {
         return exit;
     }

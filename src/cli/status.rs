@@ -112,25 +112,32 @@ async fn look(platform: &dyn Platform, member: String) -> Row {
     }
 }
 
-/// Seconds of the outage; while it lasts, up to now.
-fn outage(state: &State) -> Option<f64> {
-    match state.outage_lasts() {
-        Some(lasted) => Some(lasted.as_secs_f64()),
-        None => state.outage_seconds(),
-    }
+/// Seconds of the outage; while it lasts, up to now. The least that it was as well, where nobody saw its end.
+fn outage(state: &State, rows: &[Row]) -> Option<(f64, Option<f64>)> {
+    let least = state.outage_at_least();
+    Some(match state.outage_lasts() {
+        Some(lasted) => (
+            lasted.as_secs_f64(),
+            least.filter(|_| serving(state, rows).is_some()),
+        ),
+        None => (state.outage_seconds()?, least),
+    })
+}
+
+/// The member that serves the old data from raft.
+fn serving<'a>(state: &State, rows: &'a [Row]) -> Option<&'a Row> {
+    let active = |row: &&Row| row.process != "stopped" && row.role == "active";
+    let old = engine::fact::<Source>(state).map(|source| source.cluster_id);
+    rows.iter().find(active).filter(|row| {
+        let says = row.says.as_ref();
+        says.is_some_and(|says| says.storage_type == "raft" && says.cluster_id == old)
+    })
 }
 
 /// What the servers say against what the journal knows: a run that was killed saw no end of its outage, and one that has ended sees
 /// nothing more.
 fn contradicted(state: &State, rows: &[Row]) -> Option<String> {
-    let active = |row: &&Row| row.process != "stopped" && row.role == "active";
-    let leader = rows.iter().find(active);
-    let old = engine::fact::<Source>(state).map(|source| source.cluster_id);
-    let serves = leader.filter(|row| {
-        let says = row.says.as_ref();
-        says.is_some_and(|says| says.storage_type == "raft" && says.cluster_id == old)
-    });
-    match serves {
+    match serving(state, rows) {
         Some(row) if state.in_outage() => Some(format!(
             "but {} serves the old data from raft: the outage is over, and a `resume` notes that",
             row.member
@@ -202,9 +209,10 @@ fn print_text(here: &Here, state: Option<&State>, running: bool, rows: &[Row]) {
             if let Some(line) = contradicted(state, rows) {
                 ui::line(&format!("  {line}"));
             }
-            if let Some(seconds) = outage(state) {
-                let so_far = if state.in_outage() { " so far" } else { "" };
-                ui::line(&format!("  outage {seconds:.1} s{so_far}"));
+            if let Some((most, least)) = outage(state, rows) {
+                let goes_on = state.in_outage() && least.is_none();
+                let so_far = if goes_on { " so far" } else { "" };
+                ui::line(&format!("  outage {}{so_far}", ui::outage(most, least)));
             }
         }
     }
@@ -242,6 +250,7 @@ fn print_json(
 ) {
     let run = state.and_then(|state| {
         let header = state.header()?;
+        let outage = outage(state, rows);
         Some(json!({
             "run": header.run,
             "runbook": header.runbook.name,
@@ -250,7 +259,8 @@ fn print_json(
             "running": running,
             "standing": standing(state),
             "in_outage": state.in_outage(),
-            "outage_seconds": outage(state),
+            "outage_seconds": outage.map(|(most, _)| most),
+            "outage_at_least": outage.and_then(|(_, least)| least),
         }))
     });
     let members: Vec<_> = rows

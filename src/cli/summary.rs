@@ -74,6 +74,7 @@ pub(super) fn summary(
             .map(|compared| compared.by_voter.into_keys().collect())
             .unwrap_or_default(),
         outage_seconds: state.outage_seconds(),
+        outage_at_least: state.outage_at_least(),
         outage_parts: state.outage_parts(),
         expected: expected(program, state),
         steps: program

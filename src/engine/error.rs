@@ -31,6 +31,14 @@ pub enum Error {
         /// What `--from` names.
         from: String,
     },
+    /// `--until` names a step before the one that `--from` names.
+    #[error("the step `{until}` comes before `{from}`: nothing would be run")]
+    Nothing {
+        /// What `--from` names.
+        from: String,
+        /// What `--until` names.
+        until: String,
+    },
     /// The operator said no.
     #[error("the step `{step}` was declined")]
     Declined {
@@ -194,6 +202,7 @@ impl Error {
             | Self::Uncovered { step, .. } => Some(step),
             Self::NoSuchStep { .. }
             | Self::OutOfOrder { .. }
+            | Self::Nothing { .. }
             | Self::Interrupted { .. }
             | Self::Overrun { .. }
             | Self::TooLong { .. }

@@ -21,4 +21,4 @@ pub use mirrored::Mirrored;
 pub use plan::plan;
 pub use program::{Program, Range, Step, Unit};
 pub use rollback::{Back, lost};
-pub use run::{End, Engine, SharedJournal};
+pub use run::{End, Engine, SharedJournal, ready};

@@ -1,8 +1,11 @@
 //! What an engine runs: the steps of a runbook with the actions behind them.
 
+use std::ops::RangeInclusive;
+
 use super::{Error, Result};
 use crate::action::{Action, ActionSpec, Context, Forecast, Timings};
 use crate::event::Effect;
+use crate::journal::State;
 use crate::runbook::Runbook;
 
 /// Seconds and looks that pass with each action beside its own, as seen: it is looked at and recorded.
@@ -139,12 +142,35 @@ pub struct Range {
 }
 
 impl Range {
-    /// The range as places.
-    pub fn resolve(&self, program: &Program) -> Result<std::ops::RangeInclusive<usize>> {
+    /// The range as places, for a run that stands as `state` says, or a new one. A step is never run before those that it stands on.
+    pub fn resolve(
+        &self,
+        program: &Program,
+        state: Option<&State>,
+    ) -> Result<RangeInclusive<usize>> {
         let place = |id: &Option<String>, default: usize| match id {
             None => Ok(default),
             Some(id) => program.place(id),
         };
-        Ok(place(&self.from, 0)?..=place(&self.until, program.steps.len().saturating_sub(1))?)
+        let from = place(&self.from, 0)?;
+        let until = place(&self.until, program.steps.len().saturating_sub(1))?;
+        let id = |place: usize| program.steps[place].id.clone();
+        if until < from {
+            return Err(Error::Nothing {
+                from: id(from),
+                until: id(until),
+            });
+        }
+        let done = |step: &Step| {
+            let has = |index| state.is_some_and(|state| state.done(&step.id, index).is_some());
+            (0..step.units.len()).all(has)
+        };
+        match program.steps[..from].iter().find(|step| !done(step)) {
+            None => Ok(from..=until),
+            Some(missing) => Err(Error::OutOfOrder {
+                missing: missing.id.clone(),
+                from: id(from),
+            }),
+        }
     }
 }

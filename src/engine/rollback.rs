@@ -96,7 +96,8 @@ impl Engine {
                 Err(source) => return Err(Error::Unsaved { source }),
             }
         }
-        if self.state(|state| state.finished().is_some()) {
+        // Only by a flag it goes back in the process that went on before.
+        if back.agreed_by.is_none() {
             self.record(Record::resumed(None, None, false))?;
         }
         self.record(Record::Confirmed {

@@ -63,6 +63,30 @@ pub(super) enum Went {
     Back(String),
 }
 
+/// Whether a new run could begin, as far as that can be told before it has a journal: its range, and what its actions need.
+pub async fn ready(program: &Program, ctx: &Context, range: &Range) -> Result<()> {
+    for step in &program.steps[range.resolve(program, None)?] {
+        for (place, unit) in step.units.iter().enumerate() {
+            let mut ctx = ctx.clone();
+            (ctx.step, ctx.place) = (step.id.clone(), place);
+            complete(step, unit, &ctx).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn complete(step: &Step, unit: &Unit, ctx: &Context) -> Result<()> {
+    let lacks = unit.action.lacks(ctx).await;
+    match lacks.map_err(|source| failed(step, unit, source))? {
+        None => Ok(()),
+        Some(why) => Err(Error::Conflict {
+            step: step.id.clone(),
+            kind: unit.kind.to_owned(),
+            why,
+        }),
+    }
+}
+
 impl Engine {
     /// Runs the range, from wherever the journal says that it stands.
     pub async fn run(&mut self) -> Result<End> {
@@ -70,8 +94,11 @@ impl Engine {
     }
 
     pub(super) async fn go_on(&self) -> Result<End> {
-        let range = self.range.resolve(&self.program)?;
-        self.in_order(*range.start())?;
+        let range = {
+            let journal = self.journal();
+            self.range
+                .resolve(&self.program, journal.as_deref().map(Journal::state))?
+        };
         if self.rolling_back() {
             return Err(Error::RollingBack);
         }
@@ -102,23 +129,6 @@ impl Engine {
         Ok(End::Finished)
     }
 
-    /// A step is never run before the ones that it stands on.
-    fn in_order(&self, start: usize) -> Result<()> {
-        if self.journal.is_none() {
-            return Ok(());
-        }
-        match self.program.steps[..start]
-            .iter()
-            .find(|step| !self.is_done(step))
-        {
-            Some(missing) => Err(Error::OutOfOrder {
-                missing: missing.id.clone(),
-                from: self.program.steps[start].id.clone(),
-            }),
-            None => Ok(()),
-        }
-    }
-
     /// What an action needs is missed before the first effect, not in the middle of an outage.
     async fn complete(&self, steps: &[Step]) -> Result<()> {
         for step in steps {
@@ -127,14 +137,7 @@ impl Engine {
                     continue;
                 }
                 let ctx = self.context(step, index, unit);
-                let lacks = unit.action.lacks(&ctx).await;
-                if let Some(why) = lacks.map_err(|source| failed(step, unit, source))? {
-                    return Err(Error::Conflict {
-                        step: step.id.clone(),
-                        kind: unit.kind.to_owned(),
-                        why,
-                    });
-                }
+                complete(step, unit, &ctx).await?;
             }
         }
         Ok(())

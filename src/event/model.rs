@@ -139,8 +139,11 @@ pub enum Event {
     OutageStarted,
     /// The first node is active with the old data.
     OutageEnded {
-        /// Length of the outage.
+        /// Length of the outage; at most, where the next is given.
         seconds: f64,
+        /// The least that it was: nobody saw its end.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        at_least: Option<f64>,
     },
     /// An idempotent call failed and is tried again.
     Retry {
@@ -389,8 +392,11 @@ pub struct Summary {
     pub parity: ParityCounts,
     /// The names of the voters that led while they were compared.
     pub compared: Vec<String>,
-    /// From the seal of the source to the first active node; `None` when there was none.
+    /// From the seal of the source to the first active node; `None` when there was none. At most, where the next is given.
     pub outage_seconds: Option<f64>,
+    /// The least that it was: nobody saw its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage_at_least: Option<f64>,
     /// The outage by action, seconds each, in order of time.
     pub outage_parts: Vec<(String, f64)>,
     /// What the outage was expected to be, where that was known beforehand.

@@ -63,6 +63,8 @@ pub enum Mark {
     OutageStarted,
     /// The first node is active with the old data.
     OutageEnded,
+    /// A node is active with the old data already: the outage ended at some time since the last process left off.
+    OutageFoundOver,
     /// The source refused to be sealed: it serves as before.
     OutageAverted,
     /// A single voter has taken the restore; what is left is its own waiting.

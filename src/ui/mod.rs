@@ -54,3 +54,4 @@ pub use say::{aside, error, line, text};
 pub use screen::Screen;
 pub use sink::{Clock, Sink, system_clock};
 pub use terminal::Terminal;
+pub use text::outage;

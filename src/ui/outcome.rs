@@ -89,10 +89,14 @@ pub(super) fn summary(summary: &Summary, look: Look, width: usize) -> String {
     match summary.outage_seconds {
         None => out.push_str(&rows.whole("outage", "none")),
         Some(seconds) => {
-            out.push_str(&rows.whole("outage", &look.paint(Role::Strong, &text::seconds(seconds))));
+            let least = summary.outage_at_least;
+            out.push_str(&rows.whole(
+                "outage",
+                &look.paint(Role::Strong, &text::outage(seconds, least)),
+            ));
             out.push_str(&parts(summary, seconds, look, width));
             if let Some(expected) = summary.expected {
-                out.push_str(&rows.whole("expected", &text::expected(expected, seconds)));
+                out.push_str(&rows.whole("expected", &text::expected(expected, seconds, least)));
             }
         }
     }
@@ -223,7 +227,7 @@ pub(super) fn brief(summary: &Summary) -> String {
     };
     let outage = summary.outage_seconds.map_or_else(
         || "no outage".to_owned(),
-        |seconds| format!("outage {}", text::seconds(seconds)),
+        |seconds| format!("outage {}", text::outage(seconds, summary.outage_at_least)),
     );
     format!("done: {} entries, {parity}, {outage}", summary.entries)
 }

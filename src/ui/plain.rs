@@ -134,8 +134,9 @@ impl Inner {
                 status => format!("step {step}: {}", look::step_status(*status)),
             }),
             Event::OutageStarted => self.say("outage: started, clients are not served"),
-            Event::OutageEnded { seconds } => {
-                self.say(&format!("outage: ended after {}", text::seconds(*seconds)));
+            Event::OutageEnded { seconds, at_least } => {
+                let time = text::outage(*seconds, *at_least);
+                self.say(&format!("outage: ended after {time}"));
             }
             Event::Rewound { from, to, why } => {
                 self.say(&format!("step {from}: going back to {to}: {why}"));

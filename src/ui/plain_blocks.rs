@@ -120,9 +120,10 @@ pub(super) fn summary(summary: &Summary) -> Vec<Line> {
     } else {
         summary.compared.join(" ")
     };
-    let outage = summary
-        .outage_seconds
-        .map_or_else(|| "none".to_owned(), text::seconds);
+    let outage = summary.outage_seconds.map_or_else(
+        || "none".to_owned(),
+        |seconds| text::outage(seconds, summary.outage_at_least),
+    );
     let mut lines = vec![
         format!("summary: entries={}", summary.entries).into(),
         Line::marked(parity, ("parity", role)),
@@ -134,7 +135,7 @@ pub(super) fn summary(summary: &Summary) -> Vec<Line> {
         lines.push(format!("summary: outage in {part}: {time}").into());
     }
     if let (Some(expected), Some(seconds)) = (summary.expected, summary.outage_seconds) {
-        let expected = text::expected(expected, seconds);
+        let expected = text::expected(expected, seconds, summary.outage_at_least);
         lines.push(format!("summary: outage expected: {expected}").into());
     }
     for step in &summary.steps {

@@ -38,10 +38,25 @@ fn header(out: &mut String, events: &[Timed]) {
     if let Some(banner) = banner {
         banner_rows(out, banner);
     }
-    if let (Some(first), Some(last)) = (events.first(), events.last()) {
+    let end = end(events)
+        .filter(|timed| matches!(timed.event, Event::Summary(_) | Event::RolledBack { .. }));
+    if let (Some(first), Some(last)) = (events.first(), end.or(events.last())) {
         row(out, &["started", &date_and_time(first.at)]);
         row(out, &["ended", &date_and_time(last.at)]);
     }
+}
+
+/// Of several processes the last one's end: what ended before it was gone on from.
+fn end(events: &[Timed]) -> Option<&Timed> {
+    events.iter().rev().find(|timed| {
+        matches!(
+            timed.event,
+            Event::Summary(_)
+                | Event::Failed(_)
+                | Event::RolledBack { .. }
+                | Event::ActionStarted { .. }
+        )
+    })
 }
 
 fn banner_rows(out: &mut String, banner: &Banner) {
@@ -70,17 +85,7 @@ fn banner_rows(out: &mut String, banner: &Banner) {
 
 fn outcome(out: &mut String, events: &[Timed]) {
     line(out, "\n## Outcome\n");
-    // Of several processes the last one's: what ended before it was gone on from.
-    let end = events.iter().rev().find(|timed| {
-        matches!(
-            timed.event,
-            Event::Summary(_)
-                | Event::Failed(_)
-                | Event::RolledBack { .. }
-                | Event::ActionStarted { .. }
-        )
-    });
-    match end.map(|timed| &timed.event) {
+    match end(events).map(|timed| &timed.event) {
         Some(Event::Summary(summary)) => summary_part(out, summary),
         Some(Event::Failed(failure)) => failure_part(out, failure),
         Some(Event::RolledBack { now, left }) => {
@@ -165,15 +170,19 @@ fn summary_part(out: &mut String, summary: &Summary) {
     match summary.outage_seconds {
         None => line(out, "None."),
         Some(total) => {
+            let least = summary.outage_at_least;
             line(out, "| Part | Time |\n|---|---:|");
             for (part, seconds) in &summary.outage_parts {
                 row(out, &[&escape(part), &text::seconds(*seconds)]);
             }
-            row(out, &["**all**", &format!("**{}**", text::seconds(total))]);
+            row(
+                out,
+                &["**all**", &format!("**{}**", text::outage(total, least))],
+            );
             if let Some(expected) = summary.expected {
                 line(
                     out,
-                    &format!("\nExpected: {}.", text::expected(expected, total)),
+                    &format!("\nExpected: {}.", text::expected(expected, total, least)),
                 );
             }
         }

@@ -174,12 +174,12 @@ pub(super) fn actions(out: &mut String, events: &[Timed]) {
                 &format!("- {at} **stopped**: {}", escape(&failure.message)),
             ),
             Event::OutageStarted => line(out, &format!("- {at} **the outage began**")),
-            Event::OutageEnded { seconds } => {
+            Event::OutageEnded { seconds, at_least } => {
                 line(
                     out,
                     &format!(
                         "- {at} **the outage was over** after {}",
-                        text::seconds(*seconds)
+                        text::outage(*seconds, *at_least)
                     ),
                 );
             }

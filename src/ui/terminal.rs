@@ -135,9 +135,9 @@ impl Inner {
                 );
             }
             Event::OutageStarted => self.outage_started(state),
-            Event::OutageEnded { seconds } => {
+            Event::OutageEnded { seconds, at_least } => {
                 self.stop_clock(state);
-                let line = format!("outage over after {}", text::seconds(*seconds));
+                let line = format!("outage over after {}", text::outage(*seconds, *at_least));
                 self.say(&self.look.paint(
                     Role::Good,
                     &format!("{} {line}", self.look.either("●", "*")),

@@ -23,12 +23,33 @@ pub(super) fn seconds(seconds: f64) -> String {
     }
 }
 
-/// What an outage was expected to be, and how it compares.
-pub(super) fn expected(expected: Expected, was: f64) -> String {
-    let off = (expected.seconds - was) / was * 100.0;
+/// How long an outage was; `at_least` where nobody saw its end.
+#[must_use]
+pub fn outage(most: f64, at_least: Option<f64>) -> String {
+    match at_least {
+        None => seconds(most),
+        Some(least) => format!(
+            "between {} and {}: nobody saw its end",
+            seconds(least),
+            seconds(most)
+        ),
+    }
+}
+
+/// What an outage was expected to be, and how it compares; not with one whose end nobody saw.
+pub(super) fn expected(expected: Expected, was: f64, at_least: Option<f64>) -> String {
     let server = seconds(expected.server);
+    let off = (was / expected.seconds - 1.0) * 100.0;
+    let compared = if at_least.is_some() || !off.is_finite() {
+        String::new()
+    } else if off.abs() < 0.5 {
+        "; it took as long as that".to_owned()
+    } else {
+        let word = if off < 0.0 { "shorter" } else { "longer" };
+        format!("; it was {:.0} % {word} than expected", off.abs())
+    };
     format!(
-        "{} ({off:+.0} %), of it {server} the server's own: starts, init, restore, elections",
+        "{}, of it {server} the server's own: starts, init, restore, elections{compared}",
         seconds(expected.seconds)
     )
 }
@@ -202,6 +223,28 @@ mod tests {
         assert_eq!(percent(999, 1000), 99);
         assert_eq!(percent(u64::MAX, u64::MAX), 100);
         assert_eq!(percent(1, 0), 100);
+    }
+
+    #[test]
+    fn an_outage_is_compared_in_words() {
+        let of = |seconds| Expected {
+            seconds,
+            server: 2.0,
+        };
+        let ends = |expectation: f64, was, least, end: &str| {
+            let told = expected(of(expectation), was, least);
+            assert!(told.ends_with(end), "{told}");
+        };
+        ends(10.0, 8.3, None, "; it was 17 % shorter than expected");
+        ends(10.0, 12.0, None, "; it was 20 % longer than expected");
+        ends(10.0, 10.04, None, "; it took as long as that");
+        ends(0.0, 0.0, None, "elections");
+        ends(10.0, 7200.0, Some(9.0), "elections");
+        assert_eq!(outage(8.3, None), "8.3 s");
+        assert_eq!(
+            outage(7200.0, Some(9.0)),
+            "between 9.0 s and 2 h 00 min: nobody saw its end"
+        );
     }
 
     #[test]

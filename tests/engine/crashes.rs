@@ -325,3 +325,24 @@ fn no_lost_look_keeps_a_run_from_its_end() {
         assert!(resumed * 20 < runs, "{resumed} of {runs} {runbook} {looks}");
     }
 }
+
+/// What ended the outage was done by a process that did not come to note it: how long it was is known by its bounds alone.
+#[test]
+fn the_end_of_an_outage_that_a_killed_run_did_not_see_is_no_exact_time() {
+    for (runbook, point, seen) in [
+        ("migrate-raft", "before the mark OutageEnded", false),
+        ("reseed", "before the mark OutageEnded", false),
+        ("migrate-raft", "before openbao-0: unseal", true),
+    ] {
+        let scene = Scene::of(runbook, ONE);
+        let points = scene.undisturbed().points();
+        let at = points.iter().rposition(|it| it.contains(point)).unwrap();
+        in_virtual_time(async {
+            let lab = scene.lab();
+            crash_at(&lab, at).await.unwrap();
+            let (most, least) = (lab.state().outage_seconds(), lab.state().outage_at_least());
+            assert_eq!(least.is_none(), seen, "{runbook}, {point}");
+            assert!(least <= most);
+        });
+    }
+}

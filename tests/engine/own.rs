@@ -295,12 +295,20 @@ fn a_dry_run_runs_no_program_and_looks_on_behind_one_that_reads() {
     assert!(!lab.journal_path().with_file_name("commands").exists());
 }
 
+/// A dry run refuses what a run refuses.
 #[test]
-fn a_range_that_ends_before_it_begins_is_empty() {
+fn a_range_that_cannot_be_run_is_refused() {
     let own = Own::command(BARE);
-    let lab = own.lab().ranged(Some("own"), Some("snapshot"));
-    in_virtual_time(lab.dry_run(&Arc::new(Fate::kind()))).unwrap();
-    assert!(lab.heard().is_empty());
+    for (until, words) in [
+        (Some("snapshot"), "nothing would be run"),
+        (None, "a run cannot begin behind it"),
+    ] {
+        let lab = own.lab().ranged(Some("own"), until);
+        let refused = in_virtual_time(lab.dry_run(&Arc::new(Fate::kind())));
+        let why = refused.unwrap_err().to_string();
+        assert!(why.contains(words), "{why}");
+        assert!(lab.heard().is_empty());
+    }
 }
 
 fn runs(pid: &str) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::scene::ONE;
-use crate::scripted::{Consent, Doom, Ended, Fate, Lab, everywhere, in_virtual_time};
+use crate::scripted::{Consent, Doom, Ended, Fate, KeySet, Lab, everywhere, in_virtual_time};
 use baoctl::engine::{Back, End, Error};
 use baoctl::event::Tier;
 use baoctl::platform::SecretName;
@@ -199,5 +199,69 @@ fn without_an_unseal_secret_the_new_keys_stay() {
         let clean = matches!(ended, Ended::Itself(Ok(End::CleanedUp)));
         assert!(clean, "{}", ended.words());
         assert!(kept(&lab));
+    });
+}
+
+/// The new cluster's shares are rotated and its root token is revoked; returned are those that hold from then on.
+fn rotate(lab: &Lab) -> KeySet {
+    let mut world = lab.world();
+    let set = world.key_sets.last_mut().unwrap();
+    let new = KeySet::new("rotated", 1, 1);
+    set.shares.clone_from(&new.shares);
+    set.token.clone_from(&new.token);
+    new
+}
+
+fn keys_file(lab: &Lab, keys: &KeySet) -> std::path::PathBuf {
+    let file = lab.path("rotated.json");
+    let text = serde_json::json!({"unseal_keys_b64": keys.shares, "root_token": keys.token});
+    std::fs::write(&file, text.to_string()).unwrap();
+    file
+}
+
+#[test]
+fn keys_that_were_changed_meanwhile_are_told_to_resume() {
+    in_virtual_time(async {
+        let mut lab = Lab::new("reseed", ONE);
+        lab.world().job_fails = true;
+        go(&lab).await;
+        let new = rotate(&lab);
+        lab.world().job_fails = false;
+        // One that restarted is sealed, and takes the new shares alone.
+        lab.world().stop("openbao-2");
+        let said = go(&lab).await.words();
+        assert!(said.contains("permission denied"), "{said}");
+        lab.keys_file = Some(keys_file(&lab, &new));
+        let ended = go(&lab).await;
+        assert!(ended.finished(), "{}", ended.words());
+        assert!(lab.world().server("openbao-2").unwrap().open.is_some());
+    });
+}
+
+#[test]
+fn rotated_keys_in_the_unseal_secret_are_cleaned_up_with_once_they_are_given() {
+    in_virtual_time(async {
+        let mut lab = Lab::new("reseed", ONE);
+        assert!(go(&lab).await.finished());
+        let new = rotate(&lab);
+        lab.cleanup = true;
+        let said = go(&lab).await.words();
+        assert!(said.contains("permission denied"), "{said}");
+        let put = |field: &str, value: &str| {
+            let mut world = lab.world();
+            let secret = world.secrets.get_mut(&SecretName::Unseal).unwrap();
+            secret.insert(field.to_owned(), value.to_owned().into());
+        };
+        put("root-token", &new.token);
+        put("unseal-key", &new.shares[0]);
+        let said = go(&lab).await.words();
+        assert!(said.contains("neither the key that init gave"), "{said}");
+        assert!(said.contains("--keys-file"), "{said}");
+        assert_eq!(lab.world().secrets.len(), 3);
+        lab.keys_file = Some(keys_file(&lab, &new));
+        let ended = go(&lab).await;
+        let clean = matches!(ended, Ended::Itself(Ok(End::CleanedUp)));
+        assert!(clean, "{}", ended.words());
+        lab.check_clean();
     });
 }

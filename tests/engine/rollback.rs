@@ -284,3 +284,23 @@ fn a_tree_that_is_not_as_it_was_sealed_is_no_way_back() {
         lab.check_back();
     });
 }
+
+/// The source was opened by a process that did not come to note it.
+#[test]
+fn the_end_of_an_outage_on_the_way_back_may_be_unseen_as_well() {
+    let fate = Arc::new(Fate::kind());
+    in_virtual_time(async {
+        let ended = after("migrate-raft", "init").await.process(&fate).await;
+        assert!(is_back(&ended), "{}", ended.words());
+    });
+    let points = fate.points();
+    let at = points.iter().position(|it| it.contains("OutageEnded"));
+    in_virtual_time(async {
+        let lab = after("migrate-raft", "init").await;
+        let doomed = Arc::new(Fate::at(at.unwrap(), Doom::Die));
+        assert!(matches!(lab.process(&doomed).await, Ended::Killed));
+        assert!(is_back(&go(&lab).await));
+        assert!(lab.state().outage_at_least() < lab.state().outage_seconds());
+        assert!(lab.state().outage_at_least().is_some());
+    });
+}

@@ -68,6 +68,7 @@ fn record() -> impl Strategy<Value = Record> {
         prop::sample::select(vec![
             Mark::OutageStarted,
             Mark::OutageEnded,
+            Mark::OutageFoundOver,
             Mark::RestoreTaken
         ])
         .prop_map(|mark| Record::Mark { mark }),
@@ -128,5 +129,6 @@ proptest! {
         }
         let seconds: f64 = live.outage_parts().iter().map(|part| part.1).sum();
         prop_assert!(seconds <= live.outage_seconds().unwrap_or(0.0) + 1e-6);
+        prop_assert!(live.outage_at_least() <= live.outage_seconds());
     }
 }

@@ -43,6 +43,53 @@ fn a_wrong_unseal_key_is_found_before_the_outage() {
     place.run(&RESUME).expect_code(0);
 }
 
+fn run_of(place: &Place) -> String {
+    let state = baoctl::journal::read(&place.journal()).unwrap();
+    state.header().unwrap().run.to_string()
+}
+
+/// What is refused leaves the journal of the last run where it is, and a dry run refuses the same.
+#[test]
+fn a_new_run_says_which_one_it_sets_aside() {
+    let place = Place::migrated("snapshot");
+    let journal = std::fs::read(place.journal()).unwrap();
+    let run = run_of(&place);
+    for (range, words) in [
+        (&["--from", "apply"][..], "--from snapshot, or without"),
+        (
+            &["--from", "apply", "--until", "snapshot"],
+            "nothing would be run",
+        ),
+        (&["--keys-file", "gone.json"], "gone.json"),
+    ] {
+        for dry in [&[][..], &["--dry-run"]] {
+            let said = place.run(&[&MIGRATE[..], range, dry].concat());
+            said.expect_code(2).expect_words(&[words]);
+        }
+    }
+    let without = ["--runbook", "restore-snapshot"];
+    place
+        .run(&[&MIGRATE[..], &without].concat())
+        .expect_code(5)
+        .expect_words(&["name it with --from-snapshot FILE"]);
+    place
+        .run(&["resume", "--from", "init"])
+        .expect_code(2)
+        .expect_words(&["record-keys"]);
+    let dry = place.run(&[&MIGRATE[..], &["--dry-run"]].concat());
+    dry.expect_code(0)
+        .expect_words(&[&run, "`baoctl resume", "a new run sets it aside"]);
+    assert_eq!(std::fs::read(place.journal()).unwrap(), journal);
+
+    let kept = place
+        .journal()
+        .with_file_name(format!("journal-{run}.jsonl"));
+    let said = place.migrate("migrate-raft", "snapshot");
+    said.expect_words(&[&run, "has come to step snapshot", kept.to_str().unwrap()]);
+    assert_eq!(std::fs::read(kept).unwrap(), journal);
+    assert_ne!(run_of(&place), run);
+}
+
 #[test]
 fn a_damaged_archive_is_made_again_from_the_tree() {
     let place = Place::until("unseal", &[]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::place::{Place, assert_whole, wait};
+use crate::place::{Place, RESUME, assert_whole, wait};
 
 const SIGKILL: i32 = 9;
 
@@ -57,4 +57,27 @@ fn with_all_its_servers_after_any_step() {
         wait(place.platform().kill_all()).unwrap();
         assert_whole(&place.finish());
     }
+}
+
+/// As if it had been killed right before it noted the end of the outage: the cluster serves, and nobody saw since when.
+#[test]
+fn an_outage_whose_end_it_did_not_see_is_told_by_its_bounds() {
+    let place = Place::migrated("restore");
+    let text = std::fs::read_to_string(place.journal()).unwrap();
+    let seen = text.find("outage-ended").unwrap();
+    let end = text[..seen].rfind('\n').unwrap() + 1;
+    std::fs::write(place.journal(), &text[..end]).unwrap();
+    place.run(&["status"]).expect_code(0).expect_words(&[
+        "serves the old data from raft: the outage is over",
+        "outage between",
+        "nobody saw its end",
+    ]);
+    let said = place.run(&[&RESUME[..], &["--json", "--until", "restore"]].concat());
+    said.expect_code(0);
+    let events = said.events();
+    let over = events.iter().find(|it| it["event"] == "outage-ended");
+    let [most, least] = ["seconds", "at_least"].map(|it| over.unwrap()[it].as_f64().unwrap());
+    assert!(0.0 < least && least < most, "{least} and {most}");
+    let report = std::fs::read_to_string(place.work().join("run/report.md")).unwrap();
+    assert!(report.contains("nobody saw its end"), "{report}");
 }

@@ -309,7 +309,10 @@ async fn run(output: &Output) {
         to: "join".to_owned(),
         why: "openbao-1 came back without its raft files".to_owned(),
     });
-    say(Event::OutageEnded { seconds: 43.21 });
+    say(Event::OutageEnded {
+        seconds: 43.21,
+        at_least: None,
+    });
     say(Event::StepFinished {
         step: "apply".to_owned(),
         status: StepStatus::Done,
@@ -341,6 +344,7 @@ pub fn summary() -> Event {
             .map(str::to_owned)
             .to_vec(),
         outage_seconds: Some(43.21),
+        outage_at_least: None,
         outage_parts: vec![
             ("seal".to_owned(), 0.4),
             ("copy".to_owned(), 12.1),

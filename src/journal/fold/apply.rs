@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::outage::seconds;
+use super::outage::{Outage, seconds};
 use super::state::{ActionKey, ActionState, Done, Fact, Span, State};
 use crate::event::ActionStatus;
 use crate::journal::record::{CLEANUP, Mark, Record, RunbookText};
@@ -134,7 +134,7 @@ impl State {
             Record::Finished => self.stays_on_course(false),
             Record::RolledBack => self.stays_on_course(true),
             Record::Mark {
-                mark: Mark::OutageEnded,
+                mark: Mark::OutageEnded | Mark::OutageFoundOver,
             } if self.outages.is_empty() => Err(FoldError::NoOutage),
             Record::Rewound { to, steps, .. } if !steps.contains(to) => {
                 Err(FoldError::Rewind { to: to.clone() })
@@ -146,7 +146,7 @@ impl State {
     /// Takes in a record that was checked. Costs the same however many there were, unlike a changed copy.
     pub(in crate::journal) fn take(&mut self, seq: u64, time: Timestamp, record: &Record) {
         self.records = seq;
-        self.last_at = Some(time);
+        let before = self.last_at.replace(time);
         match record {
             Record::Started(header) => {
                 self.runbook = Some(header.runbook.clone());
@@ -161,7 +161,7 @@ impl State {
                 ..
             } => {
                 self.max_outage_ms = max_outage_ms.or(self.max_outage_ms);
-                self.resumed(runbook.as_ref(), *cleanup);
+                self.resumed(runbook.as_ref(), *cleanup, before);
             }
             Record::Confirmed { step, asked } => {
                 self.confirmed.insert((step.clone(), asked.clone()));
@@ -173,6 +173,7 @@ impl State {
                 facts,
                 ..
             } => {
+                self.goes_on();
                 self.found(&(step.clone(), *action), facts);
                 self.intent(step, *action, kind, time);
             }
@@ -227,8 +228,11 @@ impl State {
             }
             Record::Mark { mark } => self.mark(*mark, time),
             Record::Rewound { steps, .. } => self.rewind(steps),
-            Record::Finished | Record::RolledBack => self.finished = Some(time),
+            Record::Finished | Record::RolledBack => {
+                self.finished = Some(*self.ended.get_or_insert(time));
+            }
             Record::RollingBack { loss } => {
+                self.ended = None;
                 self.rolling_back = true;
                 self.loss.clone_from(loss);
             }
@@ -236,6 +240,7 @@ impl State {
             Record::Undone {
                 step, action, kind, ..
             } => {
+                self.still_out();
                 let state = self.entry(step, *action, kind);
                 state.undone = true;
                 state.done = None;
@@ -244,8 +249,11 @@ impl State {
         }
     }
 
-    fn resumed(&mut self, runbook: Option<&RunbookText>, cleanup: bool) {
+    fn resumed(&mut self, runbook: Option<&RunbookText>, cleanup: bool, before: Option<Timestamp>) {
         self.finished = None;
+        if let Some(outage) = self.outages.last_mut().filter(|it| it.ended.is_none()) {
+            outage.unseen = outage.unseen.or(before);
+        }
         if let Some(runbook) = runbook {
             self.runbook = Some(runbook.clone());
         }
@@ -273,20 +281,37 @@ impl State {
             Mark::OutageStarted => {
                 let served = self.rolling_back && !self.in_outage() && !self.serves_again;
                 if self.outages.is_empty() || served {
-                    self.outages.push((time, None));
+                    self.outages.push(Outage {
+                        began: time,
+                        ended: None,
+                        unseen: None,
+                    });
                 }
             }
-            Mark::OutageEnded => {
-                if let Some((_, ended)) = self.outages.last_mut() {
-                    ended.get_or_insert(time);
+            Mark::OutageEnded | Mark::OutageFoundOver => {
+                if let Some(outage) = self.outages.last_mut().filter(|it| it.ended.is_none()) {
+                    outage.ended = Some(time);
+                    outage.unseen = outage.unseen.filter(|_| mark == Mark::OutageFoundOver);
                 }
                 self.serves_again |= self.rolling_back;
             }
             Mark::OutageAverted => {
-                self.outages.pop_if(|(_, ended)| ended.is_none());
+                self.outages.pop_if(|outage| outage.ended.is_none());
             }
             Mark::RestoreTaken => self.restore_taken = true,
             Mark::NamespacesMoved => self.namespaces_moved = true,
+        }
+    }
+
+    /// Something of the run itself is done, not of its cleanup.
+    fn goes_on(&mut self) {
+        self.ended = self.ended.filter(|_| self.cleaning);
+    }
+
+    /// What is done in an outage is done because nobody is served yet.
+    fn still_out(&mut self) {
+        if let Some(outage) = self.outages.last_mut().filter(|it| it.ended.is_none()) {
+            outage.unseen = None;
         }
     }
 
@@ -306,7 +331,11 @@ impl State {
         done: Done,
         facts: &BTreeMap<String, Value>,
     ) {
+        self.goes_on();
         self.found(&action, facts);
+        if done.status == ActionStatus::Done {
+            self.still_out();
+        }
         let state = self.entry(&action.0, action.1, kind);
         let began = state.intended_at.filter(|_| state.open_intent);
         let span = Span {
@@ -401,8 +430,8 @@ impl State {
         }
         self.facts.retain(|_, found| !found.is_empty());
         self.confirmed.retain(|(step, _)| !steps.contains(step));
-        if let Some((_, ended)) = self.outages.last_mut() {
-            *ended = None;
+        if let Some(outage) = self.outages.last_mut() {
+            (outage.ended, outage.unseen) = (None, None);
         }
         self.restore_taken = false;
         self.namespaces_moved = false;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::outage::Outage;
 use crate::event::ActionStatus;
 use crate::journal::record::{Header, Loss, RunbookText};
 
@@ -24,14 +25,16 @@ pub struct State {
     pub(super) actions: BTreeMap<ActionKey, ActionState>,
     pub(super) facts: BTreeMap<String, Vec<Fact>>,
     pub(super) confirmed: BTreeSet<(String, String)>,
-    /// Each with its end; the way back from a cluster that served begins a second one.
-    pub(super) outages: Vec<(Timestamp, Option<Timestamp>)>,
+    /// The way back from a cluster that served begins a second one.
+    pub(super) outages: Vec<Outage>,
     pub(super) spans: Vec<Span>,
     pub(super) restore_taken: bool,
     pub(super) namespaces_moved: bool,
     pub(super) max_outage_ms: Option<u64>,
     pub(super) rewinds: u32,
     pub(super) finished: Option<Timestamp>,
+    /// When it came to the end that it is at, or was before it was resumed: whatever is done anew clears it.
+    pub(super) ended: Option<Timestamp>,
     pub(super) rolling_back: bool,
     pub(super) loss: Option<Loss>,
     pub(super) serves_again: bool,
@@ -124,7 +127,8 @@ impl State {
         self.last_at
     }
 
-    /// When the last step ended well.
+    /// When the last step ended well, or was taken back. A later process that finds nothing to do, or only removes what is left of
+    /// the run, does not change that.
     pub const fn finished(&self) -> Option<Timestamp> {
         self.finished
     }
@@ -203,7 +207,7 @@ impl State {
 
     /// When the last outage began. A rewind keeps it.
     pub fn outage_started(&self) -> Option<Timestamp> {
-        self.outages.last().map(|(started, _)| *started)
+        self.outages.last().map(|outage| outage.began)
     }
 
     /// Whether a single voter has taken the restore, since the last rewind.
@@ -221,16 +225,16 @@ impl State {
         self.max_outage_ms.map(Duration::from_millis)
     }
 
-    /// When the last outage ended; a rewind clears it.
+    /// When the last outage ended, or was found to be over; a rewind clears it.
     pub fn outage_ended(&self) -> Option<Timestamp> {
-        self.outages.last().and_then(|(_, ended)| *ended)
+        self.outages.last().and_then(|outage| outage.ended)
     }
 
     /// Whether clients are not served now, as far as the journal tells.
     pub fn in_outage(&self) -> bool {
         self.outages
             .last()
-            .is_some_and(|(_, ended)| ended.is_none())
+            .is_some_and(|outage| outage.ended.is_none())
     }
 
     /// How long an outage has lasted that goes on.

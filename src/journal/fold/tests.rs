@@ -271,6 +271,39 @@ fn a_way_back_that_loses_something_has_an_outage_of_its_own() {
 }
 
 #[test]
+fn the_end_of_a_run_stays_where_it_was() {
+    let mut records = vec![intent("a", "k"), done("a", "k", 1), Record::Finished];
+    let end = fold(&records).unwrap().finished();
+    assert!(end.is_some());
+    // Nothing was left to do.
+    records.extend([resumed(None), Record::Finished]);
+    assert_eq!(fold(&records).unwrap().finished(), end);
+    let cleaned = [
+        Record::resumed(None, None, true),
+        intent(CLEANUP, "remove"),
+        done(CLEANUP, "remove", 1),
+        Record::Finished,
+    ];
+    let cleaned = [&records[..], &cleaned].concat();
+    assert_eq!(fold(&cleaned).unwrap().finished(), end);
+    // A step that the changed runbook has besides, and the way back, end it anew.
+    let longer = [
+        resumed(None),
+        intent("b", "k"),
+        done("b", "k", 1),
+        Record::Finished,
+    ];
+    let longer = [&records[..], &longer].concat();
+    assert!(fold(&longer).unwrap().finished() > end);
+    records.extend([
+        Record::resumed(None, None, false),
+        Record::RollingBack { loss: None },
+        Record::RolledBack,
+    ]);
+    assert!(fold(&records).unwrap().finished() > end);
+}
+
+#[test]
 fn what_is_left_is_removed_after_either_end() {
     let cleanup = || {
         vec![
@@ -363,6 +396,47 @@ fn the_outage_is_told_by_the_parts_that_lie_in_it() {
     let going_on = fold(&records[..4]).unwrap();
     assert_eq!(going_on.outage_seconds(), Some(2.0));
     assert_eq!(fold(&[]).unwrap().outage_seconds(), None);
+}
+
+/// Of a process that did not come to note the end of the outage only its last record is known.
+#[test]
+fn an_outage_whose_end_nobody_saw_is_told_by_its_bounds() {
+    let left_off = [
+        intent("a", "seal-source"),
+        mark(Mark::OutageStarted),
+        done("a", "seal-source", 1),
+        intent("b", "unseal"),
+        // A second process saw no more of it.
+        resumed(None),
+        intent("b", "unseal"),
+        resumed(None),
+    ];
+    let over = |more: &[Record]| fold(&[&left_off[..], more].concat()).unwrap();
+    assert_eq!(over(&[]).outage_at_least(), Some(2.0));
+    let state = over(&[
+        mark(Mark::OutageFoundOver),
+        done("b", "unseal", 1),
+        intent("c", "join"),
+        resumed(None),
+    ]);
+    assert_eq!(state.outage_seconds(), Some(6.0));
+    assert_eq!(state.outage_at_least(), Some(2.0));
+    let parts = [
+        ("a/seal-source", 1.0),
+        ("between actions", 1.0),
+        ("until it was found to be over", 4.0),
+    ];
+    let parts: Vec<(String, f64)> = parts.map(|(kind, it)| (kind.to_owned(), it)).into();
+    assert_eq!(state.outage_parts(), parts);
+    // Seen by this process; and opened by a hook before its eyes.
+    assert_eq!(over(&[mark(Mark::OutageEnded)]).outage_at_least(), None);
+    let hook = over(&[
+        intent("c", "return-key"),
+        done("c", "return-key", 1),
+        mark(Mark::OutageFoundOver),
+    ]);
+    assert_eq!(hook.outage_at_least(), None);
+    assert_eq!(hook.outage_seconds(), Some(8.0));
 }
 
 type Is = fn(&FoldError) -> bool;
