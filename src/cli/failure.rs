@@ -20,6 +20,7 @@ const PLACE_FOLLOWERS: &str = "place-followers";
 const HARMLESS: [&str; 2] = [PROVE, PLACE_FOLLOWERS];
 const COMMAND: &str = "command";
 const RUN_JOBS: &str = "run-jobs";
+const STILL_SERVES: &str = "still-serves";
 const FORSAKE_DATA: &str = "forsake-data";
 /// Kinds of action whose look finds what no check of the target does.
 const OWN_CURE: [&str; 4] = [COMMAND, RUN_JOBS, KEEP_KEYS, FORSAKE_DATA];
@@ -219,6 +220,9 @@ pub(super) fn failure(
         (Error::NoWayBack { .. } | Error::CleanedUp, _) => vec![place.command("report")],
         (Error::Conflict { kind, .. }, _) if OWN_CURE.contains(&kind.as_str()) => {
             cure(kind, state, resume, place)
+        }
+        (Error::Conflict { kind, .. }, _) if kind == STILL_SERVES => {
+            vec![format!("when all members serve again: {resume}")]
         }
         (_, Exit::Preflight) => checks_of(error, program, runbook, place),
         (_, Exit::Locked) => vec![place.command("lock show")],
