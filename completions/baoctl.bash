@@ -235,7 +235,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__check)
-            opts="-n -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --from-snapshot --cluster-id --keys-file --keys-command --keys-fd --ask-keys --json --quiet --verbose --help"
+            opts="-n -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --runbook --from-snapshot --cluster-id --keys-file --keys-command --keys-fd --ask-keys --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -290,6 +290,10 @@ _baoctl() {
                     return 0
                     ;;
                 --journal)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --runbook)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

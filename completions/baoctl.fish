@@ -225,6 +225,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l unseal-secret -d
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l journal -d 'Journal to use instead of the target\'s own' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l runbook -d 'Runbook that would be followed: a built-in name or a file [default: migrate-raft; restore-snapshot with --from-snapshot]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l from-snapshot -d 'Restore this raft snapshot, as `bao operator raft snapshot save` wrote it, where no member has any data' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l cluster-id -d 'Cluster that the snapshot must be of; default: the one that the target\'s last run was about, where there was one' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; any token will do that may make the calls, see docs/policy.hcl' -r -F

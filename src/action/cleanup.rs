@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use indicatif::HumanBytes;
+use uuid::Uuid;
 
 use super::await_voters::AwaitVoters;
 use super::context::blocking;
@@ -26,7 +27,7 @@ pub struct StillServes;
 /// Removes the files of the tree as they were sealed, and the tombstone last.
 pub struct RemoveTree;
 
-/// Removes the raft files that the run moved aside.
+/// Removes the raft files that the run and those before it moved aside.
 pub struct RemoveAside;
 
 /// Removes what the run may have left running beside the servers.
@@ -59,15 +60,17 @@ async fn unserved(ctx: &Context) -> Result<Option<String>> {
     }
     for member in ctx.platform.members() {
         if ctx.platform.instance(&member).await?.is_none() {
-            return Ok(Some(format!("{member} does not run")));
+            let look = ctx.platform.to_look(&member);
+            return Ok(Some(format!("{member} does not run ({look})")));
         }
         let status = ctx.node(&member)?.seal_status().await?;
-        if status.sealed || status.storage_type != "raft" {
-            let sealed = if status.sealed { "sealed, " } else { "" };
-            return Ok(Some(format!(
-                "{member} is {sealed}on {} storage",
-                status.storage_type
-            )));
+        if status.storage_type != "raft" {
+            let storage = status.storage_type;
+            return Ok(Some(format!("{member} is on {storage} storage")));
+        }
+        if status.sealed {
+            let unseal = ctx.platform.to_unseal(&member)?;
+            return Ok(Some(format!("{member} is sealed ({unseal})")));
         }
         if status.cluster_id.as_ref() != Some(&cluster_id) {
             return Ok(Some(format!(
@@ -290,43 +293,53 @@ impl Action for RemoveTree {
     }
 }
 
-/// The folders with raft files that lie aside, by member: of this run, and others.
+/// The folders with raft files that lie aside, by member: those of this run and the ones before it, which nobody else removes, and
+/// others.
 async fn aside(ctx: &Context) -> Result<[Vec<(String, String)>; 2]> {
-    let run = ctx.run.to_string();
-    let (mut own, mut others) = (Vec::new(), Vec::new());
+    let (mut removed, mut kept) = (Vec::new(), Vec::new());
     for member in ctx.platform.members() {
         for folder in ctx.platform.volume(&member).await?.aside {
-            let list = if folder.contains(&run) {
-                &mut own
-            } else {
-                &mut others
-            };
+            // A run's id tells when it began.
+            let ended = run_of(&folder).is_some_and(|run| run <= ctx.run);
+            let list = if ended { &mut removed } else { &mut kept };
             list.push((member.clone(), folder));
         }
     }
-    Ok([own, others])
+    Ok([removed, kept])
+}
+
+/// The run whose id the name of a folder has.
+fn run_of(folder: &str) -> Option<Uuid> {
+    const LENGTH: usize = uuid::fmt::Hyphenated::LENGTH;
+    (0..folder.len()).find_map(|from| folder.get(from..from + LENGTH)?.parse().ok())
 }
 
 #[async_trait]
 impl Action for RemoveAside {
     fn title(&self, _: &Context) -> String {
-        "remove the raft files that this run moved aside".to_owned()
+        "remove the raft files that this run and those before it moved aside".to_owned()
     }
 
     async fn describe(&self, ctx: &Context) -> Result<Vec<String>> {
-        let [own, others] = aside(ctx).await?;
-        let own = own
-            .into_iter()
-            .map(|(member, folder)| format!("{member}: remove the folder {folder}"));
-        let others = others
-            .into_iter()
-            .map(|(member, folder)| format!("{member}: {folder} is of another run and is kept"));
-        Ok(own.chain(others).collect())
+        let [removed, kept] = aside(ctx).await?;
+        let own = ctx.run.to_string();
+        let removed = removed.into_iter().map(|(member, folder)| {
+            let of = if folder.contains(&own) {
+                ""
+            } else {
+                ", of an earlier run"
+            };
+            format!("{member}: remove the folder {folder}{of}")
+        });
+        let kept = kept.into_iter().map(|(member, folder)| {
+            format!("{member}: {folder} is of no run up to this one and is kept")
+        });
+        Ok(removed.chain(kept).collect())
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
-        let [own, _] = aside(ctx).await?;
-        Ok(if own.is_empty() {
+        let [removed, _] = aside(ctx).await?;
+        Ok(if removed.is_empty() {
             Observation::Done(Evidence::new("none lie aside"))
         } else {
             Observation::Pending
@@ -334,11 +347,11 @@ impl Action for RemoveAside {
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
-        let [own, _] = aside(ctx).await?;
-        for (member, folder) in &own {
+        let [removed, _] = aside(ctx).await?;
+        for (member, folder) in &removed {
             ctx.platform.remove_aside(member, folder, &armed).await?;
         }
-        Ok(Evidence::new(format!("{} folders removed", own.len())).into())
+        Ok(Evidence::new(format!("{} folders removed", removed.len())).into())
     }
 }
 

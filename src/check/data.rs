@@ -14,7 +14,9 @@ use crate::storage::{DigestSource, Phase};
 const GROUP: &str = "data";
 
 /// The built-in runbook that moves child namespaces.
-const MOVES_THEM: &str = "migrate-raft-fast";
+pub const MOVES_NAMESPACES: &str = "migrate-raft-fast";
+/// The hint where they could be moved, by that runbook alone.
+pub const NOT_MOVED: &str = "this runbook does not move them, and the second unseal would panic: use the runbook migrate-raft-fast";
 /// The versions on which child namespaces were moved and found whole after restarts of each voter.
 const TESTED: [&str; 1] = ["2.6.2"];
 
@@ -174,7 +176,7 @@ async fn children(
             "data-namespaces",
             format!("{found}, which OpenBao breaks when its storage moves"),
             format!(
-                "the runbook {MOVES_THEM} moves their tables before anybody is served, and restarts the server twice for it"
+                "the runbook {MOVES_NAMESPACES} moves their tables before anybody is served, and restarts the server twice for it"
             ),
         ),
     }
@@ -183,8 +185,12 @@ async fn children(
 
 /// Why the child namespaces of a server cannot be moved, where they cannot.
 async fn unmovable(ctx: &Context, server: &SealStatus) -> Result<Option<String>> {
-    if let Some(why) = untested(&server.version, ctx) {
-        return Ok(Some(why.to_owned()));
+    if !TESTED.contains(&server.version.as_str()) {
+        return Ok(Some(
+            "moving them has not been tested on this server's version: docs/compatibility.md names those it was. Without \
+             it the second unseal panics"
+                .to_owned(),
+        ));
     }
     if let Some(why) = ctx.platform.not_apart().await? {
         return Ok(Some(format!(
@@ -202,20 +208,10 @@ async fn unmovable(ctx: &Context, server: &SealStatus) -> Result<Option<String>>
         ));
     }
     let read = namespaces(node.as_ref(), &token).await;
-    Ok(read
-        .err()
-        .map(|error| format!("what is mounted in each must be known before the move: {error}")))
-}
-
-/// The part that is known without asking the server.
-fn untested(version: &str, ctx: &Context) -> Option<&'static str> {
-    if !TESTED.contains(&version) {
-        return Some(
-            "moving them has not been tested on this server's version: docs/compatibility.md names those it was. Without \
-             it the second unseal panics",
-        );
+    if let Err(error) = read {
+        return Ok(Some(format!(
+            "what is mounted in each must be known before the move: {error}"
+        )));
     }
-    (!ctx.moves_namespaces).then_some(
-        "this runbook does not move them, and the second unseal would panic: use the runbook migrate-raft-fast",
-    )
+    Ok((!ctx.moves_namespaces).then(|| NOT_MOVED.to_owned()))
 }

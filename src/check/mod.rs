@@ -8,5 +8,6 @@ mod room;
 mod server;
 mod snapshot;
 
+pub use data::{MOVES_NAMESPACES, NOT_MOVED};
 pub use finding::{Checked, all, passed};
 pub use snapshot::held;

@@ -12,6 +12,7 @@ use super::target::Here;
 use crate::action::{FromSnapshot, Source};
 use crate::engine::{Range, fact};
 use crate::journal;
+use crate::runbook::Loaded;
 
 /// How a run is shown.
 #[derive(Debug, Clone, Args)]
@@ -50,13 +51,13 @@ pub struct SnapshotArgs {
 }
 
 impl SnapshotArgs {
-    /// The runbook that is followed where none is named.
-    pub(super) fn runbook(&self) -> &'static str {
-        if self.from_snapshot.is_some() {
-            "restore-snapshot"
-        } else {
-            "migrate-raft"
-        }
+    /// The runbook that is followed: the one that is named, else the one for what is moved.
+    pub(super) fn runbook(&self, named: Option<&str>) -> Result<Loaded, Exit> {
+        let default = default_runbook(self.from_snapshot.is_some());
+        Loaded::resolve(named.unwrap_or(default)).map_err(|error| {
+            let next = ["baoctl runbook list", "baoctl runbook validate FILE"];
+            fail(error, &next, Exit::Usage)
+        })
     }
 
     /// The file, which can be opened.
@@ -90,6 +91,15 @@ impl SnapshotArgs {
         };
         let cluster_id = self.cluster_id.or_else(last_run);
         Ok(Some(FromSnapshot { path, cluster_id }))
+    }
+}
+
+/// The runbook that is followed where none is named.
+pub(super) const fn default_runbook(of_snapshot: bool) -> &'static str {
+    if of_snapshot {
+        "restore-snapshot"
+    } else {
+        "migrate-raft"
     }
 }
 

@@ -5,6 +5,7 @@ use super::exit::{denied, fail};
 use super::keys::KeysArgs;
 use super::target::{Here, TargetArgs};
 use super::{Exit, run};
+use crate::engine::Program;
 use crate::event::{CheckStatus, Event, Level, Observer};
 use crate::ui::Output;
 use crate::{action, check, journal};
@@ -15,12 +16,16 @@ use crate::{action, check, journal};
 Examples:
   baoctl check --context prod --namespace vault --chart openbao/openbao
   baoctl check --context prod -n vault --chart openbao/openbao --json
+  baoctl check --context prod -n vault --chart openbao/openbao --runbook migrate-raft-fast    what this one needs
   baoctl check --context prod -n vault --driver manifests    no helm manages the release
   baoctl check --platform local
   baoctl check --platform local --from-snapshot FILE --keys-file FILE    whether it could be restored here")]
 pub struct Args {
     #[command(flatten)]
     target: TargetArgs,
+    /// Runbook that would be followed: a built-in name or a file [default: migrate-raft; restore-snapshot with --from-snapshot]
+    #[arg(long, value_name = "NAME|FILE")]
+    runbook: Option<String>,
     #[command(flatten)]
     snapshot: SnapshotArgs,
     #[command(flatten)]
@@ -30,6 +35,10 @@ pub struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Exit {
+    let loaded = match args.snapshot.runbook(args.runbook.as_deref()) {
+        Ok(loaded) => loaded,
+        Err(exit) => return exit,
+    };
     if let Err(exit) = args.snapshot.file() {
         return exit;
     }
@@ -51,6 +60,8 @@ pub(super) async fn run(args: Args) -> Exit {
     };
     let mut ctx = run::looking(here.platform, output.observer(), args.keys.keys_file, given);
     ctx.snapshot = snapshot;
+    ctx.replicas = loaded.runbook.replicas;
+    ctx.moves_namespaces = Program::new(&loaded.runbook).moves_namespaces();
     let checked = match check::all(&ctx).await {
         Ok(checked) => checked,
         Err(error) => {

@@ -133,7 +133,7 @@ impl Running {
                 }
             }
             Ok(end) => tell_end(&end, self.journal.as_ref(), &place, observer.as_ref()),
-            Err(error) => tell_failure(&error, &engine, &place, &self.way).await,
+            Err(error) => tell_failure(&error, &engine, &self.loaded, &place, &self.way).await,
         };
         if let Some(journal) = &self.journal {
             // The journal is what counts; the report can be made from it at any time.
@@ -226,12 +226,18 @@ fn notes(loaded: &Loaded) -> Vec<String> {
 }
 
 /// A bad end, which stays in the journal unless the command only looks.
-async fn tell_failure(error: &Error, engine: &Engine, place: &Place, way: &Way) -> Exit {
+async fn tell_failure(
+    error: &Error,
+    engine: &Engine,
+    runbook: &Loaded,
+    place: &Place,
+    way: &Way,
+) -> Exit {
     let (told, exit) = {
         let journal = engine.journal.as_ref().map(held);
         let state = journal.as_deref().map(Journal::state);
         let touched = state.is_some_and(|state| touched(&engine.program, state));
-        let told = failure(error, &engine.program, state, place, way);
+        let told = failure(error, &engine.program, runbook, state, place, way);
         (told, exit_of(error, touched))
     };
     engine.observer.observe(&Event::Failed(told.clone()));

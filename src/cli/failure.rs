@@ -1,11 +1,13 @@
 //! What to tell when a run ends badly: what happened, what was changed, what to type next, and the exit code.
 
 use super::Exit;
+use super::args::default_runbook;
 use super::exit::denied;
 use super::run::Way;
-use super::target::Place;
+use super::target::{Place, word};
 use crate::action::{self, KEEP_KEYS};
 use crate::bao;
+use crate::check;
 use crate::engine::{Back, Error, Program, Unit};
 use crate::event::{Effect, Failure, Tier};
 use crate::journal::{self, ActionState, State};
@@ -18,6 +20,7 @@ const PLACE_FOLLOWERS: &str = "place-followers";
 const HARMLESS: [&str; 2] = [PROVE, PLACE_FOLLOWERS];
 const COMMAND: &str = "command";
 const RUN_JOBS: &str = "run-jobs";
+const STILL_SERVES: &str = "still-serves";
 const FORSAKE_DATA: &str = "forsake-data";
 /// Kinds of action whose look finds what no check of the target does.
 const OWN_CURE: [&str; 4] = [COMMAND, RUN_JOBS, KEEP_KEYS, FORSAKE_DATA];
@@ -133,13 +136,30 @@ fn consent(resume: &str, step: &str, tier: &Tier, early: bool) -> String {
     }
 }
 
-/// The command that makes the checks alone.
-fn check_of(program: &Program) -> &'static str {
-    if program.restores_snapshot() {
-        "check --from-snapshot FILE --keys-file FILE"
-    } else {
-        "check"
+/// What to type where checks have failed: the checks alone, for this runbook, or another one that they do not fail for.
+fn checks_of(error: &Error, program: &Program, runbook: &Loaded, place: &Place) -> Vec<String> {
+    if let Error::Action {
+        source: action::Error::Preflight { failed, .. },
+        ..
+    } = error
+        && failed.iter().any(|it| it.hint == check::NOT_MOVED)
+    {
+        let with = format!("--runbook {}", check::MOVES_NAMESPACES);
+        return ["check", "migrate-raft"]
+            .map(|verb| place.command(&format!("{verb} {with}")))
+            .to_vec();
     }
+    let of_snapshot = program.restores_snapshot();
+    let mut check = "check".to_owned();
+    if runbook.runbook.name != default_runbook(of_snapshot) || runbook.file.is_some() {
+        let file = runbook.file.as_ref().map(|file| file.display().to_string());
+        let named = file.as_ref().unwrap_or(&runbook.runbook.name);
+        check = format!("{check} --runbook {}", word(named));
+    }
+    if of_snapshot {
+        check.push_str(" --from-snapshot FILE --keys-file FILE");
+    }
+    vec![place.command(&check)]
 }
 
 /// What to type where the cure is none that `check` would tell.
@@ -159,6 +179,7 @@ fn cure(kind: &str, state: Option<&State>, resume: String, place: &Place) -> Vec
 pub(super) fn failure(
     error: &Error,
     program: &Program,
+    runbook: &Loaded,
     state: Option<&State>,
     place: &Place,
     way: &Way,
@@ -200,7 +221,10 @@ pub(super) fn failure(
         (Error::Conflict { kind, .. }, _) if OWN_CURE.contains(&kind.as_str()) => {
             cure(kind, state, resume, place)
         }
-        (_, Exit::Preflight) => vec![place.command(check_of(program))],
+        (Error::Conflict { kind, .. }, _) if kind == STILL_SERVES => {
+            vec![format!("when all members serve again: {resume}")]
+        }
+        (_, Exit::Preflight) => checks_of(error, program, runbook, place),
         (_, Exit::Locked) => vec![place.command("lock show")],
         (
             Error::Action {

@@ -2,12 +2,10 @@
 
 use super::Exit;
 use super::args::{BudgetArgs, ConsentArgs, OutputArgs, RangeArgs, ReseedArgs, SnapshotArgs};
-use super::exit::fail;
 use super::keys::KeysArgs;
 use super::run::{self, Beginning, Settings};
 use super::target::TargetArgs;
 use crate::event::Mode;
-use crate::runbook::Loaded;
 
 /// Take a server from one replica on file storage to a three-voter Raft cluster
 ///
@@ -49,16 +47,9 @@ pub struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Exit {
-    let runbook = args.runbook.as_deref();
-    let loaded = match Loaded::resolve(runbook.unwrap_or(args.snapshot.runbook())) {
+    let loaded = match args.snapshot.runbook(args.runbook.as_deref()) {
         Ok(loaded) => loaded,
-        Err(error) => {
-            return fail(
-                error,
-                &["baoctl runbook list", "baoctl runbook validate FILE"],
-                Exit::Usage,
-            );
-        }
+        Err(exit) => return exit,
     };
     if let Err(exit) = args.snapshot.file() {
         return exit;

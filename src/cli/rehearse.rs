@@ -24,7 +24,6 @@ use crate::platform::local::{
     make_source, verify,
 };
 use crate::platform::{Platform, SecretName, StorageKind};
-use crate::runbook::Loaded;
 use crate::ui::Output;
 
 /// Perform the whole migration for real, on servers of its own on this machine
@@ -114,16 +113,9 @@ const MAKING: &str = "making";
 const REMAINS: &str = "final.snap.values";
 
 pub(super) async fn run(args: Args) -> Exit {
-    let runbook = args.runbook.as_deref();
-    let loaded = match Loaded::resolve(runbook.unwrap_or(args.snapshot.runbook())) {
+    let loaded = match args.snapshot.runbook(args.runbook.as_deref()) {
         Ok(loaded) => loaded,
-        Err(error) => {
-            return fail(
-                error,
-                &["baoctl runbook list", "baoctl runbook validate FILE"],
-                Exit::Usage,
-            );
-        }
+        Err(exit) => return exit,
     };
     let program = Program::new(&loaded.runbook);
     if let Some(exit) = unfit(&program, &loaded, &args.range, None) {

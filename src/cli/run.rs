@@ -63,8 +63,6 @@ pub(super) fn looking(
 ) -> Context {
     let mut ctx = context(platform, observer, Uuid::nil(), 3, keys_file);
     ctx.keys_given = keys_given;
-    // Which runbook will be followed is not known yet.
-    ctx.moves_namespaces = true;
     ctx
 }
 

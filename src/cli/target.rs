@@ -119,8 +119,8 @@ impl Place {
 
     /// A command about this target, for example `resume`.
     pub(super) fn command(&self, verb: &str) -> String {
-        let chart = match verb {
-            "check" | "migrate-raft" => self.chart.as_str(),
+        let chart = match verb.split(' ').next() {
+            Some("check" | "migrate-raft") => self.chart.as_str(),
             _ => "",
         };
         format!("baoctl {verb} {}{chart}", self.flags)
@@ -442,7 +442,7 @@ fn plain(name: &str) -> String {
 }
 
 /// A value as a shell takes it as one word.
-fn word(value: &str) -> String {
+pub(super) fn word(value: &str) -> String {
     let plain =
         |character: char| character.is_ascii_alphanumeric() || "._-/:@%+=,~".contains(character);
     if !value.is_empty() && value.chars().all(plain) {

@@ -110,6 +110,11 @@ impl Program {
         units.any(|unit| unit.kind == kind)
     }
 
+    /// Whether it has the action that child namespaces need.
+    pub fn moves_namespaces(&self) -> bool {
+        self.has("move-namespaces")
+    }
+
     /// Whether a snapshot is there in place of a source: nobody is served before its end, and there is no data to go back to.
     pub fn restores_snapshot(&self) -> bool {
         self.has("graft-snapshot")

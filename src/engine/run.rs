@@ -18,7 +18,6 @@ pub type SharedJournal = Arc<Mutex<Journal>>;
 /// The kinds of action that bring the source's data: from then on nothing but the old key opens the cluster.
 const BRING_DATA: [&str; 2] = ["restore", "operator-migrate"];
 /// The kind of action that child namespaces need.
-const MOVE_NAMESPACES: &str = "move-namespaces";
 
 /// Runs a program.
 pub struct Engine {
@@ -208,7 +207,7 @@ impl Engine {
         self.follow_marks(&mut ctx);
         ctx.step.clone_from(&step.id);
         ctx.place = index;
-        ctx.moves_namespaces = self.program.has(MOVE_NAMESPACES);
+        ctx.moves_namespaces = self.program.moves_namespaces();
         ctx.meter = Arc::new(ActionMeter::new(&step.id, unit.kind, self.observer.clone()));
         if let Some(journal) = self.journal() {
             let state = journal.state();

@@ -308,6 +308,10 @@ pub trait Platform: Send + Sync {
     fn node(&self, member: &str) -> Result<Arc<dyn Node>>;
     /// The member's running server, `None` when there is none.
     async fn instance(&self, member: &str) -> Result<Option<Instance>>;
+    /// Where a person sees why the member's server does not run.
+    fn to_look(&self, member: &str) -> String;
+    /// What a person types to unseal the member's server.
+    fn to_unseal(&self, member: &str) -> Result<String>;
     /// The last `lines` lines of the member's log.
     async fn log_tail(&self, member: &str, lines: usize) -> Result<Vec<String>>;
     /// Stops the member's server and waits until it is gone; nothing to do when it is. It stays away until it is replaced or

@@ -8,7 +8,8 @@ use serde_saphyr::{DefaultMessageFormatter, Error as YamlError, MessageFormatter
 use super::error::{Error, Finding, Result, Severity};
 use super::model::{Runbook, VERSION};
 use super::nearest::nearest;
-use super::places::Place;
+use super::parts::ill_typed;
+use super::places::{Place, Places};
 use super::raw::{RawRunbook, Versioned, place};
 use super::validate::validate;
 
@@ -44,21 +45,31 @@ impl Runbook {
             severity,
             message,
         };
-        let (runbook, places) = shape(text)
-            .map_err(|(at, message)| Error::Invalid(vec![found((at, Severity::Error, message))]))?;
+        let told = |all: Vec<(Place, Severity, String)>| {
+            let mut findings: Vec<Finding> = all.into_iter().map(found).collect();
+            findings.sort();
+            findings.dedup();
+            findings
+        };
+        let (runbook, places) = shape(text).map_err(|wrong| {
+            let wrong = wrong.into_iter();
+            Error::Invalid(told(
+                wrong
+                    .map(|(at, message)| (at, Severity::Error, message))
+                    .collect(),
+            ))
+        })?;
         let all = validate(&runbook, &places, folder);
-        let mut findings: Vec<Finding> = all.0.into_iter().map(found).collect();
-        findings.sort();
-        findings.dedup();
-        Ok((runbook, findings))
+        Ok((runbook, told(all.0)))
     }
 }
 
-fn shape(text: &str) -> std::result::Result<(Runbook, super::places::Places), (Place, String)> {
-    let versioned: Versioned = yaml(text)?;
+/// The runbook, or all that is ill-typed in it.
+fn shape(text: &str) -> std::result::Result<(Runbook, Places), Vec<(Place, String)>> {
+    let versioned: Versioned = yaml(text).map_err(|wrong| vec![wrong])?;
     let Some(version) = versioned.version else {
         let message = format!("`version: {VERSION}` is missing: it says how to read the rest");
-        return Err((Place::default(), message));
+        return Err(vec![(Place::default(), message)]);
     };
     if version.value != VERSION {
         let message = format!(
@@ -66,45 +77,53 @@ fn shape(text: &str) -> std::result::Result<(Runbook, super::places::Places), (P
             version.value,
             env!("CARGO_PKG_VERSION")
         );
-        return Err((place(&version.referenced), message));
+        return Err(vec![(place(&version.referenced), message)]);
     }
-    yaml::<RawRunbook>(text).map(RawRunbook::split)
+    yaml::<RawRunbook>(text)
+        .map(RawRunbook::split)
+        .map_err(|first| ill_typed(text, first))
 }
 
 fn yaml<T: DeserializeOwned>(text: &str) -> std::result::Result<T, (Place, String)> {
-    serde_saphyr::from_str(text).map_err(|error| {
-        let at = error.location().map(|it| place(&it)).unwrap_or_default();
-        (at, words(error.without_snippet()))
-    })
+    serde_saphyr::from_str(text).map_err(|error| located(&error))
+}
+
+/// An error of the parser, with its place.
+pub(super) fn located(error: &YamlError) -> (Place, String) {
+    let at = error.location().map(|it| place(&it)).unwrap_or_default();
+    (at, words(error.without_snippet()))
 }
 
 fn words(error: &YamlError) -> String {
-    let (what, found, expected) = match error {
+    match error {
         YamlError::SerdeUnknownField {
             field, expected, ..
-        } => ("field", field, expected),
+        } => unknown("field", field, expected),
         YamlError::SerdeUnknownVariant {
             variant, expected, ..
-        } => ("value", variant, expected),
-        YamlError::SerdeMissingField { field, .. } => return format!("`{field}` is missing"),
+        } => unknown("value", variant, expected),
+        YamlError::SerdeMissingField { field, .. } => missing(field),
         YamlError::SerdeInvalidType {
             unexpected,
             expected,
             ..
-        } => return format!("here is {unexpected}, expected {expected}"),
+        } => format!("here is {unexpected}, expected {expected}"),
         YamlError::DuplicateMappingKey { key, .. } => {
             let key = key.as_deref().unwrap_or("this key");
-            return format!("`{key}` is here twice");
+            format!("`{key}` is here twice")
         }
-        YamlError::InvalidScalar { ty: "u32", .. } => {
-            return "expected a whole number from 0".to_owned();
-        }
-        YamlError::InvalidScalar { ty: "boolean", .. } => {
-            return "expected `true` or `false`".to_owned();
-        }
-        YamlError::Unexpected { expected, .. } => return structure(expected),
-        other => return DefaultMessageFormatter.format_message(other).into_owned(),
-    };
+        YamlError::InvalidScalar { ty: "u32", .. } => "expected a whole number from 0".to_owned(),
+        YamlError::InvalidScalar { ty: "boolean", .. } => "expected `true` or `false`".to_owned(),
+        YamlError::Unexpected { expected, .. } => structure(expected),
+        other => DefaultMessageFormatter.format_message(other).into_owned(),
+    }
+}
+
+pub(super) fn missing(field: &str) -> String {
+    format!("`{field}` is missing")
+}
+
+pub(super) fn unknown(what: &str, found: &str, expected: &[&'static str]) -> String {
     match nearest(found, expected) {
         Some(near) => format!("unknown {what} `{found}`, did you mean `{near}`?"),
         None if expected.is_empty() => format!("unknown {what} `{found}`, there are none here"),

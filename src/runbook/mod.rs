@@ -9,6 +9,7 @@ mod model;
 mod nearest;
 mod order;
 mod own;
+mod parts;
 mod places;
 mod raw;
 mod schema;

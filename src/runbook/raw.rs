@@ -18,6 +18,10 @@ pub(super) struct Versioned {
     pub version: Option<Spanned<u32>>,
 }
 
+/// The fields of a runbook and of a step.
+pub(super) const RUNBOOK: [&str; 5] = ["version", "name", "title", "replicas", "steps"];
+pub(super) const STEP: [&str; 4] = ["id", "title", "rollback", "actions"];
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRunbook {
@@ -89,7 +93,7 @@ pub(super) fn place(location: &Location) -> Place {
 }
 
 /// An action as `- kind: {...}`, or as plain `- kind` when it needs nothing.
-struct RawAction(ActionSpec);
+pub(super) struct RawAction(ActionSpec);
 
 impl<'de> Deserialize<'de> for RawAction {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -69,7 +69,18 @@ fn a_cluster_that_lacks_a_voter_keeps_the_way_back() {
         let lab = ended().await;
         lab.world().stop("openbao-2");
         let said = go(&lab).await.words();
-        assert!(said.contains("openbao-2 does not run"), "{said}");
+        assert!(
+            said.contains("openbao-2 does not run (see the log of openbao-2)"),
+            "{said}"
+        );
+        {
+            let mut world = lab.world();
+            world.start("openbao-2").unwrap();
+            world.server_mut("openbao-2").unwrap().open = None;
+        }
+        let said = go(&lab).await.words();
+        let told = "openbao-2 is sealed (`unseal openbao-2`): nothing is removed";
+        assert!(said.contains(told), "{said}");
         lab.check_source();
         let state = lab.state();
         assert!(state.finished().is_some() && !state.cleaning());
@@ -98,6 +109,31 @@ fn what_is_not_of_the_sealed_tree_is_kept() {
         std::fs::remove_file(unknown).unwrap();
         std::fs::remove_file(changed).unwrap();
         lab.check_clean();
+    });
+}
+
+/// A run that was rolled back before this one has no command of its own any more.
+#[test]
+fn what_earlier_runs_moved_aside_goes_and_nothing_of_others() {
+    const EARLIER: &str = "rolled-back-019aba5e-6a3c-7d11-9f0e-0b5d7c1f6a52.2";
+    const KEPT: [&str; 2] = ["ffffffff-6a3c-7d11-9f0e-0b5d7c1f6a52", "by-hand"];
+    in_virtual_time(async {
+        let lab = ended().await;
+        {
+            let mut world = lab.world();
+            let files = world.member("openbao-0").aside[0].1.clone();
+            let aside = &mut world.member_mut("openbao-1").aside;
+            aside.push((EARLIER.to_owned(), files.clone()));
+            aside.extend(KEPT.map(|label| (label.to_owned(), files.clone())));
+        }
+        let ended = go(&lab).await;
+        assert!(is_clean(&ended), "{}", ended.words());
+        let left = std::mem::take(&mut lab.world().member_mut("openbao-1").aside);
+        let left: Vec<&str> = left.iter().map(|(label, _)| label.as_str()).collect();
+        assert_eq!(left, KEPT);
+        lab.check_clean();
+        let told = format!("{:?}", lab.records());
+        assert!(told.contains(&format!("raft-aside-{EARLIER}, of an earlier run")));
     });
 }
 

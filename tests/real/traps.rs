@@ -260,13 +260,16 @@ fn child_namespaces_are_refused() {
         &json!({}),
     );
     assert_eq!(status, 200);
-    place
-        .run(&MIGRATE)
-        .expect_code(5)
-        .expect_words(&["data-namespaces: fail", "baoctl check"]);
-    // Which runbook will be followed is not known yet.
+    place.run(&MIGRATE).expect_code(5).expect_words(&[
+        "data-namespaces: fail",
+        "baoctl check --runbook migrate-raft-fast",
+    ]);
     place
         .run(&["check"])
+        .expect_code(5)
+        .expect_words(&["data-namespaces: fail", "migrate-raft-fast"]);
+    place
+        .run(&["check", "--runbook", "migrate-raft-fast"])
         .expect_code(0)
         .expect_words(&["data-namespaces: warn", "migrate-raft-fast"]);
     assert_eq!(

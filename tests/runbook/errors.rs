@@ -76,6 +76,25 @@ fn the_shape() {
 }
 
 #[test]
+fn each_part_that_is_ill_typed_is_told() {
+    let found = refused(
+        WHOLE,
+        &[
+            ("replicas: 3", "replicas: many"),
+            ("- prove: {}", "- proof: {}"),
+            ("graft: true", "grafted: true"),
+            ("    rollback: ", "    rolback: "),
+            (
+                "title: Make Git say what runs",
+                "titel: Make Git say what runs\n    notes: none",
+            ),
+            ("key: old", "key: oldest"),
+        ],
+    );
+    insta::assert_snapshot!(found);
+}
+
+#[test]
 fn the_meaning() {
     let cases: &[&[(&str, &str)]] = &[
         &[("      - back-up: {}\n", "")],

@@ -91,6 +91,20 @@ impl Platform for KubernetesPlatform {
         self.running(member).await
     }
 
+    fn to_look(&self, member: &str) -> String {
+        let namespace = &self.options.namespace;
+        format!(
+            "see `kubectl -n {namespace} describe pod {member}` and `kubectl -n {namespace} logs {member} --previous`"
+        )
+    }
+
+    fn to_unseal(&self, member: &str) -> Result<String> {
+        let namespace = &self.options.namespace;
+        Ok(format!(
+            "`kubectl -n {namespace} exec -it {member} -- bao operator unseal` unseals it"
+        ))
+    }
+
     async fn log_tail(&self, member: &str, lines: usize) -> Result<Vec<String>> {
         self.layout.ordinal(member)?;
         self.log_of(member, &self.layout.container, lines).await

@@ -68,6 +68,17 @@ impl Platform for LocalPlatform {
         self.running(member)
     }
 
+    fn to_look(&self, member: &str) -> String {
+        let log = self.files(member).log();
+        format!("its log is {}", log.display())
+    }
+
+    fn to_unseal(&self, member: &str) -> Result<String> {
+        let api = self.address_of(&self.known(member)?)?;
+        let bao = self.topology().bao.display().to_string();
+        Ok(format!("`{bao} operator unseal -address={api}` unseals it"))
+    }
+
     async fn log_tail(&self, member: &str, lines: usize) -> Result<Vec<String>> {
         self.known(member)?;
         servers::log_tail(&self.files(member), lines)

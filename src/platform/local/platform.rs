@@ -151,7 +151,7 @@ impl LocalPlatform {
     }
 
     /// Where the member's server listens; a change of the release moves only the next one.
-    fn address_of(&self, member: &Member) -> Result<String> {
+    pub(super) fn address_of(&self, member: &Member) -> Result<String> {
         let config = files::read(&self.files(&member.name).config())?.unwrap_or_default();
         let config = String::from_utf8_lossy(&config);
         Ok(config::address(&config).map_or_else(|| member.api(), str::to_owned))

@@ -147,6 +147,14 @@ impl Platform for ScriptedPlatform {
         .await
     }
 
+    fn to_look(&self, member: &str) -> String {
+        format!("see the log of {member}")
+    }
+
+    fn to_unseal(&self, member: &str) -> Result<String> {
+        Ok(format!("`unseal {member}`"))
+    }
+
     async fn log_tail(&self, member: &str, _: usize) -> Result<Vec<String>> {
         self.look(|world| {
             let restored = world.server(member).is_some_and(|server| server.restored);
