@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use secrecy::SecretString;
 
 use super::keys::Keys;
+use super::park_key::key_of;
 use super::{Context, Error, Look, Result, Source, Voters};
 use crate::armed::Armed;
 use crate::bao::{self, Health, Node};
@@ -114,13 +115,16 @@ pub async fn current_keys(ctx: &Context) -> Result<Keys> {
 const NO_KEYS: &str =
     "the keys that init gave are gone; go back (`baoctl rollback`) and begin anew";
 
-/// Of what the operator gives, the run's own copy and the unseal Secret the first whose token the leader takes: shares may
-/// have been rotated since init, and its root token revoked. Without a leader the first.
+/// Of what the operator gives, the unseal Secret and the run's own copy the first whose token the leader takes: shares may
+/// have been rotated since init, and its root token revoked. Without a leader the first. An old key that somebody put back
+/// into the Secret is none of them: a follower that is given it never joins.
 async fn kept_keys(ctx: &Context, own: Option<Keys>) -> Result<Keys> {
     let mut found = Keys::given_since(ctx);
-    found.extend(own.map(Ok));
     let unseal = ctx.platform.secret(SecretName::Unseal).await?;
+    let parked = ctx.platform.secret(SecretName::Parked).await?;
+    let unseal = unseal.filter(|live| key_of(Some(live)) != key_of(parked.as_ref()));
     found.extend(unseal.as_ref().and_then(Keys::from_secret).map(Ok));
+    found.extend(own.map(Ok));
     let leader = active(ctx).await?;
     let leader = leader.map(|leader| ctx.node(&leader)).transpose()?;
     let mut refused = None;

@@ -173,7 +173,8 @@ impl Action for KeepKeys {
         let parked = ctx.platform.secret(SecretName::Parked).await?;
         // Not only what init gave: shares may have been rotated since.
         let (key, old) = (key_of(live.as_ref()), key_of(parked.as_ref()));
-        let stored = key.is_some() && old.is_some() && key != old;
+        let another = key.is_some() && old.is_some() && key != old;
+        let stored = another || has_new_key(ctx).await?;
         Ok(stored.then(|| {
             "the unseal Secret has other keys than the old ones, so that the new cluster may have been opened and have served".to_owned()
         }))
