@@ -60,7 +60,14 @@ impl Running {
         let ctx = self.context(Arc::new(Recorder::new()), settings);
         let ready = engine::ready(&self.program, &ctx, &Range::from(&settings.range)).await;
         let error = ready.err()?;
-        let told = failure(&error, &self.program, None, &self.here.place, &self.way);
+        let told = failure(
+            &error,
+            &self.program,
+            &self.loaded,
+            None,
+            &self.here.place,
+            &self.way,
+        );
         let next: Vec<&str> = told.next.iter().map(String::as_str).collect();
         Some(fail(&told.message, &next, exit_of(&error, false)))
     }

@@ -163,7 +163,7 @@ impl State {
                 self.max_outage_ms = max_outage_ms.or(self.max_outage_ms);
                 self.resumed(runbook.as_ref(), *cleanup, before);
             }
-            Record::Confirmed { step, asked } => {
+            Record::Confirmed { step, asked, .. } => {
                 self.confirmed.insert((step.clone(), asked.clone()));
             }
             Record::Intent {
@@ -231,7 +231,11 @@ impl State {
             Record::Finished | Record::RolledBack => {
                 self.finished = Some(*self.ended.get_or_insert(time));
             }
-            Record::RollingBack { loss } => {
+            Record::RollingBack { loss, why } => {
+                // A later process goes on with what an earlier one began.
+                if self.why_back.is_empty() {
+                    self.why_back.clone_from(why);
+                }
                 self.ended = None;
                 self.rolling_back = true;
                 self.loss.clone_from(loss);
