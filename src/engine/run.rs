@@ -17,7 +17,6 @@ pub type SharedJournal = Arc<Mutex<Journal>>;
 
 /// The kinds of action that bring the source's data: from then on nothing but the old key opens the cluster.
 const BRING_DATA: [&str; 2] = ["restore", "operator-migrate"];
-/// The kind of action that child namespaces need.
 
 /// Runs a program.
 pub struct Engine {
