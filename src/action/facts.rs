@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Fact, Timings};
 use crate::bao::{AuditDevice, Mount};
 use crate::event::{Finding, ParityCounts};
-use crate::platform::{Before, Instance, StorageKind};
+use crate::platform::{Before, Instance, Release, StorageKind};
 
 macro_rules! fact {
     ($type:ty, $name:literal, $from:literal) => {
@@ -61,6 +61,7 @@ fact!(Snapshot, "snapshot", "preflight");
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checks(pub Vec<Finding>);
 fact!(Checks, "checks", "preflight");
+fact!(Release, "release", "preflight");
 
 /// Where followers will find their volumes and their image, by member: looked at before the outage, and empty then.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -59,6 +59,7 @@ impl Action for Preflight {
                     HumanBytes(source.bytes)
                 ))
                 .with(&source)
+                .with(&ctx.platform.release().await?)
                 .with(&Checks(checked.findings));
                 Ok(Observation::Done(match &checked.snapshot {
                     Some(snapshot) => evidence.with(snapshot),

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::action::cleanup::COPIES;
 use crate::action::{Held, KEEP_KEYS, Lost, PRINTED, Snapshot};
 use crate::engine::fact;
-use crate::event::{ActionStatus, Event, Mode};
+use crate::event::{ActionStatus, Event, Mode, RolledBack};
 use crate::journal::State;
 
 const FLIP: &str = "flip";
@@ -21,10 +21,13 @@ pub(super) fn where_back(state: &State) -> &'static str {
 
 /// The end of a run whose effects are all taken back.
 pub(super) fn rolled_back(state: &State, journal: &Path) -> Event {
-    Event::RolledBack {
+    Event::RolledBack(RolledBack {
         now: where_back(state).to_owned(),
+        why: state.why_back().to_owned(),
+        outage_seconds: state.outage_seconds(),
+        outage_at_least: state.outage_at_least(),
         left: left(state, journal),
-    }
+    })
 }
 
 /// A sentence for each, what is to be done first.

@@ -73,8 +73,10 @@ impl Replay<'_> {
             Record::Resumed { baoctl, .. } => {
                 self.note(Level::Info, format!("resumed by baoctl {baoctl}"));
             }
-            Record::Confirmed { asked, .. } => {
-                self.note(Level::Info, format!("confirmed: {asked}"));
+            Record::Confirmed { asked, by, .. } => {
+                let by = Some(by).filter(|by| !by.is_empty());
+                let by = by.map_or_else(String::new, |by| format!(" by {by}"));
+                self.note(Level::Info, format!("confirmed{by}: {asked}"));
             }
             Record::Intent {
                 step,
@@ -124,8 +126,9 @@ impl Replay<'_> {
                 }
             }
             Record::Rewound { from, to, why, .. } => self.tell(Event::Rewound { from, to, why }),
-            Record::RollingBack { loss } => {
+            Record::RollingBack { loss, why } => {
                 let mut told = vec!["rolling back".to_owned()];
+                told.extend(Some(why).filter(|why| !why.is_empty()));
                 told.extend(loss.iter().flat_map(engine::lost));
                 self.note(Level::Warn, told.join("; "));
             }

@@ -61,7 +61,7 @@ pub(super) async fn run(args: Args) -> Exit {
         dry_run: args.dry_run,
         lose_writes: args.lose_writes,
         export,
-        agreed_by: None,
+        overrun: None,
     });
     run::go_on(here, way, args.going, settings).await
 }

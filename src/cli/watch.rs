@@ -17,7 +17,7 @@ use super::{Exit, run};
 use crate::action::{self, Context, Timings, copy_live};
 use crate::engine::{Program, fact};
 use crate::journal;
-use crate::platform::Before;
+use crate::platform::Release;
 use crate::runbook::Loaded;
 use crate::storage::{self, DigestLines};
 use crate::ui::{self, Output};
@@ -63,7 +63,7 @@ struct Seen {
     convert: f64,
     /// Seconds, where a proof has measured the server's part.
     outage: Option<f64>,
-    /// The release is not as it was when the run tried its change.
+    /// What of the release is not as the run's checks found it.
     drift: Option<String>,
 }
 
@@ -136,7 +136,7 @@ async fn look(here: &Here, ctx: &Context, loaded: &Loaded) -> action::Result<See
         .as_ref()
         .and_then(|state| Loaded::recorded(state.runbook()?).ok());
     let proved: Option<Timings> = state.as_ref().and_then(fact);
-    let before: Option<Before> = state.as_ref().and_then(fact);
+    let then: Option<Release> = state.as_ref().and_then(fact);
     let program = Program::new(&recorded.as_ref().unwrap_or(loaded).runbook).here(ctx);
     let copied = backup.timings;
     let forecast = proved.and_then(|proved| {
@@ -149,7 +149,8 @@ async fn look(here: &Here, ctx: &Context, loaded: &Loaded) -> action::Result<See
             ..proved
         })
     });
-    let revision = here.platform.release().await?.revision;
+    let now = here.platform.release().await?;
+    let drift = then.map_or_else(Vec::new, |then| then.drift(&now));
     Ok(Seen {
         at: Timestamp::now(),
         entries: backup.entries,
@@ -159,10 +160,7 @@ async fn look(here: &Here, ctx: &Context, loaded: &Loaded) -> action::Result<See
         copy: copied.copy,
         convert: copied.convert,
         outage: forecast.map(|forecast| forecast.seconds()),
-        drift: before
-            .map(|before| before.revision)
-            .filter(|before| *before != revision)
-            .map(|before| format!("revision {before} then, {revision} now")),
+        drift: (!drift.is_empty()).then(|| drift.join(", ")),
     })
 }
 
@@ -235,7 +233,7 @@ fn words(seen: &Seen) -> String {
     words.extend(
         seen.drift
             .iter()
-            .map(|drift| format!("the release has changed: {drift}")),
+            .map(|drift| format!("the release has changed since the checks: {drift}")),
     );
     words.join("; ")
 }

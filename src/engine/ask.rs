@@ -4,8 +4,13 @@ use super::program::{Step, Unit};
 use super::run::Engine;
 use super::{Error, Result};
 use crate::action::Context;
-use crate::event::{Answer, Effect, Question, Tier};
-use crate::journal::Record;
+use crate::event::{Answer, By, Effect, Question, Tier};
+use crate::journal::{self, Record};
+
+/// Who agreed, as far as this process knows, and with what.
+pub(super) fn who(by: By) -> String {
+    format!("{} {by}", journal::whoami())
+}
 
 impl Engine {
     /// Asks before a step, by the strongest effect that is still ahead in it.
@@ -69,22 +74,28 @@ impl Engine {
     }
 
     pub(super) async fn ask(&self, question: Question) -> Result<()> {
-        self.agreed(&question).await?;
+        let by = self.agreed(&question).await?;
+        self.confirmed(question, by)
+    }
+
+    /// Records that it was agreed to.
+    pub(super) fn confirmed(&self, question: Question, by: By) -> Result<()> {
         self.record(Record::Confirmed {
             step: question.step,
             asked: question.ask,
+            by: who(by),
         })
     }
 
     /// Asks and records nothing.
-    pub(super) async fn agreed(&self, question: &Question) -> Result<()> {
+    pub(super) async fn agreed(&self, question: &Question) -> Result<By> {
         let answer = tokio::select! {
             answer = self.operator.ask(question) => answer,
             signal = self.interrupt.wait(1) => return Err(Error::Interrupted { signal, midway: false }),
         };
         let step = question.step.clone();
         match answer {
-            Answer::Yes => Ok(()),
+            Answer::Yes(by) => Ok(by),
             Answer::No => Err(Error::Declined { step }),
             Answer::Nobody => Err(Error::Nobody {
                 step,

@@ -63,7 +63,7 @@ impl Engine {
             message: format!("{why}: going back to the old storage, as agreed by --max-outage"),
         });
         let back = Back {
-            agreed_by: Some("--max-outage"),
+            overrun: Some(why.to_string()),
             ..Back::default()
         };
         self.go_back(&back).await?;

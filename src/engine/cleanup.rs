@@ -104,12 +104,9 @@ impl Engine {
             ],
             tier: Tier::TypeName(self.outage_word.clone()),
         };
-        self.agreed(&question).await?;
+        let by = self.agreed(&question).await?;
         self.record(Record::resumed(None, None, true))?;
-        self.record(Record::Confirmed {
-            step: question.step,
-            asked: question.ask,
-        })?;
+        self.confirmed(question, by)?;
         for (index, unit) in ahead {
             self.stop_if_asked()?;
             let ctx = self.context(step, index, unit);

@@ -6,13 +6,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::act::TRIES;
+use super::ask::who;
 use super::mirrored::Course;
 use super::program::{Step, Unit};
 use super::run::failed;
 use super::{End, Engine, Error, Result};
 use crate::action::{self, Context, newer};
-use crate::event::{ActionStatus, Effect, Event, Level, ParityCounts, Question, Tier};
-use crate::journal::{Loss, Mark, Record, State};
+use crate::event::{ActionStatus, By, Effect, Event, Level, ParityCounts, Question, Tier};
+use crate::journal::{self, Loss, Mark, Record, State};
 
 /// How to go back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,8 +24,14 @@ pub struct Back {
     pub lose_writes: bool,
     /// It may be lost once a snapshot of the new cluster is saved here.
     pub export: Option<PathBuf>,
-    /// The flag that it was agreed to by beforehand: nobody is asked.
-    pub agreed_by: Option<&'static str>,
+    /// Why the run goes back by itself, as `--max-outage` agrees to beforehand: nobody is asked.
+    pub overrun: Option<String>,
+}
+
+/// Why it goes back.
+fn asked_for(back: &Back, by: &str) -> String {
+    let by_itself = back.overrun.clone();
+    by_itself.unwrap_or_else(|| format!("asked for by {by}"))
 }
 
 impl Engine {
@@ -60,7 +67,8 @@ impl Engine {
             }
             // It is given up, unless it was killed between its last step and its last word.
             if !self.rolling_back() {
-                self.record(Record::RollingBack { loss: None })?;
+                let why = asked_for(back, &journal::whoami());
+                self.record(Record::RollingBack { loss: None, why })?;
             }
             self.record(Record::RolledBack)?;
             return Ok(End::RolledBack);
@@ -76,11 +84,11 @@ impl Engine {
             }
             return Ok(End::Planned);
         }
-        let mut question = self.question(ahead[0].0, ahead.len(), effect, loss.as_ref());
-        match back.agreed_by {
-            Some(flag) => question.ask = format!("{}, by {flag}", question.ask),
+        let question = self.question(ahead[0].0, ahead.len(), effect, loss.as_ref());
+        let by = match back.overrun {
+            Some(_) => By::Flag("--max-outage"),
             None => self.agreed(&question).await?,
-        }
+        };
         let ctx = self.looking();
         if let Some(export) = loss.as_ref().and_then(|loss| loss.export.as_deref()) {
             match newer::save(&ctx, export).await {
@@ -97,15 +105,12 @@ impl Engine {
             }
         }
         // Only by a flag it goes back in the process that went on before.
-        if back.agreed_by.is_none() {
+        if back.overrun.is_none() {
             self.record(Record::resumed(None, None, false))?;
         }
-        self.record(Record::Confirmed {
-            step: question.step,
-            asked: question.ask,
-        })?;
-        let served = loss.is_some();
-        self.record(Record::RollingBack { loss })?;
+        let (served, why) = (loss.is_some(), asked_for(back, &who(by)));
+        self.confirmed(question, by)?;
+        self.record(Record::RollingBack { loss, why })?;
         let goes_away = |state: &State| !state.in_outage() && !state.serves_again();
         if served && self.state(goes_away) {
             let (step, _, unit) = ahead[0];

@@ -5,6 +5,6 @@ mod observer;
 
 pub use model::{
     ActionStatus, Banner, CheckStatus, Effect, Event, Expected, Failure, Finding, Level, Mode,
-    ParityCounts, Plan, PlannedAction, PlannedStep, StepStatus, StepSummary, Summary,
+    ParityCounts, Plan, PlannedAction, PlannedStep, RolledBack, StepStatus, StepSummary, Summary,
 };
-pub use observer::{Agreed, Answer, Fanout, Observer, Operator, Question, Tier};
+pub use observer::{Agreed, Answer, By, Fanout, Observer, Operator, Question, Tier};

@@ -168,12 +168,7 @@ pub enum Event {
     /// The run ended badly.
     Failed(Failure),
     /// All that the run did is taken back.
-    RolledBack {
-        /// Where that leaves the clients.
-        now: String,
-        /// What is left of it, and what to do about that.
-        left: Vec<String>,
-    },
+    RolledBack(RolledBack),
     /// The run ended well; the last event.
     Summary(Summary),
 }
@@ -181,6 +176,22 @@ pub enum Event {
 impl Event {
     /// Version of the JSON form; a field that is removed or changes meaning raises it.
     pub const VERSION: u32 = 1;
+}
+
+/// The end of a run that went back.
+#[derive(Debug, Clone, Serialize)]
+pub struct RolledBack {
+    /// Where that leaves the clients.
+    pub now: String,
+    /// Why it went back; empty where that is not known.
+    pub why: String,
+    /// Length of the outage; `None` when there was none. At most, where the next is given.
+    pub outage_seconds: Option<f64>,
+    /// The least that it took, where nobody saw its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outage_at_least: Option<f64>,
+    /// What is left of the run, and what to do about that.
+    pub left: Vec<String>,
 }
 
 /// The head of a run.

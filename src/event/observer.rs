@@ -1,5 +1,6 @@
 //! Who listens to a run, and who answers it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -38,11 +39,32 @@ pub struct Question {
     pub tier: Tier,
 }
 
+/// What a yes was given with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// A person at the terminal.
+    Person,
+    /// This flag.
+    Flag(&'static str),
+    /// The run itself, on servers of its own.
+    Rehearsal,
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Person => f.write_str("at the terminal"),
+            Self::Flag(flag) => write!(f, "with {flag}"),
+            Self::Rehearsal => f.write_str("in a rehearsal"),
+        }
+    }
+}
+
 /// An operator's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// Go on.
-    Yes,
+    Yes(By),
     /// Do not.
     No,
     /// Nobody is there to ask: no terminal and no flag that answers this tier.
@@ -63,7 +85,7 @@ pub struct Agreed;
 #[async_trait]
 impl Operator for Agreed {
     async fn ask(&self, _: &Question) -> Answer {
-        Answer::Yes
+        Answer::Yes(By::Rehearsal)
     }
 }
 

@@ -32,20 +32,32 @@ pub struct Holder {
     pub command: String,
 }
 
+/// The user's name, or number.
+fn user() -> String {
+    let name = std::env::var("USER").ok();
+    name.filter(|name| !name.is_empty())
+        .unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
+}
+
+fn host() -> String {
+    sysinfo::System::host_name().unwrap_or_else(|_| "unknown host".to_owned())
+}
+
+/// Who runs this process, as `user@host`.
+pub fn whoami() -> String {
+    format!("{}@{}", user(), host())
+}
+
 impl Holder {
     fn this_process() -> Self {
-        let user = std::env::var("USER")
-            .ok()
-            .filter(|user| !user.is_empty())
-            .unwrap_or_else(|| rustix::process::getuid().as_raw().to_string());
         let command: Vec<String> = std::env::args_os()
             .take(2)
             .map(|argument| argument.to_string_lossy().into_owned())
             .collect();
         Self {
             pid: std::process::id(),
-            host: sysinfo::System::host_name().unwrap_or_else(|_| "unknown host".to_owned()),
-            user,
+            host: host(),
+            user: user(),
             since: super::line::now(),
             command: command.join(" "),
         }

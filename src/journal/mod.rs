@@ -14,6 +14,6 @@ mod scan;
 pub use error::{Error, Result};
 pub use file::{Journal, read, records};
 pub use fold::{ActionKey, ActionState, Done, Fact, FoldError, Span, State};
-pub use lock::{Holder, is_locked};
+pub use lock::{Holder, is_locked, whoami};
 pub use mirror::{Mirror, MirrorError, Restored, mirrored, restore};
 pub use record::{CLEANUP, FORMAT, Header, Loss, Mark, Record, RunbookText, millis};

@@ -112,6 +112,9 @@ pub enum Record {
         step: String,
         /// What was asked.
         asked: String,
+        /// Who agreed, and with what: `user@host at the terminal`. Empty in what earlier versions wrote.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        by: String,
     },
     /// An action is about to act. On disk before anything happens.
     Intent {
@@ -191,6 +194,9 @@ pub enum Record {
         /// What is lost with that, where the new cluster may have served; agreed to by the operator.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         loss: Option<Loss>,
+        /// Why. Empty in what earlier versions wrote.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        why: String,
     },
     /// An action's effect is about to be taken back. On disk before anything happens.
     Undoing {

@@ -111,6 +111,26 @@ pub struct Release {
     pub audit: BTreeMap<String, AuditDevice>,
     /// A `seal` or `initialize` stanza that this migration cannot carry over.
     pub foreign_stanzas: Vec<String>,
+    /// What the servers' configuration can be told by: the beginning of its SHA-256, hex. Empty where it follows from the rest.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub config: String,
+}
+
+impl Release {
+    /// What of it is another by now, in words; empty where nothing is.
+    pub fn drift(&self, now: &Self) -> Vec<String> {
+        let replicas = [self.replicas.to_string(), now.replicas.to_string()];
+        let parts = [
+            ("replicas", &replicas[0], &replicas[1]),
+            ("version", &self.version, &now.version),
+            ("configuration", &self.config, &now.config),
+            ("revision", &self.revision, &now.revision),
+        ];
+        let changed = parts.iter().filter(|(_, then, now)| then != now);
+        changed
+            .map(|(what, then, now)| format!("{what} {then} then, {now} now"))
+            .collect()
+    }
 }
 
 /// The change of the release to raft.

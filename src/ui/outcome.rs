@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::blocks::MEASURE;
 use super::look::{self, Look, Role};
 use super::text;
-use crate::event::{Failure, ParityCounts, StepStatus, Summary};
+use crate::event::{Failure, ParityCounts, RolledBack, StepStatus, Summary};
 
 /// What happened, what was changed, and what to type next.
 pub(super) fn failure(failure: &Failure, look: Look, width: usize) -> String {
@@ -199,17 +199,34 @@ fn parts(summary: &Summary, total: f64, look: Look, width: usize) -> String {
     out
 }
 
-/// That all is taken back, and what is left of the run.
-pub(super) fn rolled_back(now: &str, left: &[String], look: Look, width: usize) -> String {
+/// What is told of a run that went back, line by line with its label.
+pub(super) fn rolled_back_rows(back: &RolledBack) -> Vec<(&'static str, String)> {
+    let outage = back.outage_seconds.map_or_else(
+        || "none".to_owned(),
+        |most| text::outage(most, back.outage_at_least),
+    );
+    let why = Some(&back.why).filter(|why| !why.is_empty());
+    let why = why.map(|why| ("why", why.clone()));
+    let left = back.left.iter().map(|line| ("left", line.clone()));
+    why.into_iter()
+        .chain([("outage", outage)])
+        .chain(left)
+        .collect()
+}
+
+/// That all is taken back, why, and what is left of the run.
+pub(super) fn rolled_back(back: &RolledBack, look: Look, width: usize) -> String {
     let width = width.min(MEASURE);
     let rows = Rows { look, width };
     let mut out = format!(
         "{} {}",
         look.paint(Role::Good, look.tick()),
-        look.paint(Role::Strong, &format!("rolled back: {now}"))
+        look.paint(Role::Strong, &format!("rolled back: {}", back.now))
     );
-    for (index, line) in left.iter().enumerate() {
-        out.push_str(&rows.wrapped(if index == 0 { "left" } else { "" }, line));
+    let mut last = "";
+    for (label, line) in rolled_back_rows(back) {
+        out.push_str(&rows.wrapped(if label == last { "" } else { label }, &line));
+        last = label;
     }
     out
 }

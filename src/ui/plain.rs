@@ -155,10 +155,11 @@ impl Inner {
                 self.errors
                     .line(&outcome::failure(failure, self.look, usize::MAX));
             }
-            Event::RolledBack { now, left } => {
-                self.always(&format!("rolled back: {now}"), Role::Good, "rolled back");
-                for line in left {
-                    self.say(&format!("left: {line}"));
+            Event::RolledBack(back) => {
+                let line = format!("rolled back: {}", back.now);
+                self.always(&line, Role::Good, "rolled back");
+                for (label, line) in outcome::rolled_back_rows(back) {
+                    self.say(&format!("{label}: {line}"));
                 }
             }
             Event::Summary(summary) if self.verbosity == Verbosity::Quiet => {

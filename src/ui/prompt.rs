@@ -11,7 +11,7 @@ use super::look::{self, Look, Role};
 use super::screen::Screen;
 use super::sink::Sink;
 use super::text;
-use crate::event::{Answer, Operator, Question, Tier};
+use crate::event::{Answer, By, Operator, Question, Tier};
 
 /// How often a name may be mistyped.
 const TRIES: usize = 3;
@@ -83,10 +83,13 @@ impl Prompt {
     /// The answer that a flag gives, and which one that is.
     fn by_flag(&self, question: &Question) -> Option<(Answer, String)> {
         match (&question.tier, &self.confirm_outage) {
-            (Tier::YesNo, _) if self.yes => Some((Answer::Yes, "answered by --yes".to_owned())),
+            (Tier::YesNo, _) if self.yes => {
+                let yes = Answer::Yes(By::Flag("--yes"));
+                Some((yes, "answered by --yes".to_owned()))
+            }
             (Tier::TypeName(name), Some(given)) if given == name => {
                 let why = format!("confirmed by --confirm-outage {}", text::one_line(name));
-                Some((Answer::Yes, why))
+                Some((Answer::Yes(By::Flag("--confirm-outage")), why))
             }
             (Tier::TypeName(name), Some(given)) => {
                 let why = format!(
@@ -185,7 +188,7 @@ impl Prompt {
                 .as_deref()
                 .map(|line| line.trim().to_ascii_lowercase())
             {
-                Some(line) if line == "y" || line == "yes" => return Answer::Yes,
+                Some(line) if line == "y" || line == "yes" => return Answer::Yes(By::Person),
                 Some(line) if line.is_empty() || line == "n" || line == "no" => return Answer::No,
                 Some(_) => self.out.line("  Please type y or n."),
                 None => return Answer::No,
@@ -202,7 +205,7 @@ impl Prompt {
                 self.look.paint(Role::Strong, &shown)
             ));
             match keys::read_line(&self.out) {
-                Some(line) if line.trim() == name => return Answer::Yes,
+                Some(line) if line.trim() == name => return Answer::Yes(By::Person),
                 Some(line) if line.trim().is_empty() => return Answer::No,
                 Some(_) if left > 0 => {
                     let tries = if left == 1 {

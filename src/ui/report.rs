@@ -6,7 +6,7 @@ use super::report_markdown::{code, escape, line, row};
 use super::report_steps::{actions, checks, remarks, steps};
 use super::sink::date_and_time;
 use super::{look, text};
-use crate::event::{Banner, Event, Failure, ParityCounts, Summary};
+use crate::event::{Banner, Event, Failure, ParityCounts, RolledBack, Summary};
 
 /// Sets the events of a run as Markdown, with the sums that its copies can be told by. What is not among the events is
 /// left out, so a run that was cut short has a report too.
@@ -38,8 +38,8 @@ fn header(out: &mut String, events: &[Timed]) {
     if let Some(banner) = banner {
         banner_rows(out, banner);
     }
-    let end = end(events)
-        .filter(|timed| matches!(timed.event, Event::Summary(_) | Event::RolledBack { .. }));
+    let end =
+        end(events).filter(|timed| matches!(timed.event, Event::Summary(_) | Event::RolledBack(_)));
     if let (Some(first), Some(last)) = (events.first(), end.or(events.last())) {
         row(out, &["started", &date_and_time(first.at)]);
         row(out, &["ended", &date_and_time(last.at)]);
@@ -53,7 +53,7 @@ fn end(events: &[Timed]) -> Option<&Timed> {
             timed.event,
             Event::Summary(_)
                 | Event::Failed(_)
-                | Event::RolledBack { .. }
+                | Event::RolledBack(_)
                 | Event::ActionStarted { .. }
         )
     })
@@ -88,22 +88,31 @@ fn outcome(out: &mut String, events: &[Timed]) {
     match end(events).map(|timed| &timed.event) {
         Some(Event::Summary(summary)) => summary_part(out, summary),
         Some(Event::Failed(failure)) => failure_part(out, failure),
-        Some(Event::RolledBack { now, left }) => {
-            line(out, &format!("**Rolled back:** {now}."));
-            let why = events.iter().rev().find_map(|timed| match &timed.event {
-                Event::Failed(failure) => Some(&failure.message),
-                _ => None,
-            });
-            if let Some(why) = why {
-                line(
-                    out,
-                    &format!("\nBefore that it had stopped: {}", escape(why)),
-                );
-            }
-            left_part(out, left);
-        }
+        Some(Event::RolledBack(back)) => rolled_back_part(out, events, back),
         _ => line(out, "The run had not ended when this report was written."),
     }
+}
+
+fn rolled_back_part(out: &mut String, events: &[Timed], back: &RolledBack) {
+    line(out, &format!("**Rolled back:** {}.", escape(&back.now)));
+    if !back.why.is_empty() {
+        line(out, &format!("\nWhy: {}.", escape(&back.why)));
+    }
+    let stopped = events.iter().rev().find_map(|timed| match &timed.event {
+        Event::Failed(failure) => Some(&failure.message),
+        _ => None,
+    });
+    if let Some(why) = stopped {
+        let why = escape(why);
+        line(out, &format!("\nBefore that it had stopped: {why}"));
+    }
+    line(out, "\n### Outage\n");
+    let outage = back.outage_seconds.map_or_else(
+        || "None".to_owned(),
+        |most| text::outage(most, back.outage_at_least),
+    );
+    line(out, &format!("{outage}."));
+    left_part(out, &back.left);
 }
 
 fn left_part(out: &mut String, left: &[String]) {

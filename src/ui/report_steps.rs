@@ -26,7 +26,7 @@ pub(super) fn steps(out: &mut String, events: &[Timed]) {
     );
     let back = events
         .iter()
-        .any(|timed| matches!(timed.event, Event::RolledBack { .. }));
+        .any(|timed| matches!(timed.event, Event::RolledBack(_)));
     for (index, step) in planned.iter().enumerate() {
         let mut status = step.status;
         let (mut began, mut ended, mut time) = (None::<Timestamp>, None::<Timestamp>, None);

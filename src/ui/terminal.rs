@@ -155,11 +155,11 @@ impl Inner {
                     outcome::failure(failure, self.error_look, self.screen.width())
                 ));
             }
-            Event::RolledBack { now, left } => {
+            Event::RolledBack(back) => {
                 self.clear(state);
                 self.say(&format!(
                     "\n{}",
-                    outcome::rolled_back(now, left, self.look, self.screen.width())
+                    outcome::rolled_back(back, self.look, self.screen.width())
                 ));
             }
             Event::Summary(summary) => {

@@ -14,7 +14,7 @@ const LOSE: Back = Back {
     dry_run: false,
     lose_writes: true,
     export: None,
-    agreed_by: None,
+    overrun: None,
 };
 
 async fn go(lab: &Lab) -> Ended {
@@ -244,7 +244,7 @@ fn what_clients_wrote_is_counted_and_saved_first() {
         let agreed = records
             .iter()
             .find_map(|record| match record {
-                Record::RollingBack { loss } => loss.clone(),
+                Record::RollingBack { loss, .. } => loss.clone(),
                 _ => None,
             })
             .unwrap();

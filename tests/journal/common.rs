@@ -68,6 +68,7 @@ pub fn all_kinds() -> Vec<Record> {
         Record::Confirmed {
             step: "apply".into(),
             asked: "type n".into(),
+            by: String::new(),
         },
         intent("apply", "seal-source"),
         mark(Mark::OutageStarted),

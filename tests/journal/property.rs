@@ -64,7 +64,7 @@ fn record() -> impl Strategy<Value = Record> {
             kind: "k".into(),
             why,
         }),
-        (step(), ".*").prop_map(|(step, asked)| Record::Confirmed { step, asked }),
+        (step(), ".*", ".*").prop_map(|(step, asked, by)| Record::Confirmed { step, asked, by }),
         prop::sample::select(vec![
             Mark::OutageStarted,
             Mark::OutageEnded,

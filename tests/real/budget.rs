@@ -73,6 +73,12 @@ fn an_outage_that_was_longer_while_nobody_was_there_goes_back() {
                 .expect_code(1)
                 .expect_words(&["longer than the 0.1s", "serves from its old storage again"]);
             assert_back(&place, &before);
+            place.run(&["report"]).expect_code(0).expect_words(&[
+                "Why: the outage is longer than the 0.1s that were agreed to.",
+                "### Outage",
+                " with --max-outage: ",
+                " with --confirm-outage: ",
+            ]);
         })
     });
     for run in runs {

@@ -58,4 +58,13 @@ fn it_tells_what_changed_and_how_long_the_outage_would_be() {
         .filter(|name| name.starts_with("watch"))
         .collect();
     assert_eq!(left, ["watch.values"]);
+    // Somebody changes the release meanwhile.
+    let file = place.work().join("local.json");
+    let mut topology: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    topology["history"][0]["revision"] = json!(2);
+    topology["history"][0]["replicas"] = json!(2);
+    std::fs::write(&file, topology.to_string()).unwrap();
+    let drifted = look(&place, &[], 0);
+    let told = "replicas 1 then, 2 now, revision 1 then, 2 now";
+    assert_eq!(drifted["drift"], told, "{drifted}");
 }

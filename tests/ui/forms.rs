@@ -4,8 +4,8 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use baoctl::event::{
-    ActionStatus, Answer, CheckStatus, Effect, Event, Failure, Finding, Level, Observer, Operator,
-    Question, StepStatus, Tier,
+    ActionStatus, Answer, By, CheckStatus, Effect, Event, Failure, Finding, Level, Observer,
+    Operator, Question, RolledBack, StepStatus, Tier,
 };
 use baoctl::meter::Unit;
 use baoctl::ui::{Clock, Json, Look, Plain, Prompt, Recorder, Sink, Verbosity, markdown};
@@ -153,10 +153,13 @@ fn every_event() -> Vec<Event> {
             next: vec!["baoctl resume".to_owned()],
             exit_code: 7,
         }),
-        Event::RolledBack {
+        Event::RolledBack(RolledBack {
             now: "the source serves from its old storage as before".to_owned(),
+            why: "the outage is longer than the 5s that were agreed to".to_owned(),
+            outage_seconds: Some(7.5),
+            outage_at_least: None,
             left: vec!["raft files lie aside".to_owned()],
-        },
+        }),
         crate::scene::summary(),
     ]
 }
@@ -185,7 +188,7 @@ fn json_lines_are_as_documented() {
     {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"retry","step":"apply","action":"convert","attempt":2,"why":"reset"}
     {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"rewound","from":"restore","to":"join","why":"no raft files"}
     {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"failed","step":"apply","message":"no","checks":[{"id":"disk","group":"Room","status":"fail","message":"full","hint":"grow"}],"changed":"nothing","next":["baoctl resume"],"exit_code":7}
-    {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"rolled-back","now":"the source serves from its old storage as before","left":["raft files lie aside"]}
+    {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"rolled-back","now":"the source serves from its old storage as before","why":"the outage is longer than the 5s that were agreed to","outage_seconds":7.5,"left":["raft files lie aside"]}
     {"version":1,"time":"2026-03-01T12:00:00.000Z","event":"summary","entries":12345,"parity":{"identical":12300,"rewritten":30,"new":12,"volatile":9,"written":4,"deleted":1,"expired":6,"missing":0,"unexplained":0},"compared":["openbao-0","openbao-1","openbao-2"],"outage_seconds":43.21,"outage_parts":[["seal",0.4],["copy",12.1],["convert",0.8],["start raft",18.0],["restore",11.91]],"expected":{"seconds":40.0,"server":31.5},"steps":[{"id":"snapshot","status":"done","seconds":31.0},{"id":"record-keys","status":"done","seconds":12.3},{"id":"apply","status":"done","seconds":51.2},{"id":"init","status":"skipped","seconds":0.0}],"left":["the old file tree on the volume of openbao-0, your way back until you remove it"],"report":"/home/ops/.local/state/baoctl/openbao-prod/2026-03-01-1f0c.md","journal":"/home/ops/.local/state/baoctl/openbao-prod/2026-03-01-1f0c.journal","facts":{"cluster id":"5e0c6f6e-0000-4000-8000-c0ffee"}}
     "#);
 }
@@ -245,6 +248,8 @@ fn plain_lines_can_be_found() {
     changed: nothing
     next:    baoctl resume
     12:00:00 rolled back: the source serves from its old storage as before
+    12:00:00 why: the outage is longer than the 5s that were agreed to
+    12:00:00 outage: 7.5 s
     12:00:00 left: raft files lie aside
     12:00:00 summary: entries=12345
     12:00:00 summary: parity identical=12300 rewritten=30 new=12 volatile=9 written=4 deleted=1 expired=6 missing=0 unexplained=0
@@ -471,7 +476,13 @@ fn question(tier: Tier) -> Question {
 async fn flags_answer_their_own_tier_only() {
     let name = || Tier::TypeName("openbao".to_owned());
     let cases = [
-        (true, None, Tier::YesNo, Answer::Yes, "answered by --yes"),
+        (
+            true,
+            None,
+            Tier::YesNo,
+            Answer::Yes(By::Flag("--yes")),
+            "answered by --yes",
+        ),
         (
             false,
             Some("openbao"),
@@ -497,7 +508,7 @@ async fn flags_answer_their_own_tier_only() {
             false,
             Some("openbao"),
             name(),
-            Answer::Yes,
+            Answer::Yes(By::Flag("--confirm-outage")),
             "confirmed by --confirm-outage openbao",
         ),
         (

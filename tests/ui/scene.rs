@@ -245,7 +245,7 @@ async fn run(output: &Output) {
     ));
     say(begin("apply", "gate", "Wait for the word"));
     let answer = output.prompt(true, None).ask(&outage()).await;
-    if answer != Answer::Yes {
+    if !matches!(answer, Answer::Yes(_)) {
         println!("answer: {answer:?}");
         return;
     }

@@ -113,18 +113,59 @@ fn a_run_that_went_back_says_so() {
         vec![
             began,
             Record::Stopped(full()),
-            Record::RollingBack { loss: None },
+            Record::Confirmed {
+                step: "apply".to_owned(),
+                asked: "take back 1 action".to_owned(),
+                by: "ops@host at the terminal".to_owned(),
+            },
+            Record::RollingBack {
+                loss: None,
+                why: "asked for by ops@host at the terminal".to_owned(),
+            },
             Record::RolledBack,
         ],
     );
     let said = report(&path).unwrap();
     for words in [
         "**Rolled back:** the source serves",
+        "Why: asked for by ops@host at the terminal.",
+        "### Outage\n\nNone.",
+        "confirmed by ops@host at the terminal: take back 1 action",
         "| outage | taken back |",
         "Before that it had stopped: 1 of 23 checks failed: room-run",
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }
+}
+
+#[test]
+fn a_run_that_went_back_by_itself_tells_why_and_how_long_clients_were_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mark = |mark| Record::Mark { mark };
+    let why = "the outage is longer than the 5s that were agreed to";
+    let path = journaled(
+        folder.path(),
+        vec![
+            mark(Mark::OutageStarted),
+            result("apply", 0, "rehearse-flip", ActionStatus::AlreadyDone),
+            Record::RollingBack {
+                loss: None,
+                why: why.to_owned(),
+            },
+            mark(Mark::OutageEnded),
+            Record::RolledBack,
+        ],
+    );
+    let said = report(&path).unwrap();
+    let outcome = &said[said.find("## Outcome").unwrap()..said.find("## Steps").unwrap()];
+    for words in [
+        "**Rolled back:** the source serves".to_owned(),
+        format!("Why: {why}."),
+        "### Outage\n\n0.0 s.".to_owned(),
+    ] {
+        assert!(outcome.contains(&words), "{words}: {outcome}");
+    }
+    assert!(!outcome.contains("had stopped"), "{outcome}");
 }
 
 #[test]

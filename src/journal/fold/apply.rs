@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::outage::{Outage, seconds};
 use super::state::{ActionKey, ActionState, Done, Fact, Span, State};
 use crate::event::ActionStatus;
-use crate::journal::record::{CLEANUP, Mark, Record, RunbookText};
+use crate::journal::record::{CLEANUP, Loss, Mark, Record, RunbookText};
 
 /// Why a record does not follow from those before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -163,7 +163,7 @@ impl State {
                 self.max_outage_ms = max_outage_ms.or(self.max_outage_ms);
                 self.resumed(runbook.as_ref(), *cleanup, before);
             }
-            Record::Confirmed { step, asked } => {
+            Record::Confirmed { step, asked, .. } => {
                 self.confirmed.insert((step.clone(), asked.clone()));
             }
             Record::Intent {
@@ -231,11 +231,7 @@ impl State {
             Record::Finished | Record::RolledBack => {
                 self.finished = Some(*self.ended.get_or_insert(time));
             }
-            Record::RollingBack { loss } => {
-                self.ended = None;
-                self.rolling_back = true;
-                self.loss.clone_from(loss);
-            }
+            Record::RollingBack { loss, why } => self.roll_back(loss.as_ref(), why),
             Record::Undoing { .. } | Record::Stopped(_) => {}
             Record::Undone {
                 step, action, kind, ..
@@ -274,6 +270,16 @@ impl State {
         };
         state.open_intent = true;
         state.intended_at = Some(time);
+    }
+
+    fn roll_back(&mut self, loss: Option<&Loss>, why: &str) {
+        // A later process goes on with what an earlier one began.
+        if self.why_back.is_empty() {
+            why.clone_into(&mut self.why_back);
+        }
+        self.ended = None;
+        self.rolling_back = true;
+        self.loss = loss.cloned();
     }
 
     fn mark(&mut self, mark: Mark, time: Timestamp) {

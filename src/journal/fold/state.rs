@@ -37,6 +37,7 @@ pub struct State {
     pub(super) ended: Option<Timestamp>,
     pub(super) rolling_back: bool,
     pub(super) loss: Option<Loss>,
+    pub(super) why_back: String,
     pub(super) serves_again: bool,
     pub(super) cleaning: bool,
 }
@@ -136,6 +137,11 @@ impl State {
     /// Whether the run only takes back what it did; with [`State::finished`] it has.
     pub const fn rolling_back(&self) -> bool {
         self.rolling_back
+    }
+
+    /// Why the run rolls back; empty where that is not known, or it does not.
+    pub fn why_back(&self) -> &str {
+        &self.why_back
     }
 
     /// What the way back loses, once the operator has agreed to that.

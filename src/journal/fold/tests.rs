@@ -141,6 +141,7 @@ fn a_rewind_drops_results_and_facts_but_not_the_count_of_intents() {
         Record::Confirmed {
             step: "b".into(),
             asked: String::new(),
+            by: String::new(),
         },
         intent("b", "init"),
         done("b", "init", 2),
@@ -224,7 +225,13 @@ fn a_rollback_goes_back_only() {
     assert!(fold(&[&forward[..], &[undone("a")]].concat()).is_err());
     let back = [
         &forward[..],
-        &[Record::RollingBack { loss: None }, undone("a")],
+        &[
+            Record::RollingBack {
+                loss: None,
+                why: String::new(),
+            },
+            undone("a"),
+        ],
     ]
     .concat();
     let state = fold(&back).unwrap();
@@ -252,11 +259,17 @@ fn a_way_back_that_loses_something_has_an_outage_of_its_own() {
         Record::resumed(None, None, false),
         Record::RollingBack {
             loss: Some(loss.clone()),
+            why: "first".to_owned(),
+        },
+        Record::RollingBack {
+            loss: Some(loss.clone()),
+            why: "asked for by a later process".to_owned(),
         },
     ];
     let state = fold(&records).unwrap();
     assert!(!state.in_outage());
     assert_eq!((state.loss(), state.finished()), (Some(&loss), None));
+    assert_eq!(state.why_back(), "first");
     let first = state.outage_started();
     records.extend([mark(Mark::OutageStarted), mark(Mark::OutageStarted)]);
     let state = fold(&records).unwrap();
@@ -297,7 +310,10 @@ fn the_end_of_a_run_stays_where_it_was() {
     assert!(fold(&longer).unwrap().finished() > end);
     records.extend([
         Record::resumed(None, None, false),
-        Record::RollingBack { loss: None },
+        Record::RollingBack {
+            loss: None,
+            why: String::new(),
+        },
         Record::RolledBack,
     ]);
     assert!(fold(&records).unwrap().finished() > end);
@@ -314,7 +330,13 @@ fn what_is_left_is_removed_after_either_end() {
     };
     for end in [
         vec![Record::Finished],
-        vec![Record::RollingBack { loss: None }, Record::RolledBack],
+        vec![
+            Record::RollingBack {
+                loss: None,
+                why: String::new(),
+            },
+            Record::RolledBack,
+        ],
     ] {
         let mut records = [end.clone(), cleanup()].concat();
         let state = fold(&records).unwrap();
@@ -328,7 +350,10 @@ fn what_is_left_is_removed_after_either_end() {
         // From there is no way back.
         let back = [
             Record::resumed(None, None, false),
-            Record::RollingBack { loss: None },
+            Record::RollingBack {
+                loss: None,
+                why: String::new(),
+            },
         ];
         let undone = Record::Undone {
             step: "a".into(),
@@ -345,22 +370,26 @@ fn what_is_left_is_removed_after_either_end() {
 fn records_of_before_are_read_and_written_as_they_were() {
     for text in [
         json!({"record": "rolling-back"}),
+        json!({"record": "confirmed", "step": "apply", "asked": "go on"}),
         json!({"record": "resumed", "baoctl": "0.1.0", "pid": 7, "runbook": null}),
     ] {
         let record: Record = serde_json::from_value(text.clone()).unwrap();
         assert_eq!(serde_json::to_value(&record).unwrap(), text);
         assert!(matches!(
             record,
-            Record::RollingBack { loss: None } | Record::Resumed { cleanup: false, .. }
+            Record::RollingBack { loss: None, .. }
+                | Record::Confirmed { .. }
+                | Record::Resumed { cleanup: false, .. }
         ));
     }
     // As this version writes them, for those that come later.
     let loss = json!({"record": "rolling-back", "loss": {"why": "w", "entries": {
         "identical": 1, "rewritten": 2, "new": 3, "volatile": 4, "written": 5, "deleted": 6, "expired": 7, "missing": 8,
-        "unexplained": 9}, "export": "/f"}});
+        "unexplained": 9}, "export": "/f"}, "why": "asked for by ops@host at the terminal"});
+    let confirmed = json!({"record": "confirmed", "step": "apply", "asked": "go on", "by": "ops@host with --yes"});
     let cleanup =
         json!({"record": "resumed", "baoctl": "0.2.0", "pid": 7, "runbook": null, "cleanup": true});
-    for text in [loss, cleanup] {
+    for text in [loss, confirmed, cleanup] {
         let record: Record = serde_json::from_value(text.clone()).unwrap();
         assert_eq!(serde_json::to_value(&record).unwrap(), text);
     }

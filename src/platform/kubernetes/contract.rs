@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use secrecy::ExposeSecret;
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::config::ServerConfig;
@@ -326,6 +327,7 @@ impl Platform for KubernetesPlatform {
             revision: self.driver.before(self, &form).await?.revision,
             audit: config.audit,
             foreign_stanzas: config.foreign,
+            config: hex::encode(Sha256::digest(&form.config))[..12].to_owned(),
         })
     }
 

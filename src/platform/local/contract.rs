@@ -221,6 +221,7 @@ impl Platform for LocalPlatform {
             revision: applied.revision.to_string(),
             audit: topology.audit.clone(),
             foreign_stanzas: Vec::new(),
+            config: String::new(),
         })
     }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use baoctl::action::{Compared, Context, Fact, FromSnapshot, Lost};
 use baoctl::engine::{self, Back, End, Engine, Mirrored, Program, Range};
-use baoctl::event::{Answer, Event, Mode, Observer, Operator, Question, Tier};
+use baoctl::event::{Answer, By, Event, Mode, Observer, Operator, Question, Tier};
 use baoctl::journal::{self, FORMAT, Header, Journal, Mirror, Record, RunbookText, State};
 use baoctl::meter::Silent;
 use baoctl::platform::{Platform, SecretName, StorageKind};
@@ -424,6 +424,7 @@ impl Lab {
         assert_eq!(world.secrets.len(), 1 + kept, "a Secret of the run is left");
         assert_eq!(world.jobs.len(), 0, "a Job is left that acts on the source");
         assert!(state.rolling_back() && state.finished().is_some());
+        assert!(state.why_back().starts_with("asked for by "));
         assert!(!state.in_outage());
     }
 
@@ -506,13 +507,13 @@ impl Operator for Asked {
             Consent::NotTo(step) if step == question.step => Answer::No,
             Consent::NotToTyped(step) if step == question.step => match question.tier {
                 Tier::TypeName(_) => Answer::No,
-                _ => Answer::Yes,
+                _ => Answer::Yes(By::Person),
             },
             Consent::NotToRedo if question.ask.contains("begin it anew") => {
                 assert_eq!(question.tier, Tier::TypeName("vault".to_owned()));
                 Answer::No
             }
-            _ => Answer::Yes,
+            _ => Answer::Yes(By::Person),
         }
     }
 }

@@ -419,6 +419,7 @@ impl Platform for ScriptedPlatform {
             revision: world.release.revision.to_string(),
             audit: BTreeMap::new(),
             foreign_stanzas: Vec::new(),
+            config: String::new(),
         })
         .await
     }
