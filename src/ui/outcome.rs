@@ -201,10 +201,7 @@ fn parts(summary: &Summary, total: f64, look: Look, width: usize) -> String {
 
 /// What is told of a run that went back, line by line with its label.
 pub(super) fn rolled_back_rows(back: &RolledBack) -> Vec<(&'static str, String)> {
-    let outage = back.outage_seconds.map_or_else(
-        || "none".to_owned(),
-        |most| text::outage(most, back.outage_at_least),
-    );
+    let outage = text::any_outage(back.outage_seconds, back.outage_at_least);
     let why = Some(&back.why).filter(|why| !why.is_empty());
     let why = why.map(|why| ("why", why.clone()));
     let left = back.left.iter().map(|line| ("left", line.clone()));

@@ -120,10 +120,7 @@ pub(super) fn summary(summary: &Summary) -> Vec<Line> {
     } else {
         summary.compared.join(" ")
     };
-    let outage = summary.outage_seconds.map_or_else(
-        || "none".to_owned(),
-        |seconds| text::outage(seconds, summary.outage_at_least),
-    );
+    let outage = text::any_outage(summary.outage_seconds, summary.outage_at_least);
     let mut lines = vec![
         format!("summary: entries={}", summary.entries).into(),
         Line::marked(parity, ("parity", role)),

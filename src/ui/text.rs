@@ -36,6 +36,11 @@ pub fn outage(most: f64, at_least: Option<f64>) -> String {
     }
 }
 
+/// The same where there may have been none.
+pub(super) fn any_outage(most: Option<f64>, at_least: Option<f64>) -> String {
+    most.map_or_else(|| "none".to_owned(), |most| outage(most, at_least))
+}
+
 /// What an outage was expected to be, and how it compares; not with one whose end nobody saw.
 pub(super) fn expected(expected: Expected, was: f64, at_least: Option<f64>) -> String {
     let server = seconds(expected.server);

@@ -46,7 +46,7 @@ struct Exception {
     why: &'static str,
 }
 
-const EXCEPTIONS: [Exception; 13] = [
+const EXCEPTIONS: [Exception; 14] = [
     Exception {
         from: "runbook",
         to: "action",
@@ -88,6 +88,12 @@ const EXCEPTIONS: [Exception; 13] = [
         to: "journal",
         items: &["Mirror", "MirrorError"],
         why: "the journal's copy is where the servers are; the journal knows no place",
+    },
+    Exception {
+        from: "platform",
+        to: "journal",
+        items: &["whoami"],
+        why: "a claim in the cluster names its holder as the journal's lock does",
     },
     Exception {
         from: "event",

@@ -245,6 +245,16 @@ pub fn absent_ok<T>(answer: Result<T>) -> Result<Option<T>> {
     }
 }
 
+/// A creation, which is as good when the object is there already: a call whose answer was lost has made it.
+pub(super) fn there_ok<T>(answer: Result<T>) -> Result<()> {
+    match answer {
+        Err(Error::Cluster {
+            status: Some(409), ..
+        }) => Ok(()),
+        answer => answer.map(drop),
+    }
+}
+
 /// What a failed call means to the operator.
 pub(super) fn failed(doing: &str, error: &kube::Error) -> Error {
     use kube::client::UpgradeConnectionError::ProtocolSwitch;

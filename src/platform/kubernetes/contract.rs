@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use secrecy::ExposeSecret;
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::config::ServerConfig;
 use super::driver::DriverKind;
-use super::form::Form;
+use super::form::{Form, told_by};
 use super::platform::KubernetesPlatform;
 use super::{apart, inspect, jobs, probe, suspend, volume};
 use crate::armed::Armed;
@@ -327,7 +326,7 @@ impl Platform for KubernetesPlatform {
             revision: self.driver.before(self, &form).await?.revision,
             audit: config.audit,
             foreign_stanzas: config.foreign,
-            config: hex::encode(Sha256::digest(&form.config))[..12].to_owned(),
+            config: told_by(&form.config),
         })
     }
 

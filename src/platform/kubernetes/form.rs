@@ -68,9 +68,8 @@ impl Form {
     /// The record of it, with a name that another content does not have.
     pub(super) fn record(&self) -> Before {
         let content = json!(self);
-        let digest = hex::encode(Sha256::digest(content.to_string()));
         Before {
-            revision: digest[..12].to_owned(),
+            revision: told_by(&content.to_string()),
             content: Some(content),
         }
     }
@@ -203,6 +202,11 @@ impl Form {
         }
         found
     }
+}
+
+/// A name for a text that another one does not have: the beginning of its SHA-256, hex.
+pub(super) fn told_by(text: &str) -> String {
+    hex::encode(Sha256::digest(text))[..12].to_owned()
 }
 
 /// Names and sizes of the claims: what the API server adds by itself is no difference.

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, PodTemplateSpec};
 use kube::api::{DeleteParams, PostParams};
 use tokio::time::{Instant, sleep};
 
-use super::client::{Cluster, absent_ok, call};
+use super::client::{Cluster, absent_ok, call, there_ok};
 use super::exec::Shell;
 use super::helper_pod::{self, Made};
 use super::secrets::{MANAGED_BY, OURS};
@@ -143,13 +143,7 @@ impl Site {
             self.done(member).await?;
             let pods = self.cluster.api::<Pod>();
             let doing = format!("creating helper pod {name}");
-            match call(doing, pods.create(&PostParams::default(), pod)).await {
-                // Created by a call whose answer was lost.
-                Err(Error::Cluster {
-                    status: Some(409), ..
-                }) => {}
-                other => drop(other?),
-            }
+            there_ok(call(doing, pods.create(&PostParams::default(), pod)).await)?;
         }
         if let Err(why) = self.awaited(&name, &claim).await? {
             self.done(member).await?;

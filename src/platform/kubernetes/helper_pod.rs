@@ -99,6 +99,13 @@ pub(super) fn build(
     })
 }
 
+/// The container of a pod that was built.
+pub(super) fn first_container(pod: &Pod) -> Container {
+    let spec = pod.spec.as_ref();
+    let first = spec.and_then(|spec| spec.containers.first());
+    first.cloned().unwrap_or_default()
+}
+
 fn mounts_of(container: &Container, volume: &str) -> Vec<VolumeMount> {
     let mounts = container.volume_mounts.iter().flatten();
     mounts

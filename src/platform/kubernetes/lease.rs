@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::client::{Cluster, absent_ok, call};
 use super::secrets::labels;
+use crate::journal::whoami;
 use crate::platform::{Error, Result};
 
 /// How long a claim lasts without being renewed.
@@ -40,13 +41,9 @@ pub struct Claimant {
 impl Claimant {
     /// This process, for a run.
     pub fn this_process(run: Uuid) -> Self {
-        let user = std::env::var("USER")
-            .ok()
-            .filter(|user| !user.is_empty())
-            .unwrap_or_else(|| rustix::process::getuid().as_raw().to_string());
-        let host = sysinfo::System::host_name().unwrap_or_else(|_| "unknown host".to_owned());
+        let (who, pid) = (whoami(), std::process::id());
         Self {
-            identity: format!("{user}@{host} pid {} run {run}", std::process::id()),
+            identity: format!("{who} pid {pid} run {run}"),
             process: Process::this(),
         }
     }

@@ -77,7 +77,7 @@ impl Migration<'_> {
         let folder = format!("{FOLDER}/{}", self.label);
         let text = self.told(&format!("{data}/{folder}"));
         let command = |words: &[&str]| Some(words.iter().map(|it| (*it).to_owned()).collect());
-        let helper = first_container(&pod);
+        let helper = helper_pod::first_container(&pod);
         let script = |name: &str, script: &str, args: [&str; 2]| Container {
             name: name.to_owned(),
             command: command(&["sh", "-c", script, "sh", data, args[0], args[1]]),
@@ -88,7 +88,7 @@ impl Migration<'_> {
             name: MIGRATE.to_owned(),
             command: command(&["bao", "operator", "migrate", AT_ONCE, &file]),
             resources: limits_of(self.template),
-            ..first_container(&build(None)?)
+            ..helper_pod::first_container(&build(None)?)
         };
         if let Some(spec) = &mut pod.spec {
             spec.init_containers = Some(vec![script(PREPARE, LINK_TREE, [&folder, &text]), bao]);
@@ -125,12 +125,6 @@ impl Migration<'_> {
             .filter(|it| reachable(it) && !it.contains("$(") && !it.contains("HOSTNAME"))
             .unwrap_or_else(|| format!("https://{}.{}:8201", self.member, self.service))
     }
-}
-
-fn first_container(pod: &Pod) -> Container {
-    let spec = pod.spec.as_ref();
-    let first = spec.and_then(|spec| spec.containers.first());
-    first.cloned().unwrap_or_default()
 }
 
 /// Where the server's pod is, the volume is as well. The scheduler has the say, so that there is room for it there.

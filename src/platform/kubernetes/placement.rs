@@ -11,12 +11,12 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::api::PostParams;
 
-use super::client::{absent_ok, call};
+use super::client::{absent_ok, call, there_ok};
 use super::helper::Site;
 use super::helper_pod;
 use super::layout::server_of;
 use super::platform::KubernetesPlatform;
-use crate::platform::{Error, Result};
+use crate::platform::Result;
 
 /// The label of a follower's place holder; its value is the StatefulSet.
 const PLACE: &str = "baoctl/place-of";
@@ -52,13 +52,7 @@ impl KubernetesPlatform {
         }
         let params = PostParams::default();
         let made = claims.create(&params, claim);
-        match call(format!("creating claim {name}"), made).await {
-            // Created by a call whose answer was lost.
-            Err(Error::Cluster {
-                status: Some(409), ..
-            }) => Ok(()),
-            other => other.map(drop),
-        }
+        there_ok(call(format!("creating claim {name}"), made).await)
     }
 }
 
@@ -67,10 +61,8 @@ fn spreads(set: &StatefulSet) -> bool {
     let spec = set.spec.as_ref();
     let pod = spec.and_then(|spec| spec.template.spec.as_ref());
     pod.is_some_and(|pod| {
-        let spread = pod.topology_spread_constraints.iter().flatten();
-        spread
-            .into_iter()
-            .any(|it| it.when_unsatisfiable == "DoNotSchedule")
+        let mut spread = pod.topology_spread_constraints.iter().flatten();
+        spread.any(|it| it.when_unsatisfiable == "DoNotSchedule")
     })
 }
 
@@ -116,17 +108,15 @@ fn holder(
     let name = Site::helper_of(member);
     let build = |image| helper_pod::build(&template, &name, data.0, data.1, None, image);
     let mut pod = build(helper_image)?;
-    let mut image = build(None)?;
     let theirs = template.spec.clone().unwrap_or_default();
     let server = server_of(&template);
     // It pulls the image, whatever a helper's is, and takes the room that the server will.
-    let container = image.spec.as_mut().and_then(|spec| spec.containers.pop());
     let pulled = Container {
         name: "image".to_owned(),
         command: Some(vec!["bao".to_owned(), "version".to_owned()]),
         resources: server.and_then(|server| server.resources.clone()),
         image_pull_policy: server.and_then(|server| server.image_pull_policy.clone()),
-        ..container.unwrap_or_default()
+        ..helper_pod::first_container(&build(None)?)
     };
     let own = BTreeMap::from([(
         PLACE.to_owned(),

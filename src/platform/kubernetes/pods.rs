@@ -311,10 +311,11 @@ impl KubernetesPlatform {
     /// just now, nothing but this scales it up again.
     pub(super) async fn release_replicas(&self) -> Result<()> {
         let set = self.stateful_set().await?;
-        if spec_replicas(&set) == 0 && noted(&set).is_some() {
-            return self.bring_back(0).await;
+        match (noted(&set), spec_replicas(&set)) {
+            (None, _) => Ok(()),
+            (Some(_), 0) => self.bring_back(0).await,
+            (Some(_), _) => self.note_replicas(None).await,
         }
-        self.forget_replicas().await
     }
 
     /// Forgets what was wanted: the release was changed to something else.
