@@ -25,7 +25,7 @@ endif
 
 ## The core of what runs on a real Kubernetes cluster: starts the one of tests/cluster, unless BAOCTL_E2E_KUBECONFIG
 ## names another. One case alone: `make e2e ARGS=card_order_path_probe`.
-e2e: $(BAO)
+e2e: bao
 ifndef BAOCTL_E2E_KUBECONFIG
 	tests/cluster/cluster up
 endif
@@ -75,7 +75,7 @@ bao: $(BAO) $(NEWER_BAO)
 	rm -rf .cache/download/$*
 
 ## A real three-node Kubernetes on this machine, for root; the first start builds it, a quarter of an hour.
-cluster-up: $(BAO)
+cluster-up: bao
 	tests/cluster/cluster up
 
 cluster-down:

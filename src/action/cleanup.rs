@@ -17,8 +17,8 @@ use super::{
 };
 use crate::armed::Armed;
 use crate::meter::Silent;
-use crate::platform::StorageKind;
-use crate::storage::key::path_of_key;
+use crate::platform::{StorageKind, is_of_store};
+use crate::storage::key::{path_of_key, split};
 use crate::storage::{Digest, DigestList, DigestSource, Phase};
 
 /// Looks whether the new cluster serves on its own: the tree is no way back any more after this.
@@ -117,7 +117,8 @@ impl Action for StillServes {
 struct Tree {
     /// What that was.
     name: &'static str,
-    /// Files that are as they were sealed, with their bytes in all.
+    /// Files that are as they were sealed, with their bytes in all. Those of a store are as long as the tombstone stands beside them:
+    /// nothing opens it since.
     known: Vec<String>,
     bytes: u64,
     /// This run's tombstone, where it stands.
@@ -129,23 +130,31 @@ struct Tree {
 impl Tree {
     async fn look(ctx: &Context) -> Result<Self> {
         let first = ctx.first()?;
-        let (name, sealed) = files(ctx).await?;
+        let of_store = of_a_store(ctx)?;
+        let sealed = if of_store {
+            BTreeMap::new()
+        } else {
+            files(ctx).await?
+        };
         let mark = Digest::of(&tombstone::file(ctx));
-        let found = ctx
+        let mut found = ctx
             .platform
             .volume_files(&first, ctx.meter.as_ref())
             .await?;
+        let marked = found.iter().find(|(_, digest)| **digest == mark);
+        let marked = marked.map(|(path, _)| path.clone());
         let mut tree = Self {
-            name,
+            name: if of_store { "store" } else { "file tree" },
             known: Vec::new(),
             bytes: 0,
-            tombstone: None,
+            tombstone: marked.filter(|path| found.remove(path).is_some()),
             others: Vec::new(),
         };
+        let store = tree.tombstone.as_deref().filter(|_| of_store).map(split);
         for (path, digest) in found {
-            if digest == mark {
-                tree.tombstone = Some(path);
-            } else if sealed.get(&path) == Some(&hex::encode(digest.sha256)) {
+            let (folder, name) = split(&path);
+            let closed = store.is_some_and(|(store, _)| folder == store && is_of_store(name));
+            if closed || sealed.get(&path) == Some(&digest) {
                 tree.bytes += digest.bytes;
                 tree.known.push(path);
             } else {
@@ -199,23 +208,19 @@ async fn sealed(ctx: &Context) -> Result<DigestList> {
     )))
 }
 
-/// Whether the run copied no source: one that restored a snapshot has no tree to remove.
-fn of_a_snapshot(copied: &FinalCopied) -> bool {
-    copied.store.is_empty() && copied.manifest_digest.is_none()
+/// Whether the source kept its data in a store of `pebbledb`.
+fn of_a_store(ctx: &Context) -> Result<bool> {
+    Ok(ctx.fact::<Source>()?.storage == StorageKind::Pebbledb)
 }
 
-/// What the data was in when it was sealed, and its files by their path on the volume, each with its SHA-256 in hex.
-async fn files(ctx: &Context) -> Result<(&'static str, BTreeMap<String, String>)> {
-    let mut files = ctx.fact::<FinalCopied>()?.store;
-    if !files.is_empty() {
-        return Ok(("store", files));
-    }
+/// The files of the tree as they were sealed, by their path on the volume.
+async fn files(ctx: &Context) -> Result<BTreeMap<String, Digest>> {
     let list = sealed(ctx).await?;
-    let (mut digests, mut key) = (list.digests(), String::new());
+    let (mut files, mut digests, mut key) = (BTreeMap::new(), list.digests(), String::new());
     while let Some(digest) = digests.next_digest(&mut key)? {
-        files.insert(path_of_key(&key)?, hex::encode(digest.sha256));
+        files.insert(path_of_key(&key)?, digest);
     }
-    Ok(("file tree", files))
+    Ok(files)
 }
 
 #[async_trait]
@@ -246,7 +251,8 @@ impl Action for RemoveTree {
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
-        if of_a_snapshot(&ctx.fact()?) {
+        // It was none of a source.
+        if ctx.fact::<FinalCopied>()?.manifest_digest.is_none() {
             return Ok(Observation::NotApplicable(
                 "a snapshot was restored, and no tree moved".to_owned(),
             ));
@@ -268,7 +274,7 @@ impl Action for RemoveTree {
             return Err(Error::refused(format!("{why}: the file tree stays")));
         }
         let (first, tree) = (ctx.first()?, Tree::look(ctx).await?);
-        if !tree.known.is_empty() && ctx.fact::<FinalCopied>()?.store.is_empty() {
+        if !tree.known.is_empty() && !of_a_store(ctx)? {
             // A part of the tree tells nobody what is of it.
             let (list, manifest) = (sealed(ctx).await?, Files::of(ctx).manifest);
             blocking(move || list.save(&manifest)).await?;

@@ -199,9 +199,6 @@ pub struct FinalCopied {
     pub entries: u64,
     /// Whether `core/raft/tls` was grafted in.
     pub grafted: bool,
-    /// Where the source is no tree: its files by their path on the volume, each with its SHA-256 in hex.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub store: BTreeMap<String, String>,
 }
 fact!(FinalCopied, "final-copy", "final-copy` or `graft-snapshot");
 

@@ -20,7 +20,6 @@ use super::{
 use crate::armed::Armed;
 use crate::event::Level;
 use crate::meter::SharedMeter;
-use crate::platform::StorageKind;
 use crate::storage::{self, Conversion, ConvertOptions, DigestList, Phase, Source, TreeOptions};
 
 /// See [`super::ActionSpec::FinalCopy`].
@@ -275,19 +274,7 @@ async fn make(
             "child namespaces have appeared since preflight; this server version breaks them on the move",
         ));
     }
-    let mut store = BTreeMap::new();
-    if source.storage == StorageKind::Pebbledb {
-        let files = ctx.platform.volume_files(&first, ctx.meter.as_ref());
-        let digests = files.await?.into_iter();
-        // What else is on the volume is nobody's to remove.
-        let of_store = |path: &str| path.starts_with(&format!("{}/", source.storage.name()));
-        store = digests
-            .filter(|(path, _)| of_store(path))
-            .map(|(path, digest)| (path, hex::encode(digest.sha256)))
-            .collect();
-    }
     let copied = FinalCopied {
-        store,
         manifest_digest: Some(manifest_digest),
         sha256: conversion.archive.sha256,
         entries: conversion.tree.entries,

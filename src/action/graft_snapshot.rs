@@ -4,7 +4,6 @@
 //! The server replaces a raft TLS keyring that is 24 h old, and a snapshot may be a month old: voters that come up one after
 //! the other would lose each other. The keyring of the proof is new.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 
 use async_trait::async_trait;
@@ -92,7 +91,6 @@ pub async fn graft(ctx: &Context) -> Result<FinalCopied> {
     })
     .await?;
     Ok(FinalCopied {
-        store: BTreeMap::new(),
         manifest_digest: None,
         sha256: made.archive.sha256,
         // The keyring that was put in is nobody's entry.

@@ -23,7 +23,6 @@ use crate::armed::Armed;
 use crate::bao::Node;
 use crate::journal::Mark;
 use crate::meter::Silent;
-use crate::platform::StorageKind;
 use crate::storage::Phase;
 
 /// See [`super::ActionSpec::SealSource`].
@@ -72,12 +71,6 @@ impl Action for SealSource {
             ));
         }
         calls.push(format!("{first}: PUT sys/seal"));
-        let source = ctx.find::<Source>();
-        if source.is_some_and(|source| source.storage == StorageKind::Pebbledb) {
-            calls.push(format!(
-                "{first}: stop, since its store is locked until then"
-            ));
-        }
         Ok(calls)
     }
 
@@ -136,7 +129,6 @@ impl Action for SealSource {
         let node = ctx.node(&first)?;
         if ctx.outage_open && node.seal_status().await?.sealed {
             settle(ctx, &first).await?;
-            let_go(ctx, &first, &armed).await?;
             return Ok(evidence(ctx, &first).await?.into());
         }
         nobody_acts(ctx).await?;
@@ -172,7 +164,6 @@ impl Action for SealSource {
             .await?;
             settle(ctx, &first).await?;
         }
-        let_go(ctx, &first, &armed).await?;
         Ok(evidence(ctx, &first).await?.into())
     }
 
@@ -225,14 +216,6 @@ impl Action for SealSource {
         }
         Ok(served)
     }
-}
-
-/// Stops a sealed source whose files nobody can read as long as it runs.
-async fn let_go(ctx: &Context, first: &str, armed: &Armed) -> Result<()> {
-    if ctx.fact::<Source>()?.storage == StorageKind::Pebbledb {
-        ctx.platform.stop(first, armed).await?;
-    }
-    Ok(())
 }
 
 /// Hours may have gone by since preflight, or another token was given to this process: a sealed source gives none.

@@ -416,7 +416,7 @@ pub trait Platform: Send + Sync {
         file: &[u8],
         armed: &Armed,
     ) -> Result<()>;
-    /// Removes one entry's file from the tree; absent is fine.
+    /// Removes one entry's file from the tree, and what a write of it that was cut off left; absent is fine.
     async fn remove_tree_entry(&self, member: &str, key: &str, armed: &Armed) -> Result<()>;
     /// Moves `vault.db` and `raft/`, nothing else, into a folder `raft-aside-<label>` on the same volume. The server must be stopped.
     async fn set_raft_aside(&self, member: &str, label: &str, armed: &Armed) -> Result<()>;

@@ -5,9 +5,11 @@ mod error;
 pub mod kubernetes;
 pub mod local;
 mod migration;
+mod pebbledb;
 
 pub use contract::{
     Actor, Aim, Applicability, Before, Flip, FlipPlan, Grade, Instance, JobState, Part, Platform,
     Release, Remark, SecretData, SecretName, StorageKind, SuspendedBy, Target, UNSEAL_KEY, Volume,
 };
 pub use error::{Error, Result};
+pub use pebbledb::is_of_store;

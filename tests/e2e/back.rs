@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::cases::{FAST, MIGRATE, OFFLINE, RESUME, finished};
 use crate::cluster::{cluster, said, until};
 use crate::operator::{in_action, in_step};
@@ -20,6 +22,59 @@ pub fn full_operator_migrate_killed_and_rolled_back() -> Figures {
     assert_eq!(again.code, -1, "{}", again.text);
     let said = release.run(&release.agreed(&RESUME)).expect(0);
     finished(&release, &said)
+}
+
+/// From `pebbledb`: killed while the frozen store is laid out, to three voters, back, forward again, and what is left removed. Its
+/// files are those of the seal until a server starts on them again.
+pub fn full_operator_migrate_pebbledb() -> Figures {
+    let kind = Kind {
+        overlays: &["pebbledb"],
+        ..PLAIN
+    };
+    let release = Release::install("offline-pebbledb", kind);
+    let said = release.run(&["check"]);
+    assert!(said.text.contains("`--until snapshot`"), "{}", said.text);
+    let in_copy = in_action("final-copy", Duration::from_millis(500));
+    let killed = release.killed(&release.agreed(&OFFLINE), in_copy);
+    assert_eq!(killed.code, -1, "{}", killed.text);
+    let sealed = store(&release);
+    assert!(sealed.contains("moved-to-raft"), "{sealed}");
+    let outage = release.run(&release.agreed(&RESUME)).expect(0);
+    let outage = outage.expect_parity();
+    release.verify();
+    assert_eq!(store(&release), sealed, "the store is only read");
+
+    let back = ["rollback", "--lose-writes"];
+    let said = release.run(&release.agreed(&back)).expect(0);
+    let told = "entries byte for byte as they were sealed";
+    assert!(said.text.contains(told), "{}", said.text);
+    is_back(&release);
+
+    // The pod in which it is laid out goes meanwhile.
+    let copying = in_action("final-copy", Duration::ZERO);
+    let helper = format!("pod/baoctl-volume-{}", release.member(0));
+    let deletes = |event: &Value| {
+        if copying(event).is_some() {
+            release.kubectl(&["delete", &helper, "--grace-period=0", "--force"]);
+        }
+    };
+    let said = release.heard(&release.agreed(&OFFLINE), deletes).expect(0);
+    said.expect_parity();
+    let clean = ["cleanup", "--grace", "0s"];
+    release.run(&release.agreed(&clean)).expect(0);
+    release.verify();
+    assert_eq!(store(&release), "", "cleanup removes the store");
+    Figures {
+        outage: Some(outage),
+        client: None,
+    }
+}
+
+/// The files of the store on the volume of the first member, each with its digest; the tombstone among them.
+fn store(release: &Release) -> String {
+    let list = "cd /openbao/data; for it in *; do case $it in raft* | vault.db | LOCK) ;; *) [ ! -f $it ] || sha256sum $it;; esac; done";
+    let first = release.member(0);
+    release.kubectl(&["exec", &first, "-c", "openbao", "--", "sh", "-c", list])
 }
 
 /// Back to file storage from the middle of the restore, by the command.
@@ -50,7 +105,7 @@ pub fn full_rolled_back_after_land() -> Figures {
     release.run(&release.agreed(&clean)).expect(0);
     let left = release.kubectl(&["get", "lease,secret,pod", "-o", "name"]);
     assert!(!left.contains("baoctl"), "{left}");
-    release.serves_from_file();
+    release.serves_as_before();
     Figures::default()
 }
 
@@ -87,7 +142,7 @@ pub fn is_back(release: &Release) {
     until("the source to serve", 60, || {
         release.api_answers(&release.member(0)) == Some(200)
     });
-    release.serves_from_file();
+    release.serves_as_before();
     let pods = release.kubectl(&[
         "get",
         "pods",
@@ -122,7 +177,7 @@ pub fn full_rolled_back_by_hand() -> Figures {
         .output()
         .unwrap();
     println!("{}", said(&output, "the commands of docs/rollback.md"));
-    release.serves_from_file();
+    release.serves_as_before();
     let left = release.kubectl(&["get", "pvc,lease,secret,pod", "-o", "name"]);
     assert!(
         !left.contains("baoctl") && !left.contains("data-openbao-1"),

@@ -145,6 +145,10 @@ pub const FULL: &[Case] = &[
         "full_operator_migrate_killed_and_rolled_back",
         back::full_operator_migrate_killed_and_rolled_back,
     ),
+    (
+        "full_operator_migrate_pebbledb",
+        back::full_operator_migrate_pebbledb,
+    ),
     ("full_child_namespaces", namespaces::moved),
     (
         "full_reseeded_and_rolled_back",
@@ -218,7 +222,7 @@ fn plain(case: &str, kind: Kind, args: &[&str]) -> Figures {
 /// The checks of the cases can fail.
 fn harness_sees_what_it_should() -> Figures {
     let release = Release::install("harness", PLAIN);
-    release.serves_from_file();
+    release.serves_as_before();
     // This one panic is wanted, and no reader of the log should look for it.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
@@ -258,7 +262,7 @@ fn dry_run_changes_nothing() -> Figures {
         .filter(|event| event["event"] == "calls")
         .count();
     assert!(planned > 20, "each action's calls are told: {planned}");
-    release.serves_from_file();
+    release.serves_as_before();
     if let Some(log) = log {
         let user = format!("system:serviceaccount:{}:baoctl", release.namespace);
         let text = std::fs::read(log).unwrap();

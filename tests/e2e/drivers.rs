@@ -45,7 +45,7 @@ pub fn manifests() -> Figures {
     ] {
         assert!(refused.text.contains(word), "{word}: {}", refused.text);
     }
-    release.serves_from_file();
+    release.serves_as_before();
     assert_eq!(objects(&release), before);
 
     let forced = ["migrate-raft", "--force-conflicts"];

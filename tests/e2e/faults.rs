@@ -75,7 +75,7 @@ pub fn no_room_for_followers() -> Figures {
         assert!(said.text.contains(words), "{}", said.text);
     }
     assert!(!said.text.contains("outage-started"), "{}", said.text);
-    release.serves_from_file();
+    release.serves_as_before();
     whole(&release, release.run(&release.agreed(&RESUME)))
 }
 

@@ -311,13 +311,22 @@ impl Release {
         }
     }
 
-    /// The source serves from file storage, as before.
-    pub fn serves_from_file(&self) {
+    /// What the source keeps its data in.
+    fn storage(&self) -> &'static str {
+        if self.kind.overlays.contains(&"pebbledb") {
+            "pebbledb"
+        } else {
+            "file"
+        }
+    }
+
+    /// The source serves from its own storage, as before.
+    pub fn serves_as_before(&self) {
         let api = self.api(&self.member(0));
         let status = api.seal_status();
         assert_eq!(
             (&status["storage_type"], &status["sealed"]),
-            (&json!("file"), &json!(false))
+            (&json!(self.storage()), &json!(false))
         );
         assert_eq!(status["cluster_id"], self.cluster_id.as_str());
         for entry in 0..self.kind.entries.min(20) {

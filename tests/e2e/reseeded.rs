@@ -36,7 +36,7 @@ pub fn full_reseeded_and_rolled_back() -> Figures {
     let reseed = ["migrate-raft", "--runbook", "reseed"];
     let said = release.run(&release.agreed(&reseed)).expect(5);
     assert!(said.text.contains("--lose-data"), "{}", said.text);
-    release.serves_from_file();
+    release.serves_as_before();
 
     // Killed while the first Job is at work; the next process finds its copy.
     let leave = [&reseed[..], &["--lose-data"]].concat();

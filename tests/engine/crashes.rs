@@ -90,12 +90,6 @@ fn a_crash_anywhere_on_the_offline_route_is_resumed() {
 }
 
 #[test]
-fn a_crash_anywhere_from_the_seal_of_a_store_on_is_resumed() {
-    let scene = Scene::of("operator-migrate", ONE).on_pebbledb();
-    crash_everywhere(scene, "started: seal-source", 1);
-}
-
-#[test]
 fn a_crash_anywhere_while_a_server_is_seeded_anew_is_resumed() {
     crash_everywhere(Scene::of("reseed", ONE), "started: forsake-data", 1);
 }

@@ -61,14 +61,6 @@ impl Scene {
         }
     }
 
-    /// With a source on `pebbledb`.
-    pub const fn on_pebbledb(self) -> Self {
-        Self {
-            on_pebbledb: true,
-            ..self
-        }
-    }
-
     pub fn lab(self) -> Lab {
         let lab = Lab::new(self.runbook, self.shares);
         lab.world().mishap = self.mishap;

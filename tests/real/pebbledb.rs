@@ -81,6 +81,8 @@ fn killed_on_the_way_and_taken_back_from_the_end() {
     std::thread::sleep(Duration::from_millis(300));
     run.signal(SIGKILL);
     assert_eq!(run.end(), -SIGKILL);
+    // The sealed server holds it, until the machine goes down.
+    wait(place.platform().kill_now(FIRST)).unwrap();
     assert_nobody_starts_on(&place);
     let sealed = files(&store(&place));
 

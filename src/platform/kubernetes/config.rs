@@ -106,10 +106,10 @@ impl ServerConfig {
     pub(super) fn kind(&self) -> Result<StorageKind> {
         match self.storage.as_str() {
             "file" => Ok(StorageKind::File),
+            "pebbledb" => Ok(StorageKind::Pebbledb),
             "raft" => Ok(StorageKind::Raft),
             other => Err(Error::Refused(format!(
-                "the release is configured for {other:?} storage; in a cluster only `file` can be moved to raft (`pebbledb` on \
-                 this machine alone, by `baoctl rehearse`)"
+                "the release is configured for {other:?} storage; only `file` and `pebbledb` can be moved to raft"
             ))),
         }
     }

@@ -159,8 +159,7 @@ impl Platform for KubernetesPlatform {
     async fn volume(&self, member: &str) -> Result<Volume> {
         self.layout.ordinal(member)?;
         let looked = volume::look(&self.site, member).await;
-        // A helper that stays would keep the volume on its node.
-        self.helper_done(member).await?;
+        self.look_done(member).await?;
         looked
     }
 
@@ -170,13 +169,12 @@ impl Platform for KubernetesPlatform {
         phase: Phase,
         meter: &dyn Meter,
     ) -> Result<DigestList> {
-        self.layout.ordinal(member)?;
-        volume::manifest(&self.site, member, phase, meter).await
+        let tree = self.tree(member, meter).await?;
+        volume::manifest(&tree, phase, meter).await
     }
 
     async fn tree_copy(&self, member: &str, to: &Path, meter: &dyn Meter) -> Result<()> {
-        self.layout.ordinal(member)?;
-        volume::copy(&self.site, member, to, meter).await
+        volume::copy(&self.tree(member, meter).await?, to, meter).await
     }
 
     async fn tree_copy_since(
@@ -187,13 +185,13 @@ impl Platform for KubernetesPlatform {
         to: &Path,
         meter: &dyn Meter,
     ) -> Result<()> {
-        self.layout.ordinal(member)?;
-        volume::copy_since(&self.site, member, base, manifest, to, meter).await
+        let tree = self.tree(member, meter).await?;
+        volume::copy_since(&tree, base, manifest, to, meter).await
     }
 
     async fn tree_entry(&self, member: &str, key: &str) -> Result<Option<Vec<u8>>> {
-        self.layout.ordinal(member)?;
-        volume::entry(&self.site, member, key).await
+        let path = self.entry_file(member, key).await?;
+        volume::file(&self.site, member, &path).await
     }
 
     async fn write_tree_entry(
@@ -203,13 +201,13 @@ impl Platform for KubernetesPlatform {
         file: &[u8],
         _armed: &Armed,
     ) -> Result<()> {
-        self.layout.ordinal(member)?;
-        volume::write_entry(&self.site, member, key, file).await
+        let path = self.entry_file(member, key).await?;
+        volume::write_file(&self.site, member, &path, file).await
     }
 
     async fn remove_tree_entry(&self, member: &str, key: &str, _armed: &Armed) -> Result<()> {
-        self.layout.ordinal(member)?;
-        volume::remove_entry(&self.site, member, key).await
+        let path = self.entry_file(member, key).await?;
+        volume::remove_file(&self.site, member, &path).await
     }
 
     async fn set_raft_aside(&self, member: &str, label: &str, _armed: &Armed) -> Result<()> {

@@ -90,10 +90,16 @@ impl Site {
     /// is there already is used again.
     pub fn place<'a>(&'a self, member: &'a str) -> BoxFuture<'a, Result<Option<Place>>> {
         // Pods are large, and so is a future that looks at some.
-        Box::pin(self.found(member))
+        Box::pin(self.found(member, false))
     }
 
-    async fn found(&self, member: &str) -> Result<Option<Place>> {
+    /// The shell of the member's helper pod, whatever the server's container has: it has a folder of its own, for as long as it
+    /// runs.
+    pub fn helper<'a>(&'a self, member: &'a str) -> BoxFuture<'a, Result<Option<Place>>> {
+        Box::pin(self.found(member, true))
+    }
+
+    async fn found(&self, member: &str, apart: bool) -> Result<Option<Place>> {
         let claim = self.claim(member);
         if !self.bound(&claim).await? {
             return Ok(None);
@@ -102,7 +108,8 @@ impl Site {
         let running = pod
             .as_ref()
             .and_then(|pod| helper_pod::container_with(pod, &claim));
-        if let Some(own) = &running
+        if !apart
+            && let Some(own) = &running
             && self.has_programs(member, own).await?
         {
             return Ok(Some(self.at(member, own)));
@@ -111,12 +118,19 @@ impl Site {
             .as_ref()
             .and_then(|pod| pod.spec.as_ref()?.node_name.clone());
         if self.options.look_only {
-            return self
-                .look_only(member, &claim, running.is_some())
-                .await
-                .map(Some);
+            let why = if apart {
+                "a store of pebbledb is laid out as a tree in a helper pod".to_owned()
+            } else if running.is_some() {
+                format!(
+                    "the image of pod {member} has no shell with {}",
+                    PROGRAMS.join(", ")
+                )
+            } else {
+                format!("pod {member} does not run")
+            };
+            return self.look_only(member, &claim, &why).await.map(Some);
         }
-        self.helper(member, &claim, node.as_deref()).await.map(Some)
+        self.made(member, &claim, node.as_deref()).await.map(Some)
     }
 
     /// Removes a member's helper pod and waits until it is gone; absent is fine.
@@ -210,7 +224,7 @@ impl Site {
     }
 
     /// A helper that an earlier run left is as good as one's own.
-    async fn look_only(&self, member: &str, claim: &str, runs: bool) -> Result<Place> {
+    async fn look_only(&self, member: &str, claim: &str, why: &str) -> Result<Place> {
         let name = Self::helper_of(member);
         if let Some(found) = self.pod(&name).await?
             && self.ours(&found, &name, claim).is_ok()
@@ -218,20 +232,13 @@ impl Site {
         {
             return Ok(self.at(&name, &made));
         }
-        let why = if runs {
-            format!(
-                "the image of pod {member} has no shell with {}",
-                PROGRAMS.join(", ")
-            )
-        } else {
-            format!("pod {member} does not run")
-        };
         Err(Error::Refused(format!(
-            "the volume of {member} cannot be looked at: {why}, and a dry run makes no helper pod; a real run makes one"
+            "the volume of {member} cannot be looked at: {why}, and a look alone makes no such pod; a run makes one, and one with `--until snapshot` \
+             checks everything and seals nothing"
         )))
     }
 
-    async fn helper(&self, member: &str, claim: &str, node: Option<&str>) -> Result<Place> {
+    async fn made(&self, member: &str, claim: &str, node: Option<&str>) -> Result<Place> {
         let name = Self::helper_of(member);
         let mut tries = 0;
         loop {
@@ -242,14 +249,16 @@ impl Site {
                 }
                 self.delete(&name).await?;
             }
+            let template = self.template().await?;
             let pod = helper_pod::build(
-                &self.template().await?,
+                &template,
                 &name,
                 self.template_claim(),
                 claim,
                 node,
                 self.options.helper_image.as_deref(),
             )?;
+            let pod = helper_pod::with_room(pod, &template);
             let pods = self.cluster.api::<Pod>();
             let made = call(
                 format!("creating helper pod {name}"),

@@ -3,16 +3,21 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, PersistentVolumeClaimVolumeSource, Pod, PodSecurityContext, PodSpec,
-    PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext, Volume, VolumeMount,
+    Capabilities, Container, EmptyDirVolumeSource, PersistentVolumeClaimVolumeSource, Pod,
+    PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile,
+    SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::ObjectMeta;
 
+use super::layout::server_of;
 use super::secrets::{MANAGED_BY, OURS};
 use crate::platform::{Error, Result};
 
 const CONTAINER: &str = "volume";
+/// A folder that goes with the pod, and the volume behind it.
+pub(super) const WORK: &str = "/baoctl";
+const WORK_VOLUME: &str = "work";
 /// A forgotten helper ends by itself.
 const LIFETIME_SECONDS: i64 = 6 * 3600;
 
@@ -106,6 +111,40 @@ pub(super) fn first_container(pod: &Pod) -> Container {
     first.cloned().unwrap_or_default()
 }
 
+/// Gives a pod a folder to work in, on its node, and what `bao` needs to run in it.
+pub(super) fn with_room(mut pod: Pod, template: &PodTemplateSpec) -> Pod {
+    let Some(spec) = &mut pod.spec else {
+        return pod;
+    };
+    for container in &mut spec.containers {
+        container
+            .volume_mounts
+            .get_or_insert_default()
+            .push(VolumeMount {
+                name: WORK_VOLUME.to_owned(),
+                mount_path: WORK.to_owned(),
+                ..VolumeMount::default()
+            });
+        let limits = limits_of(template).filter(|it| it.limits.is_some());
+        container.resources = limits.or(container.resources.take());
+    }
+    spec.volumes.get_or_insert_default().push(Volume {
+        name: WORK_VOLUME.to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource::default()),
+        ..Volume::default()
+    });
+    pod
+}
+
+/// The server's limits, and little asked for: its own pod may still be there.
+pub(super) fn limits_of(template: &PodTemplateSpec) -> Option<ResourceRequirements> {
+    let mut resources = server_of(template)?.resources.clone()?;
+    let little = [("cpu", "10m"), ("memory", "32Mi")];
+    let little = little.map(|(of, much)| (of.to_owned(), Quantity(much.to_owned())));
+    resources.requests = Some(little.into());
+    Some(resources)
+}
+
 fn mounts_of(container: &Container, volume: &str) -> Vec<VolumeMount> {
     let mounts = container.volume_mounts.iter().flatten();
     mounts
@@ -152,7 +191,7 @@ fn resources() -> ResourceRequirements {
     };
     ResourceRequirements {
         requests: of("10m", "32Mi"),
-        limits: of("1", "256Mi"),
+        limits: of("1", "512Mi"),
         claims: None,
     }
 }
@@ -345,7 +384,25 @@ mod tests {
         );
         assert_eq!(container["securityContext"]["runAsNonRoot"], true);
         assert!(container.get("env").is_none());
-        let other = build(&template(), "n", "data", "c", None, Some("busybox")).unwrap();
+        assert_eq!(container["resources"]["limits"]["memory"], "512Mi");
+        let mut template = template();
+        let server = &mut template.spec.as_mut().unwrap().containers[1];
+        server.resources = serde_json::from_value(json!({"limits": {"memory": "2Gi"}})).unwrap();
+        let pod = serde_json::to_value(with_room(pod, &template)).unwrap();
+        let spec = &pod["spec"];
+        assert_eq!(
+            spec["volumes"][1],
+            json!({"name": "work", "emptyDir": {}}),
+            "{spec}"
+        );
+        let container = &spec["containers"][0];
+        assert_eq!(
+            container["volumeMounts"][1],
+            json!({"name": "work", "mountPath": "/baoctl"})
+        );
+        assert_eq!(container["resources"]["limits"]["memory"], "2Gi");
+        assert_eq!(container["resources"]["requests"]["memory"], "32Mi");
+        let other = build(&template, "n", "data", "c", None, Some("busybox")).unwrap();
         let spec = other.spec.unwrap();
         assert_eq!(spec.containers[0].image.as_deref(), Some("busybox"));
         assert_eq!(spec.node_name, None);

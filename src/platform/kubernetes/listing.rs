@@ -12,7 +12,7 @@ use crate::storage::{Digest, DigestList, Phase, StorageError, TreeProblem};
 
 /// The state of a running server, and a migration's mark.
 const LOCK: &str = "core/lock";
-const MIGRATION: &str = "core/migration";
+pub(super) const MIGRATION: &str = "core/migration";
 
 /// A manifest, or why there is none yet.
 #[derive(Debug)]

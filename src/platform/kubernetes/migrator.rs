@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::try_join;
+use futures_util::future::try_join3;
 use futures_util::{AsyncBufReadExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use kube::api::{DeleteParams, LogParams, PostParams};
@@ -25,19 +25,23 @@ const PAUSE: Duration = Duration::from_millis(250);
 impl KubernetesPlatform {
     /// Scales the member away and migrates its tree.
     pub(super) async fn migrate(&self, member: &str, label: &str, meter: &dyn Meter) -> Result<()> {
-        // It would keep the volume on its node.
-        self.helper_done(member).await?;
+        let on_pebbledb = self.on_pebbledb(member).await?;
         self.discard_migrator().await?;
-        let pod = self.migrator(member, label).await?;
+        let pod = self.migrator(member, label, on_pebbledb).await?;
         let away = [member.to_owned()];
+        if pod.spec.as_ref().is_none_or(|it| it.affinity.is_none()) {
+            // It would keep the volume on its node.
+            self.helper_done(member).await?;
+        }
         let migrated = async {
             let pods = self.cluster.api::<Pod>();
             let doing = format!("creating pod {NAME}");
             call(doing, pods.create(&PostParams::default(), &pod)).await?;
             self.until_migrated(meter).await
         };
-        // A sealed server writes nothing: it need not be gone before its tree is read.
-        try_join(self.scale_away(&away), migrated).await?;
+        // A sealed server writes nothing: it need not be gone before its data is read. Nor need a helper pod, on the same node.
+        let looked = Box::pin(self.helper_done(member));
+        try_join3(self.scale_away(&away), looked, migrated).await?;
         self.discard_migrator().await
     }
 
@@ -141,7 +145,7 @@ impl KubernetesPlatform {
         Ok(())
     }
 
-    async fn migrator(&self, member: &str, label: &str) -> Result<Pod> {
+    async fn migrator(&self, member: &str, label: &str, on_pebbledb: bool) -> Result<Pod> {
         let set = self.stateful_set().await?;
         let config = self.server_config().await?;
         let (template_claim, _) = self.layout.claim_of(&config.path)?;
@@ -156,6 +160,7 @@ impl KubernetesPlatform {
             helper_image: self.options.helper_image.as_deref(),
             node: server.and_then(|server| server.spec?.node_name).as_deref(),
             label,
+            on_pebbledb,
         }
         .pod(labels(&self.options.release))
     }

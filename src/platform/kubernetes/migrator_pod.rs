@@ -1,13 +1,12 @@
-//! The pod of `bao operator migrate`: the release's image between two scripts, one that links the tree together before it
-//! and one that puts the store in its place after it.
+//! The pod of `bao operator migrate`: the release's image between two scripts, one that links the tree together before it, or
+//! copies the store, and one that puts the store in its place after it.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
     Affinity, Container, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm,
-    Pod, PodTemplateSpec, ResourceRequirements,
+    Pod, PodTemplateSpec,
 };
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::config::{ServerConfig, quoted};
 use super::form::reachable;
@@ -28,6 +27,11 @@ const LINK_TREE: &str = concat!(
     include_str!("scripts/tops.sh"),
     "set -eu\n",
     include_str!("scripts/link_tree.sh")
+);
+const COPY_STORE: &str = concat!(
+    "folder=$2 config=$3\nset -eu\n",
+    include_str!("scripts/store.sh"),
+    include_str!("scripts/copy_store.sh")
 );
 const PUT_IN_PLACE: &str = concat!(
     include_str!("scripts/synced.sh"),
@@ -55,6 +59,8 @@ pub(super) struct Migration<'a> {
     pub node: Option<&'a str>,
     /// Names what it makes.
     pub label: &'a str,
+    /// The data is in a store of `pebbledb` and in no tree.
+    pub on_pebbledb: bool,
 }
 
 impl Migration<'_> {
@@ -87,11 +93,16 @@ impl Migration<'_> {
         let bao = Container {
             name: MIGRATE.to_owned(),
             command: command(&["bao", "operator", "migrate", AT_ONCE, &file]),
-            resources: limits_of(self.template),
+            resources: helper_pod::limits_of(self.template),
             ..helper_pod::first_container(&build(None)?)
         };
         if let Some(spec) = &mut pod.spec {
-            spec.init_containers = Some(vec![script(PREPARE, LINK_TREE, [&folder, &text]), bao]);
+            let prepare = if self.on_pebbledb {
+                COPY_STORE
+            } else {
+                LINK_TREE
+            };
+            spec.init_containers = Some(vec![script(PREPARE, prepare, [&folder, &text]), bao]);
             spec.containers = vec![script(FINISH, PUT_IN_PLACE, [self.label, &folder])];
             spec.affinity = self.node.map(on_node);
         }
@@ -105,8 +116,9 @@ impl Migration<'_> {
             format!("  max_entry_size = \"{size}\"\n")
         });
         format!(
-            "storage_source \"file\" {{\n  path = {}\n}}\n\nstorage_destination \"raft\" {{\n  path = {}\n  node_id = {}\n  \
+            "storage_source {} {{\n  path = {}\n}}\n\nstorage_destination \"raft\" {{\n  path = {}\n  node_id = {}\n  \
              performance_multiplier = \"1\"\n{entry_size}}}\n\ncluster_addr = {}\n",
+            quoted(if self.on_pebbledb { "pebbledb" } else { "file" }),
             quoted(&format!("{folder}/source")),
             quoted(&format!("{folder}/store")),
             quoted(self.member),
@@ -147,15 +159,6 @@ fn on_node(name: &str) -> Affinity {
         }),
         ..Affinity::default()
     }
-}
-
-/// The server's limits, and little asked for: its own pod may still be there.
-fn limits_of(template: &PodTemplateSpec) -> Option<ResourceRequirements> {
-    let mut resources = server_of(template)?.resources.clone()?;
-    let little = [("cpu", "10m"), ("memory", "32Mi")];
-    let little = little.map(|(of, much)| (of.to_owned(), Quantity(much.to_owned())));
-    resources.requests = Some(little.into());
-    Some(resources)
 }
 
 #[cfg(test)]
@@ -235,6 +238,46 @@ mod tests {
     }
 
     #[test]
+    fn a_store_is_copied_without_its_tombstone() {
+        let work = tempfile::tempdir().unwrap();
+        let data = work.path().join("data");
+        for file in [
+            "000002.log",
+            "000008.sst",
+            "CURRENT",
+            "LOCK",
+            "MANIFEST-000001",
+            "marker.format-version.000001.013",
+            "marker.format-version.999999.moved-to-raft",
+            "vault.db",
+            "raft/raft.db",
+            "notes.txt",
+        ] {
+            put(&data, file);
+        }
+        let folder = ".baoctl-migrate/run";
+        assert!(run(COPY_STORE, &[data.to_str().unwrap(), folder, "told"]));
+        let made = data.join(folder);
+        let mut copied: Vec<_> = fs::read_dir(made.join("source"))
+            .unwrap()
+            .map(|it| it.unwrap().file_name().into_string().unwrap())
+            .collect();
+        copied.sort();
+        assert_eq!(
+            copied,
+            [
+                "000002.log",
+                "000008.sst",
+                "CURRENT",
+                "MANIFEST-000001",
+                "marker.format-version.000001.013"
+            ]
+        );
+        assert_eq!(fs::read_to_string(made.join("config.hcl")).unwrap(), "told");
+        assert!(made.join("store").is_dir());
+    }
+
+    #[test]
     fn the_pod_runs_the_servers_program_and_matches_no_service() {
         let template: PodTemplateSpec = serde_json::from_value(serde_json::json!({
             "metadata": {"labels": {"component": "server"}},
@@ -258,6 +301,7 @@ mod tests {
             helper_image: Some("tools"),
             node: Some("n1"),
             label: "run",
+            on_pebbledb: false,
         };
         let ours = BTreeMap::from([("ours".to_owned(), "yes".to_owned())]);
         let pod = serde_json::to_value(migration.pod(ours).unwrap()).unwrap();
@@ -290,6 +334,7 @@ mod tests {
 
         let told = migration.told("/d/.x");
         for line in [
+            "storage_source \"file\" {",
             "path = \"/d/.x/source\"",
             "path = \"/d/.x/store\"",
             "node_id = \"bao-0\"",
@@ -298,6 +343,15 @@ mod tests {
         ] {
             assert!(told.contains(line), "{told}");
         }
+        let of_store = Migration {
+            on_pebbledb: true,
+            ..migration
+        };
+        let told = of_store.told("/d/.x");
+        assert!(told.starts_with("storage_source \"pebbledb\" {"), "{told}");
+        let pod = serde_json::to_value(of_store.pod(BTreeMap::new()).unwrap()).unwrap();
+        let prepare = &pod["spec"]["initContainers"][0]["command"][2];
+        assert_eq!(prepare, COPY_STORE);
         // An address of the pod itself would be another one after the next restart.
         for bad in ["https://$(POD_IP):8201", "https://0.0.0.0:8201", ""] {
             let mut template = template.clone();

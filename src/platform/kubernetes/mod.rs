@@ -28,6 +28,7 @@ mod migrator;
 mod migrator_pod;
 mod mirror;
 mod mounts;
+mod pebbledb;
 mod placement;
 mod platform;
 mod pods;

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::ListParams;
+use tokio::sync::OnceCell;
 
 use super::certificate::name_of;
 use super::client::{Cluster, absent_ok, call};
@@ -15,6 +16,7 @@ use super::driver::{Driver, DriverKind, driver};
 use super::forward::Forwards;
 use super::helper::{Options as SiteOptions, Site};
 use super::layout::{Keyed, Layout, source_of};
+use super::pebbledb::kept_in_store;
 use super::secrets::{Secrets, wipe};
 use super::volume;
 use crate::bao::{HttpNode, Transport};
@@ -70,6 +72,8 @@ pub struct KubernetesPlatform {
     pub(super) secrets: Secrets,
     /// Members whose pod was taken away by this process: the next one is new.
     renewed: Mutex<HashSet<String>>,
+    /// Whether the source keeps its data in a store of `pebbledb`, when that is known.
+    pub(super) source_on_pebbledb: OnceCell<bool>,
 }
 
 impl KubernetesPlatform {
@@ -108,6 +112,7 @@ impl KubernetesPlatform {
             driver,
             secrets: Secrets::new(&cluster, &options.release, &options.unseal_secret),
             renewed: Mutex::default(),
+            source_on_pebbledb: OnceCell::new_with(config.kind().ok().and_then(kept_in_store)),
             port: config.port,
             tls: config.tls,
             site,

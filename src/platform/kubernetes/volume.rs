@@ -7,14 +7,17 @@ use std::sync::Arc;
 
 use tokio::fs::File;
 use tokio::io::{AsyncWriteExt, BufWriter};
+use uuid::Uuid;
 
 use super::exec::{Ended, Shell};
 use super::helper::{Place, Site};
+use super::helper_pod::WORK;
 use super::listing;
 use super::tar_watch::TarWatch;
 use crate::meter::{Meter, Unit};
+use crate::platform::migration::{AT_ONCE, Said};
 use crate::platform::{Error, Result, Volume};
-use crate::storage::key::{folders_of, path_of_key};
+use crate::storage::key::folders_of;
 use crate::storage::{Digest, DigestList, Phase, tree};
 
 const LOOK: &str = include_str!("scripts/look.sh");
@@ -27,6 +30,10 @@ const COPY: &str = concat!(
     include_str!("scripts/copy.sh")
 );
 const COPY_OF: &str = include_str!("scripts/copy_of.sh");
+const LAY_OUT: &str = concat!(
+    include_str!("scripts/store.sh"),
+    include_str!("scripts/lay_out.sh")
+);
 const READ_ENTRY: &str = include_str!("scripts/read_entry.sh");
 const WRITE_ENTRY: &str = concat!(
     include_str!("scripts/synced.sh"),
@@ -48,11 +55,11 @@ const REMOVE_ASIDE: &str = concat!(
     include_str!("scripts/synced.sh"),
     include_str!("scripts/remove_aside.sh")
 );
+/// How the last line of `lay_out.sh` begins.
+const LAID_OUT: &str = "laid out in ";
 
 /// What `read_entry.sh` ends with when there is no such file.
 const ABSENT: i32 = 44;
-/// The mark of a migration, which no manifest lists.
-const MIGRATION: &str = "core/migration";
 /// Bytes of changed files up to which they are read apart.
 const WORTH_IT: u64 = 32 << 20;
 /// How often a tree that changes meanwhile is read.
@@ -171,17 +178,47 @@ pub async fn remove_aside(site: &Site, member: &str, folder: &str) -> Result<()>
         .map(drop)
 }
 
-/// The manifest of the file tree, made beside the data. Unlike the local one it does not read what the files hold.
-pub async fn manifest(
-    site: &Site,
-    member: &str,
-    phase: Phase,
-    meter: &dyn Meter,
-) -> Result<DigestList> {
-    let place = needed(site, member).await?;
+/// Where the file tree stands on the member's volume.
+pub async fn tree(site: &Site, member: &str) -> Result<Place> {
+    needed(member, site.place(member).await?)
+}
+
+/// The tree of a store of `pebbledb`, laid out in the member's helper pod. It is laid out anew unless the store is still the one
+/// that it was made of.
+pub async fn laid_out(site: &Site, member: &str, meter: &dyn Meter) -> Result<Place> {
+    let place = needed(member, site.helper(member).await?)?;
+    meter.waiting("the store, laid out as a tree of files");
+    let name = Uuid::new_v4().to_string();
+    let (mut said, mut line, mut tree) = (Said::default(), Vec::new(), None);
+    let mut on_bytes = |piece: &[u8]| {
+        for byte in piece {
+            if *byte != b'\n' {
+                line.push(*byte);
+                continue;
+            }
+            let text = String::from_utf8_lossy(&std::mem::take(&mut line)).into_owned();
+            match text.strip_prefix(LAID_OUT) {
+                Some(folder) => tree = Some(folder.to_owned()),
+                None => said.hear(text, meter),
+            }
+        }
+    };
+    let args = [place.data.as_str(), WORK, &name, AT_ONCE];
+    let ended = place
+        .shell
+        .stream(LAY_OUT, &args, &mut tokio::io::sink(), &mut on_bytes)
+        .await?;
+    match tree {
+        Some(data) if ended.code == 0 => Ok(Place { data, ..place }),
+        _ => Err(said.failed(&ended.last_lines())),
+    }
+}
+
+/// The manifest of a file tree, made beside the data. Unlike the local one it does not read what the files hold.
+pub async fn manifest(place: &Place, phase: Phase, meter: &dyn Meter) -> Result<DigestList> {
     let mut tries = 1;
     loop {
-        let (out, ended) = listed(&place, meter).await?;
+        let (out, ended) = listed(place, meter).await?;
         match listing::digests(&out, phase, &ended)? {
             listing::Made::Whole(list) => return Ok(list),
             listing::Made::Changed(list, what) => {
@@ -190,7 +227,8 @@ pub async fn manifest(
                     return match (phase, list) {
                         (Phase::Live, Some(list)) => Ok(list),
                         _ => Err(Error::Refused(format!(
-                            "the tree of {member} changes while it is read, although its server should be sealed: {what}"
+                            "the tree in pod {} changes while it is read, although its server should be sealed: {what}",
+                            place.shell.pod()
                         ))),
                     };
                 }
@@ -201,13 +239,12 @@ pub async fn manifest(
     }
 }
 
-/// Copies the file tree as one tar file to `to`: there whole or not at all, for the owner alone.
-pub async fn copy(site: &Site, member: &str, to: &Path, meter: &dyn Meter) -> Result<()> {
-    let place = needed(site, member).await?;
+/// Copies a file tree as one tar file to `to`: there whole or not at all, for the owner alone.
+pub async fn copy(place: &Place, to: &Path, meter: &dyn Meter) -> Result<()> {
     let partial = with_suffix(to, ".partial");
     let mut tries = 1;
     let copied = loop {
-        match copy_once(&place, &partial, meter).await {
+        match copy_once(place, &partial, meter).await {
             Ok(Copied::Whole) => break Ok(()),
             // What came and went is for the manifest to judge; the archive itself is whole.
             Ok(Copied::Changed(_)) if tries >= TRIES => break Ok(()),
@@ -236,15 +273,14 @@ pub async fn copy(site: &Site, member: &str, to: &Path, meter: &dyn Meter) -> Re
 
 /// The same from an earlier copy and the files that differ from it, where those are few.
 pub async fn copy_since(
-    site: &Site,
-    member: &str,
+    place: &Place,
     base: &Path,
     manifest: &Arc<DigestList>,
     to: &Path,
     meter: &dyn Meter,
 ) -> Result<()> {
     let news = with_suffix(to, ".news");
-    let copied = changes(site, member, base, manifest, &news).await;
+    let copied = changes(place, base, manifest, &news).await;
     let merged = match copied {
         Ok(true) => {
             let (base, wanted, to) = (base.to_owned(), manifest.clone(), to.to_owned());
@@ -261,29 +297,26 @@ pub async fn copy_since(
     if merged {
         return Ok(());
     }
-    copy(site, member, to, meter).await
+    copy(place, to, meter).await
 }
 
 /// Writes what the manifest has otherwise than `base` to `news`; `false` where that is too much to be worth it.
 async fn changes(
-    site: &Site,
-    member: &str,
+    place: &Place,
     base: &Path,
     manifest: &Arc<DigestList>,
     news: &Path,
 ) -> Result<bool> {
     let (from, wanted) = (base.to_owned(), manifest.clone());
     let found = tokio::task::spawn_blocking(move || tree::stale(&from, &wanted)).await;
-    let Ok(Ok((mut paths, bytes))) = found else {
+    let Ok(Ok((paths, bytes))) = found else {
         return Ok(false);
     };
     let plain = paths.iter().all(|path| !path.contains('\n'));
     if !plain || bytes > WORTH_IT || paths.len() > manifest.len() / 2 {
         return Ok(false);
     }
-    paths.push(path_of_key(MIGRATION)?);
-    let place = needed(site, member).await?;
-    let names = paths.join("\n") + "\n";
+    let names: String = paths.iter().flat_map(|path| [path, "\n"]).collect();
     let length = names.len().to_string();
     let tar = place
         .shell
@@ -368,15 +401,14 @@ fn only_changes(complaints: &str) -> bool {
     lines.peek().is_some() && lines.all(|line| CHANGES.iter().any(|it| line.contains(it)))
 }
 
-/// The file of one entry, `None` when absent.
-pub async fn entry(site: &Site, member: &str, key: &str) -> Result<Option<Vec<u8>>> {
-    let path = path_of_key(key)?;
+/// A file by its path in the data folder, `None` when absent.
+pub async fn file(site: &Site, member: &str, path: &str) -> Result<Option<Vec<u8>>> {
     let Some(place) = site.place(member).await? else {
         return Ok(None);
     };
     let (ended, file) = place
         .shell
-        .answer(READ_ENTRY, &[&place.data, &path], None)
+        .answer(READ_ENTRY, &[&place.data, path], None)
         .await?;
     if ended.code == ABSENT {
         return Ok(None);
@@ -385,24 +417,22 @@ pub async fn entry(site: &Site, member: &str, key: &str) -> Result<Option<Vec<u8
     Ok(Some(file))
 }
 
-/// Writes one entry's file: a temporary file beside it, sync, rename. The same again is the same.
-pub async fn write_entry(site: &Site, member: &str, key: &str, file: &[u8]) -> Result<()> {
-    let path = path_of_key(key)?;
-    let place = needed(site, member).await?;
+/// Writes a file: a temporary file beside it, sync, rename. The same again is the same.
+pub async fn write_file(site: &Site, member: &str, path: &str, file: &[u8]) -> Result<()> {
+    let place = tree(site, member).await?;
     let length = file.len().to_string();
-    let args = [place.data.as_str(), &path, &length];
+    let args = [place.data.as_str(), path, &length];
     place.shell.feed(WRITE_ENTRY, &args, file).await.map(drop)
 }
 
-/// Removes one entry's file; absent is fine.
-pub async fn remove_entry(site: &Site, member: &str, key: &str) -> Result<()> {
-    let path = path_of_key(key)?;
+/// Removes a file, and what a write of it that was cut off left; absent is fine.
+pub async fn remove_file(site: &Site, member: &str, path: &str) -> Result<()> {
     let Some(place) = site.place(member).await? else {
         return Ok(());
     };
     place
         .shell
-        .run(REMOVE_ENTRY, &[&place.data, &path])
+        .run(REMOVE_ENTRY, &[&place.data, path])
         .await
         .map(drop)
 }
@@ -426,8 +456,8 @@ pub async fn set_aside(site: &Site, member: &str, label: &str) -> Result<()> {
         .map(drop)
 }
 
-async fn needed(site: &Site, member: &str) -> Result<Place> {
-    site.place(member).await?.ok_or_else(|| {
+fn needed(member: &str, place: Option<Place>) -> Result<Place> {
+    place.ok_or_else(|| {
         Error::Refused(format!(
             "{member} has no data volume: its claim is absent or not bound"
         ))

@@ -141,7 +141,7 @@ impl Platform for LocalPlatform {
     }
 
     async fn remove_tree_entry(&self, member: &str, key: &str, _armed: &Armed) -> Result<()> {
-        files::remove(&self.entry_file(member, key)?)
+        tree::remove_entry(&self.entry_file(member, key)?)
     }
 
     async fn set_raft_aside(&self, member: &str, label: &str, _armed: &Armed) -> Result<()> {

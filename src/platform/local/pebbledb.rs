@@ -16,16 +16,10 @@ use super::platform::LocalPlatform;
 use super::relay::{Relay, blocking};
 use super::{config, files, migrate};
 use crate::meter::{Meter, Unit};
+use crate::platform::pebbledb::{LOCK, LOG, TOMBSTONE, is_of_store};
 use crate::platform::{Error, Result};
 use crate::storage::{Digest, DigestList};
 
-/// The tombstone of a store: it marks a format that no version knows, so that no server opens the store. All else in it stays as
-/// it is.
-const TOMBSTONE: &str = "marker.format-version.999999.moved-to-raft";
-/// Held by whoever has the store open.
-const LOCK: &str = "LOCK";
-/// How the names of its write-ahead logs end: they grow all the time.
-const LOG: &str = ".log";
 /// How often a store that changes meanwhile is copied anew, and how long after.
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -120,7 +114,7 @@ fn sizes(store: &Path) -> Result<BTreeMap<String, u64>> {
     for entry in fs::read_dir(store).map_err(listing())? {
         let entry = entry.map_err(listing())?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name == LOCK || name.starts_with(TOMBSTONE) {
+        if name == LOCK || name.starts_with(TOMBSTONE) || !is_of_store(&name) {
             continue;
         }
         let size = match entry.metadata() {

@@ -10,7 +10,7 @@ use super::relay::Relay;
 use super::volume;
 use crate::meter::{Meter, Unit};
 use crate::platform::{Error, Result};
-use crate::storage::key::{folders_of, path_of_key};
+use crate::storage::key::{TEMP_SUFFIX, folders_of, path_of_key};
 use crate::storage::{
     self, Digest, DigestList, Phase, Source, StorageError, TreeOptions, TreeProblem,
 };
@@ -29,6 +29,12 @@ pub(super) fn write_entry(path: &Path, file: &[u8]) -> Result<()> {
         files::make_folder(folder)?;
     }
     files::replace(path, file)
+}
+
+/// Removes an entry's file, and what a write of it that was cut off left.
+pub(super) fn remove_entry(path: &Path) -> Result<()> {
+    files::remove(path)?;
+    files::remove(&files::with_suffix(path, TEMP_SUFFIX))
 }
 
 /// The manifest of the tree. A `core/migration` is left out whoever wrote it: its maker is for the caller to judge.

@@ -37,7 +37,7 @@ def up():
         refuse_stranger()
         if is_up():
             return
-        if not settings.BAO_BINARY.exists():
+        if not all(binary.exists() for binary in settings.BAO_BINARIES.values()):
             raise Failed("cluster: no server to make an image of; `make bao` gets it")
         tools.build()
         started = time.monotonic()
@@ -138,7 +138,7 @@ def environment() -> dict[str, str]:
         "helm": str(settings.HELM_TOOL),
         "chart": str(settings.HERE / "chart" / "openbao"),
         "values": str(settings.HERE / "values"),
-        "image": images.OPENBAO,
+        "image": f"{images.OPENBAO}:{settings.BAO}",
         "minimal_image": images.MINIMAL,
     }
 

@@ -13,8 +13,8 @@ from .shell import run, wait, write
 
 PAUSE = "localhost/pause:3.10"
 COREDNS = f"localhost/coredns:{settings.COREDNS}"
-# The name that manifests ask for. It must be loaded already, for the nodes reach no registry.
-OPENBAO = f"quay.io/openbao/openbao:{settings.BAO}"
+# The name that manifests ask for, with the version. It must be loaded already, for the nodes reach no registry.
+OPENBAO = "quay.io/openbao/openbao"
 # The server alone: no shell, no tar.
 MINIMAL = f"localhost/openbao-minimal:{settings.BAO}"
 
@@ -73,10 +73,10 @@ def busybox() -> bytes:
     return layer.content()
 
 
-def openbao() -> bytes:
+def openbao(version: str) -> bytes:
     layer = base()
     layer.folder("bin")
-    layer.file("bin/bao", settings.BAO_BINARY.read_bytes(), 0o755)
+    layer.file("bin/bao", settings.BAO_BINARIES[version].read_bytes(), 0o755)
     for name in ["home", "home/openbao", "openbao", "openbao/data", "openbao/audit", "openbao/config"]:
         layer.folder(name, OPENBAO_USER)
     return layer.content()
@@ -98,27 +98,25 @@ def coredns() -> bytes:
 
 def stamp() -> str:
     """Changes with whatever goes into the images."""
-    made_of = [Path(__file__), Path(settings.__file__), BUSYBOX, settings.BAO_BINARY, settings.COREDNS_TOOL]
+    made_of = [Path(__file__), Path(settings.__file__), BUSYBOX, *settings.BAO_BINARIES.values(), settings.COREDNS_TOOL]
     lines = "".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}\n" for path in made_of)
     return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
 def archive() -> bytes:
-    shell, server = busybox(), openbao()
+    shell = busybox()
+    servers = {version: openbao(version) for version in settings.BAO_BINARIES}
     user = f"{OPENBAO_USER[0]}:{OPENBAO_USER[1]}"
+    upstream = {
+        "User": user,
+        "Entrypoint": ["/usr/local/bin/docker-entrypoint.sh"],
+        "Cmd": ["bao", "server", "-config=/openbao/config"],
+    }
     return pack({
         PAUSE: ([shell], {"Entrypoint": ["/bin/sleep", "2147483647"]}),
         COREDNS: ([coredns()], {"Entrypoint": ["/coredns"]}),
-        OPENBAO: (
-            [server, shell, entrypoint()],
-            {
-                "User": user,
-                "Entrypoint": ["/usr/local/bin/docker-entrypoint.sh"],
-                "Cmd": ["bao", "server", "-config=/openbao/config"],
-            },
-        ),
-        MINIMAL: ([server], {"User": user, "Entrypoint": ["/bin/bao"]}),
-    })
+        MINIMAL: ([servers[settings.BAO]], {"User": user, "Entrypoint": ["/bin/bao"]}),
+    } | {f"{OPENBAO}:{version}": ([server, shell, entrypoint()], upstream) for version, server in servers.items()})
 
 
 def pack(images: dict[str, tuple[list[bytes], dict]]) -> bytes:

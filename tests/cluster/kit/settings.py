@@ -8,13 +8,15 @@ HELM = "3.19.5"
 # At least this one builds them.
 GO = "1.25.8"
 BAO = "2.6.2"
+# Serves from `pebbledb`.
+NEWER_BAO = "2.7.2"
 
 HERE = Path(__file__).resolve().parents[1]
 ROOT = HERE.parents[1]
 CACHE = ROOT / ".cache" / "cluster"
 TOOLS = CACHE / "tools"
 IMAGES = CACHE / "images"
-BAO_BINARY = ROOT / ".cache" / "bao" / BAO / "bao"
+BAO_BINARIES = {version: ROOT / ".cache" / "bao" / version / "bao" for version in [BAO, NEWER_BAO]}
 
 # The state of the running cluster, gone with `down`.
 RUN = CACHE / "run"

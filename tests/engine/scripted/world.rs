@@ -221,7 +221,7 @@ impl World {
         self.baseline.insert(path.clone(), fs::read(path).unwrap());
     }
 
-    /// The source keeps its data in a store that is locked as long as a server runs on it.
+    /// The source keeps its data in a store in place of a tree.
     pub fn keep_in_pebbledb(&mut self) {
         self.source = StorageKind::Pebbledb;
         self.release.storage = self.source;

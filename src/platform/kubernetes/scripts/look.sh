@@ -18,6 +18,9 @@ for it in "$1"/core/_*; do
     *) echo tree; break ;;
     esac
 done
+for it in "$1"/MANIFEST-[0-9]*; do
+    if [ -f "$it" ]; then echo tree; break; fi
+done
 place=$1
 while [ ! -e "$place" ]; do place=$(dirname "$place"); done
 room=$(df -Pk "$place") || exit 1

@@ -319,10 +319,12 @@ fn an_entry_is_written_whole_read_and_removed() {
         assert!(!data.path().join("core/_other").exists());
         assert!(!data.path().join("core/_other.temp").exists());
 
+        let cut_off = data.path().join("core/_migration.temp");
+        fs::write(&cut_off, "{").unwrap();
         for _ in 0..2 {
             programs.well(REMOVE_ENTRY, &[at, "core/_migration"]);
         }
-        assert!(!path.exists());
+        assert!(!path.exists() && !cut_off.exists());
         programs.well(REMOVE_ENTRY, &[at, "no/such/_entry"]);
     }
 }
@@ -393,4 +395,147 @@ fn the_room_is_read_whatever_the_names_around_it_are() {
     }
     assert_eq!(available("nothing"), None);
     assert!(looked("tree\n").is_err());
+}
+
+/// A store, and a folder to lay it out in.
+fn store() -> (TempDir, TempDir) {
+    let (data, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (file, text) in [
+        ("000002.log", "log"),
+        ("000008.sst", "table"),
+        ("CURRENT", "MANIFEST-000001"),
+        ("LOCK", ""),
+        ("MANIFEST-000001", "manifest"),
+        ("OPTIONS-000003", "options"),
+        ("vault.db", "raft"),
+        ("audit.log", "requests"),
+    ] {
+        fs::write(data.path().join(file), text).unwrap();
+    }
+    (data, work)
+}
+
+/// A program that stands for the server's own: it keeps a list of the copy that it is given.
+const BAO: &str = r#"#!/bin/sh
+config=${4#-config=}
+new=${config%/*}
+echo "2026-01-01T00:00:00.000Z [INFO]  copied key: path=core/keyring"
+if [ -e "$new/store/000666.sst" ]; then echo "Error migrating: corrupt" >&2; exit 2; fi
+grep -q "path = \"$new/store\"" "$config" && grep -q "path = \"$new/tree\"" "$config" || exit 3
+ls "$new/store" > "$new/tree/_list"
+"#;
+
+/// Lays a store out with such a program at hand: where, or why not.
+fn lay_out(programs: &Programs, store: &Path, work: &Path) -> std::result::Result<PathBuf, String> {
+    let bin = tempfile::tempdir().unwrap();
+    let bao = bin.path().join("bao");
+    fs::write(&bao, BAO).unwrap();
+    fs::set_permissions(&bao, fs::Permissions::from_mode(0o755)).unwrap();
+    let script = format!("PATH={}:$PATH\n{LAY_OUT}", bin.path().display());
+    let name = Uuid::new_v4().to_string();
+    let args = [text(store), text(work), &name, AT_ONCE];
+    let (ended, out) = programs.run(&script, &args, b"");
+    let out = String::from_utf8(out).unwrap();
+    match out.lines().last().and_then(|it| it.strip_prefix(LAID_OUT)) {
+        Some(tree) if ended.code == 0 => Ok(PathBuf::from(tree)),
+        _ => Err(format!("{out}{}", ended.complaints)),
+    }
+}
+
+#[test]
+fn a_store_is_laid_out_again_when_it_is_another() {
+    for programs in programs() {
+        let (data, work) = store();
+        let at = |name: &str| data.path().join(name);
+        assert!(programs.look(data.path()).file_tree);
+        let laid_out = || lay_out(&programs, data.path(), work.path()).unwrap();
+        let first = laid_out();
+        let copied = fs::read_to_string(first.join("_list")).unwrap();
+        assert_eq!(
+            copied.lines().collect::<Vec<_>>(),
+            [
+                "000002.log",
+                "000008.sst",
+                "CURRENT",
+                "MANIFEST-000001",
+                "OPTIONS-000003"
+            ]
+        );
+        // Neither the tombstone nor what raft and others have there is of it.
+        fs::write(at("marker.format-version.999999.moved-to-raft"), "x").unwrap();
+        fs::write(at("vault.db"), "more").unwrap();
+        fs::write(at("audit.log"), "more").unwrap();
+        assert_eq!(laid_out(), first);
+
+        fs::write(at("000002.log"), "log, and more").unwrap();
+        let second = laid_out();
+        assert!(second != first && !first.exists());
+        assert!(!second.with_file_name("store").exists(), "the copy stays");
+
+        // A try that went wrong leaves nothing that passes for a tree.
+        fs::write(at("000666.sst"), "table").unwrap();
+        let why = lay_out(&programs, data.path(), work.path()).unwrap_err();
+        assert!(why.contains("Error migrating: corrupt"), "{why}");
+        fs::remove_file(at("000666.sst")).unwrap();
+        assert!(laid_out() != second);
+        assert_eq!(fs::read_dir(work.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn one_that_went_on_behind_a_later_try_comes_to_nothing() {
+    for programs in programs() {
+        let (data, work) = store();
+        // It has its copy when another try begins, and makes its folders again.
+        let early = work.path().join("early");
+        fs::create_dir_all(early.join("tree")).unwrap();
+        fs::write(early.join("sums"), "x").unwrap();
+        lay_out(&programs, data.path(), work.path()).unwrap();
+        assert!(!early.exists(), "what it would give its name at its end");
+    }
+}
+
+#[test]
+fn what_a_store_cannot_be_laid_out_with_is_told() {
+    for programs in programs() {
+        let (data, work) = store();
+        let args = [text(data.path()), text(work.path()), "name", AT_ONCE];
+        let (ended, _) = programs.run(LAY_OUT, &args, b"");
+        assert!(ended.complaints.contains("--helper-image"), "{ended:?}");
+        assert_eq!(ended.code, 1);
+        let empty = tempfile::tempdir().unwrap();
+        let why = lay_out(&programs, empty.path(), work.path()).unwrap_err();
+        assert!(why.contains("holds no store of pebbledb"), "{why}");
+    }
+}
+
+#[test]
+fn a_store_that_changes_under_the_copy_is_copied_again() {
+    const STORE: &str = include_str!("../scripts/store.sh");
+    for programs in programs() {
+        let (data, work) = store();
+        let to = work.path().join("copy");
+        // A log becomes a table while the first file is copied.
+        let script = format!(
+            "{STORE}\ncp() {{\ncommand cp \"$@\" || return\nif [ -e \"$3/000002.log\" ]; then mv \"$3/000002.log\" \"$3/000010.sst\"; fi\n}}\n\
+             copy_store \"$1\" \"$2\""
+        )
+        .replace("$3", text(data.path()));
+        programs.well(&script, &[text(data.path()), text(&to)]);
+        let mut copied: Vec<_> = fs::read_dir(&to)
+            .unwrap()
+            .map(|it| it.unwrap().file_name().into_string().unwrap())
+            .collect();
+        copied.sort();
+        assert_eq!(
+            copied,
+            [
+                "000008.sst",
+                "000010.sst",
+                "CURRENT",
+                "MANIFEST-000001",
+                "OPTIONS-000003"
+            ]
+        );
+    }
 }
