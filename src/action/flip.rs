@@ -13,7 +13,7 @@ use crate::event::Level;
 use crate::platform::{self, Aim, Before, StorageKind};
 
 /// Looks that a change of the release is as long as.
-const CALLS: f64 = 6.0;
+const CALLS: f64 = 20.0;
 
 /// See [`super::ActionSpec::RehearseFlip`].
 pub struct RehearseFlip {

@@ -20,6 +20,12 @@ pub struct Timings {
     pub start: f64,
     /// Its init.
     pub init: f64,
+    /// The end of a running server, before another takes its place; little on this machine.
+    #[serde(default)]
+    pub end: f64,
+    /// What `bao operator migrate` is run in, beside its own start; nothing on this machine.
+    #[serde(default)]
+    pub migrator: f64,
     /// From the unseal of the empty cluster of one until it leads.
     pub lead: f64,
     /// From the upload of the data until the server has sealed itself.

@@ -67,7 +67,10 @@ impl Action for OperatorMigrate {
         // Entries are far fewer than 2^52.
         #[allow(clippy::cast_precision_loss)]
         let entries = timings.entries as f64;
-        forecast.add(BEGINS + entries / A_SECOND, timings.manifest);
+        forecast.add(
+            timings.migrator + BEGINS + entries / A_SECOND,
+            timings.manifest,
+        );
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {

@@ -156,6 +156,7 @@ async fn on_scratch(
     let began = Instant::now();
     let node = ctx.platform.scratch_start(armed).await?;
     timings.start = began.elapsed().as_secs_f64();
+    (timings.end, timings.migrator) = ctx.platform.tolls(timings.start);
     let node = node.as_ref();
     ctx.meter.waiting("the scratch node to initialise");
     let began = Instant::now();

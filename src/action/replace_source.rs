@@ -91,7 +91,8 @@ impl Action for ReplaceSource {
     }
 
     fn forecast(&self, forecast: &mut Forecast) {
-        forecast.add(forecast.timings.start, forecast.timings.manifest);
+        let timings = forecast.timings;
+        forecast.add(timings.end + timings.start, timings.manifest);
     }
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {

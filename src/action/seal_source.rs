@@ -30,9 +30,9 @@ pub struct SealSource;
 
 /// The final copy's tar, spool and archive, and some for the servers that share the volume.
 const COPIES: u64 = 4;
-/// Two equal manifests this far apart tell that nothing writes any more.
 /// Seconds that a seal takes as a rule, as seen: the server lets its requests end.
 const DRAIN: f64 = 0.2;
+/// Two equal manifests this far apart tell that nothing writes any more.
 const QUIET: Duration = Duration::from_secs(5);
 
 async fn evidence(ctx: &Context, first: &str) -> Result<Evidence> {

@@ -10,7 +10,7 @@ use crate::runbook::Runbook;
 
 /// Seconds and looks that pass with each action beside its own, as seen: it is looked at and recorded.
 const BETWEEN: f64 = 0.02;
-const LOOKS: f64 = 1.5;
+const LOOKS: f64 = 4.0;
 
 /// The steps in order.
 pub struct Program {

@@ -535,6 +535,11 @@ pub trait Platform: Send + Sync {
     /// Starts an empty raft node beside the release, unreachable for its clients, with `raw_storage_endpoint` and the
     /// unauthenticated `sys/generate-root`. One that is left over is discarded first.
     async fn scratch_start(&self, armed: &Armed) -> Result<Arc<dyn Node>>;
+    /// Seconds that the end of a server takes until another may take its place, and those that `bao operator migrate` is run in
+    /// beside its own start, where the start of the scratch node took so long. For a forecast.
+    fn tolls(&self, _start: f64) -> (f64, f64) {
+        (0.0, 0.0)
+    }
     /// Removes the scratch node and its data; absent is fine.
     async fn scratch_discard(&self, armed: &Armed) -> Result<()>;
 
