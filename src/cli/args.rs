@@ -1,6 +1,6 @@
 //! Flags that several commands share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -62,20 +62,9 @@ impl SnapshotArgs {
 
     /// The file, which can be opened.
     pub(super) fn file(&self) -> Result<Option<PathBuf>, Exit> {
-        let Some(file) = &self.from_snapshot else {
-            return Ok(None);
-        };
-        std::fs::File::open(file)
-            .and_then(|_| std::path::absolute(file))
-            .map(Some)
-            .map_err(|error| {
-                let why = format!("--from-snapshot {}: {error}", file.display());
-                fail(
-                    why,
-                    &["the same command with --from-snapshot FILE"],
-                    Exit::Usage,
-                )
-            })
+        let file = self.from_snapshot.as_deref();
+        file.map(|file| readable("--from-snapshot", file))
+            .transpose()
     }
 
     /// What is restored into a target.
@@ -92,6 +81,23 @@ impl SnapshotArgs {
         let cluster_id = self.cluster_id.or_else(last_run);
         Ok(Some(FromSnapshot { path, cluster_id }))
     }
+}
+
+/// The whole path of what an option names, which can be opened. A pipe is not: it may be read once.
+pub(super) fn readable(option: &str, path: &Path) -> Result<PathBuf, Exit> {
+    std::fs::metadata(path)
+        .and_then(|it| match it.is_file() || it.is_dir() {
+            true => std::fs::File::open(path).map(drop),
+            false => Ok(()),
+        })
+        .and_then(|()| std::path::absolute(path))
+        .map_err(|error| {
+            fail(
+                format!("{option} {}: {error}", path.display()),
+                &[&format!("the same command with {option} PATH")],
+                Exit::Usage,
+            )
+        })
 }
 
 /// The runbook that is followed where none is named.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::Exit;
-use super::args::{OutputArgs, RangeArgs, ReseedArgs, SnapshotArgs};
+use super::args::{OutputArgs, RangeArgs, ReseedArgs, SnapshotArgs, readable};
 use super::exit::fail;
 use super::guard::{refused_by_journal, unfit};
 use super::run::{self, Beginning, Settings};
@@ -43,22 +43,40 @@ Examples:
   baoctl rehearse --source-only, then: baoctl migrate-raft --platform local --dry-run")]
 pub struct Args {
     /// Entries of sample data in the source's tree, at least
-    #[arg(long, value_name = "N", default_value_t = 2000)]
+    #[arg(long, value_name = "N", default_value_t = 2000, conflicts_with_all = OWN_DATA)]
     entries: u64,
     /// Also a value over raft's default entry size of 1 MiB
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = OWN_DATA)]
     large: bool,
     /// Also child namespaces, nested ones too; of the built-in runbooks only migrate-raft-fast moves them
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = OWN_DATA)]
     namespaces: bool,
     /// What the source keeps its data in; pebbledb takes a `bao` of 2.7
-    #[arg(long, value_name = "STORAGE", value_parser = sources(), default_value = "file")]
+    #[arg(
+        long,
+        value_name = "STORAGE",
+        value_parser = sources(),
+        default_value = "file",
+        conflicts_with = "from_snapshot"
+    )]
     source: StorageKind,
     /// Unseal shares of the sample source
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=255),
+        conflicts_with_all = OWN_DATA
+    )]
     shares: u32,
     /// Shares needed to unseal it
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=255),
+        conflicts_with_all = OWN_DATA
+    )]
     threshold: u32,
     /// Rehearse on a copy of this file tree (a folder, or a tar of it) instead of sample data; with `--source pebbledb` of this
     /// store (its folder)
@@ -105,6 +123,8 @@ fn sources() -> impl TypedValueParser<Value = StorageKind> {
         .map(move |word| named(word).unwrap_or_default())
 }
 
+/// In place of sample data.
+const OWN_DATA: [&str; 2] = ["from_tree", "from_snapshot"];
 /// In the run folder of a rehearsal that was asked to keep its servers.
 const KEEP: &str = "keep";
 /// In the work folder as long as its source is not complete.
@@ -214,6 +234,14 @@ impl Args {
             ));
         }
         let snapshot = self.snapshot.file()?;
+        for (option, path) in [
+            ("--from-tree", &self.from_tree),
+            ("--keys-file", &self.keys_file),
+        ] {
+            path.as_ref()
+                .map(|path| readable(option, path))
+                .transpose()?;
+        }
         let inside = |path: &PathBuf| {
             let resolved = (path.canonicalize(), self.work_dir.canonicalize());
             matches!(resolved, (Ok(path), Ok(dir)) if path.starts_with(&dir))

@@ -81,7 +81,7 @@ fn a_snapshot_that_cannot_be_restored_is_answered_before_anything_is_reached_or_
     let snapshot = ["--from-snapshot", file.to_str().unwrap()];
     let gone = ["--from-snapshot", "gone.snap", "--keys-file", "gone.json"];
     let cluster = ["migrate-raft", "--context", "prod", "-n", "vault"];
-    let cases: [(&[&str], &[&str], &str); 5] = [
+    let cases: [(&[&str], &[&str], &str); 7] = [
         (&cluster, &gone, "--from-snapshot gone.snap: No such file"),
         (&["rehearse"], &snapshot, "--keys-file FILE"),
         (
@@ -93,6 +93,16 @@ fn a_snapshot_that_cannot_be_restored_is_answered_before_anything_is_reached_or_
             &["rehearse", "--from-tree", "x"],
             &snapshot,
             "cannot be used with",
+        ),
+        (
+            &["rehearse", "--source", "pebbledb"],
+            &gone,
+            "cannot be used with",
+        ),
+        (
+            &["rehearse", "--from-tree", "gone", "--keys-file", "gone"],
+            &[],
+            "--from-tree gone: No such file",
         ),
         (&["migrate-raft"], &["--cluster-id", "x"], "--from-snapshot"),
     ];
