@@ -86,9 +86,11 @@ impl SnapshotArgs {
 /// The whole path of what an option names, which can be opened. A pipe is not: it may be read once.
 pub(super) fn readable(option: &str, path: &Path) -> Result<PathBuf, Exit> {
     std::fs::metadata(path)
-        .and_then(|it| match it.is_file() || it.is_dir() {
-            true => std::fs::File::open(path).map(drop),
-            false => Ok(()),
+        .and_then(|it| {
+            if it.is_file() || it.is_dir() {
+                std::fs::File::open(path)?;
+            }
+            Ok(())
         })
         .and_then(|()| std::path::absolute(path))
         .map_err(|error| {

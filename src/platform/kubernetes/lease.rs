@@ -1,5 +1,11 @@
 //! The claim on a release: a Lease in its namespace, so that one process at a time migrates it.
 
+mod claimant;
+mod holder;
+
+pub use self::claimant::Claimant;
+pub use self::holder::Holder;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,15 +16,13 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
+use self::claimant::start_of;
+use self::holder::{LASTS, PROCESS, Verdict, epoch_of, holder_of, judge};
 use super::client::{Cluster, absent_ok, call};
 use super::secrets::labels;
-use crate::journal::whoami;
 use crate::platform::{Error, Result};
 
-/// How long a claim lasts without being renewed.
-const LASTS: Duration = Duration::from_secs(30);
 /// Between two renewals.
 const RENEW: Duration = Duration::from_secs(10);
 /// Between two looks at a claim that may have run out.
@@ -27,167 +31,6 @@ const LOOK: Duration = Duration::from_secs(2);
 const SETTLE: Duration = Duration::from_secs(15);
 /// Tries against others who write at the same moment.
 const TRIES: u32 = 5;
-/// What identifies the holder's process, for another process of the same machine.
-const PROCESS: &str = "baoctl/process";
-
-/// Who claims.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claimant {
-    /// `user@host pid N run UUID`.
-    identity: String,
-    process: Option<Process>,
-}
-
-impl Claimant {
-    /// This process, for a run.
-    pub fn this_process(run: Uuid) -> Self {
-        let (who, pid) = (whoami(), std::process::id());
-        Self {
-            identity: format!("{who} pid {pid} run {run}"),
-            process: Process::this(),
-        }
-    }
-
-    /// One with another name: for tests, and for what claims on somebody's behalf.
-    pub fn named(identity: &str) -> Self {
-        Self {
-            identity: identity.to_owned(),
-            process: None,
-        }
-    }
-}
-
-impl fmt::Display for Claimant {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.identity)
-    }
-}
-
-/// A process so that no other can be taken for it: the boot and the namespace that its number counts in, and its start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Process {
-    boot: String,
-    namespace: String,
-    pid: u32,
-    /// In ticks since the boot.
-    start: u64,
-}
-
-impl Process {
-    /// `None` where the system does not tell, which is everywhere but on Linux.
-    fn this() -> Option<Self> {
-        let pid = std::process::id();
-        Some(Self {
-            boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-                .ok()?
-                .trim()
-                .to_owned(),
-            namespace: std::fs::read_link("/proc/self/ns/pid")
-                .ok()?
-                .to_str()?
-                .to_owned(),
-            pid,
-            start: start_of(pid)?,
-        })
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split(' ');
-        Some(Self {
-            boot: parts.next()?.to_owned(),
-            namespace: parts.next()?.to_owned(),
-            pid: parts.next()?.parse().ok()?,
-            start: parts.next()?.parse().ok()?,
-        })
-    }
-
-    /// Whether it is known to be gone: it counted where `here` counts, and is not there.
-    fn is_gone(&self, here: Option<&Self>, start_of: impl Fn(u32) -> Option<u64>) -> bool {
-        here.is_some_and(|here| here.boot == self.boot && here.namespace == self.namespace)
-            && start_of(self.pid) != Some(self.start)
-    }
-}
-
-impl fmt::Display for Process {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            boot,
-            namespace,
-            pid,
-            start,
-        } = self;
-        write!(formatter, "{boot} {namespace} {pid} {start}")
-    }
-}
-
-/// When a process started; `None` when there is none of this number.
-fn start_of(pid: u32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is a name in parentheses, which may have any character in it.
-    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    let start = fields.nth(18)?.parse().ok()?;
-    (!matches!(state, "Z" | "X")).then_some(start)
-}
-
-/// What stands in the way of a claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    /// Nothing.
-    Free,
-    /// A holder who was there a moment ago, by its own clock, which may be wrong.
-    Alive,
-    /// A holder of whom only waiting can tell whether it is there.
-    Unknown,
-}
-
-/// Judges a Lease. `unchanged` is how long it was seen here as it is: the only time that counts, as clocks differ.
-fn judge(
-    lease: &Lease,
-    here: Option<&Process>,
-    unchanged: Duration,
-    now: Timestamp,
-    start_of: impl Fn(u32) -> Option<u64>,
-) -> Verdict {
-    let spec = lease.spec.clone().unwrap_or_default();
-    if holder_of(lease).is_none() {
-        return Verdict::Free;
-    }
-    let holder = lease.metadata.annotations.as_ref();
-    let holder = holder
-        .and_then(|all| all.get(PROCESS))
-        .and_then(|it| Process::parse(it));
-    if holder.is_some_and(|holder| holder.is_gone(here, start_of)) {
-        return Verdict::Free;
-    }
-    let lasts = spec
-        .lease_duration_seconds
-        .and_then(|seconds| u64::try_from(seconds).ok())
-        .map_or(LASTS, Duration::from_secs);
-    if unchanged >= lasts {
-        return Verdict::Free;
-    }
-    let age = spec
-        .renew_time
-        .map(|at| now.as_millisecond() - at.0.as_millisecond());
-    // A wrong clock can only make this refuse, never take.
-    match age.map(u64::try_from) {
-        Some(Ok(age)) if Duration::from_millis(age) < lasts => Verdict::Alive,
-        _ => Verdict::Unknown,
-    }
-}
-
-fn holder_of(lease: &Lease) -> Option<&str> {
-    let holder = lease.spec.as_ref()?.holder_identity.as_deref()?;
-    (!holder.is_empty()).then_some(holder)
-}
-
-fn epoch_of(lease: &Lease) -> u64 {
-    let transitions = lease.spec.as_ref().and_then(|spec| spec.lease_transitions);
-    transitions
-        .and_then(|count| u64::try_from(count).ok())
-        .unwrap_or_default()
-}
 
 /// How a claim stands, as far as is known here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,46 +55,6 @@ pub enum ClaimError {
     /// The API server could not be asked, or said no.
     #[error(transparent)]
     Cluster(#[from] Error),
-}
-
-/// Who holds the claim on a release.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
-    /// `user@host pid N run UUID`.
-    pub identity: String,
-    /// Since when, by its own clock.
-    pub since: Option<Timestamp>,
-    /// When it was last there, by its own clock.
-    pub seen: Option<Timestamp>,
-    lease: String,
-    namespace: String,
-}
-
-impl Holder {
-    /// Whether it may be there still: it was seen less than the Lease's time ago, as far as two clocks agree.
-    pub fn may_be_there(&self) -> bool {
-        let age = |seen: Timestamp| Timestamp::now().as_second() - seen.as_second();
-        let lasts = i64::try_from(LASTS.as_secs()).unwrap_or(i64::MAX);
-        self.seen.is_some_and(|seen| age(seen) < lasts)
-    }
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = |at: Option<Timestamp>| {
-            at.map_or_else(|| "an unknown time".to_owned(), |at| format!("{at:.0}"))
-        };
-        write!(
-            formatter,
-            "the release is being migrated by {}, since {}, last seen {} (Lease {} in namespace {}); wait for it to end or \
-             stop it. When its machine is gone, `baoctl resume --from-cluster` takes the run over",
-            self.identity,
-            time(self.since),
-            time(self.seen),
-            self.lease,
-            self.namespace
-        )
-    }
 }
 
 type Claimed<T> = std::result::Result<T, ClaimError>;
@@ -646,6 +449,3 @@ impl Inner {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;
