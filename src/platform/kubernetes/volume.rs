@@ -199,6 +199,7 @@ pub async fn laid_out(site: &Site, member: &str, meter: &dyn Meter) -> Result<Pl
             let text = String::from_utf8_lossy(&std::mem::take(&mut line)).into_owned();
             match text.strip_prefix(LAID_OUT) {
                 Some(folder) => tree = Some(folder.to_owned()),
+                None if text.is_empty() => {}
                 None => said.hear(text, meter),
             }
         }

@@ -427,11 +427,25 @@ ls "$new/store" > "$new/tree/_list"
 
 /// Lays a store out with such a program at hand: where, or why not.
 fn lay_out(programs: &Programs, store: &Path, work: &Path) -> std::result::Result<PathBuf, String> {
+    lay_out_with(programs, store, work, BAO, "")
+}
+
+/// The same with this program, and with shell functions in the place of the system's programs.
+fn lay_out_with(
+    programs: &Programs,
+    store: &Path,
+    work: &Path,
+    bao: &str,
+    functions: &str,
+) -> std::result::Result<PathBuf, String> {
     let bin = tempfile::tempdir().unwrap();
-    let bao = bin.path().join("bao");
-    fs::write(&bao, BAO).unwrap();
-    fs::set_permissions(&bao, fs::Permissions::from_mode(0o755)).unwrap();
-    let script = format!("PATH={}:$PATH\n{LAY_OUT}", bin.path().display());
+    let program = bin.path().join("bao");
+    fs::write(&program, bao).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let script = format!(
+        "PATH={}:$PATH\n{functions}\n{LAY_OUT}",
+        bin.path().display()
+    );
     let name = Uuid::new_v4().to_string();
     let args = [text(store), text(work), &name, AT_ONCE];
     let (ended, out) = programs.run(&script, &args, b"");
@@ -479,6 +493,22 @@ fn a_store_is_laid_out_again_when_it_is_another() {
         fs::remove_file(at("000666.sst")).unwrap();
         assert!(laid_out() != second);
         assert_eq!(fs::read_dir(work.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn a_node_whose_disk_fills_meanwhile_is_left_alone() {
+    // Nearly empty until the store is laid out.
+    const DF: &str = r#"df() {
+if [ -e "$2"/*/pid ]; then used=95; else used=10; fi
+echo "fs 1000000 5 999995 $used% /"
+}"#;
+    let endless = "#!/bin/sh\nexec sleep 60\n";
+    for programs in programs() {
+        let (data, work) = store();
+        let why = lay_out_with(&programs, data.path(), work.path(), endless, DF).unwrap_err();
+        assert!(why.contains("disk is 90 % full"), "{why}");
+        assert_eq!(fs::read_dir(work.path()).unwrap().count(), 0);
     }
 }
 
