@@ -12,12 +12,14 @@ use super::target::{Here, Place};
 use crate::engine::Mirrored;
 use crate::journal::{self, MirrorError, State};
 use crate::platform::kubernetes::{
-    self, Claim, ClaimError, Claimant, Cluster, ClusterMirror, Earlier, Holder, read_copy,
+    self, Claim, ClaimError, Claimant, Cluster, ClusterMirror, Earlier, Holder, KubernetesPlatform,
+    read_copy,
 };
 use crate::ui;
 
 /// A claim that is held, with the copy of the journal that it lets this process write.
 pub(super) struct Claimed {
+    platform: Arc<KubernetesPlatform>,
     claim: Arc<Claim>,
     mirror: Arc<ClusterMirror>,
 }
@@ -44,8 +46,16 @@ impl Claimed {
         }
     }
 
-    /// Gives the release back, so that the next command need not wait. One that is not given back runs out by itself.
-    pub(super) async fn give_back(self) {
+    /// Gives the release back, so that the next command need not wait; outside an outage without a pod beside the source. One that
+    /// is not given back runs out by itself.
+    pub(super) async fn give_back(self, outage: bool) {
+        // Another process may have it by now, and need that pod.
+        if !outage
+            && self.claim.check().await.is_ok()
+            && let Err(error) = self.platform.leave().await
+        {
+            ui::aside(&error.to_string());
+        }
         let _ = self.claim.release().await;
     }
 }
@@ -70,7 +80,12 @@ pub(super) async fn claim(
     let (cluster, name) = (platform.cluster(), platform.release_name());
     let mirror = ClusterMirror::open(cluster, name, claim.clone(), run, earlier).await;
     let mirror = Arc::new(mirror.map_err(|error| not_mirrored(&error, &here.place))?);
-    Ok(Some(Claimed { claim, mirror }))
+    let platform = platform.clone();
+    Ok(Some(Claimed {
+        platform,
+        claim,
+        mirror,
+    }))
 }
 
 /// Takes the run over that the cluster has a copy of, whoever has it, and makes this machine's journal hold at least that.
@@ -109,7 +124,12 @@ pub(super) async fn take_over(here: &Here) -> Result<Claimed, Exit> {
         let next = "the same command with --work-dir and an empty folder";
         fail(error, &[next], Exit::Failed)
     })?;
-    Ok(Claimed { claim, mirror })
+    let platform = platform.clone();
+    Ok(Claimed {
+        platform,
+        claim,
+        mirror,
+    })
 }
 
 /// Who holds the claim on a release, where anybody does.

@@ -151,7 +151,9 @@ impl Running {
             if cleaned_up {
                 claimed.remove().await;
             } else {
-                claimed.give_back().await;
+                let in_outage = |journal: &Arc<_>| held(journal).state().in_outage();
+                let outage = self.journal.as_ref().is_some_and(in_outage);
+                claimed.give_back(outage).await;
             }
         }
         output.finish();

@@ -242,8 +242,7 @@ impl Platform for KubernetesPlatform {
     ) -> Result<BTreeMap<String, Digest>> {
         self.layout.ordinal(member)?;
         let files = volume::files(&self.site, member, meter).await;
-        // A helper that stays would keep the volume on its node.
-        self.helper_done(member).await?;
+        self.look_done(member).await?;
         files
     }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::client::{Cluster, absent_ok, call, there_ok};
 use super::exec::Shell;
 use super::helper_pod::{self, Made};
-use super::secrets::{MANAGED_BY, OURS};
+use super::secrets::{MANAGED_BY, OURS, labels};
 use crate::platform::{Error, Result};
 
 /// What the scripts need beside a POSIX shell.
@@ -44,6 +44,8 @@ pub struct Options {
     pub helper_image: Option<String>,
     /// A dry run: no helper pod is made.
     pub look_only: bool,
+    /// The release, a label of helper pods.
+    pub release: String,
     /// The volume claim template of the data; `None` for the chart's `data`.
     pub claim: Option<String>,
     /// The folder that the storage stanza names; `None` when it is where the claim is mounted.
@@ -118,9 +120,14 @@ impl Site {
             .as_ref()
             .and_then(|pod| pod.spec.as_ref()?.node_name.clone());
         if self.options.look_only {
-            let why = if apart {
-                "a store of pebbledb is laid out as a tree in a helper pod".to_owned()
-            } else if running.is_some() {
+            if apart {
+                // Not in a run's pod either, which has its own laid out.
+                return Err(unseen(
+                    member,
+                    "a store of pebbledb is laid out as a tree in a helper pod",
+                ));
+            }
+            let why = if running.is_some() {
                 format!(
                     "the image of pod {member} has no shell with {}",
                     PROGRAMS.join(", ")
@@ -130,7 +137,12 @@ impl Site {
             };
             return self.look_only(member, &claim, &why).await.map(Some);
         }
-        self.made(member, &claim, node.as_deref()).await.map(Some)
+        let level = match &running {
+            Some(own) => self.selinux_level(member, own).await?,
+            None => None,
+        };
+        let made = self.made(member, &claim, node.as_deref(), level);
+        made.await.map(Some)
     }
 
     /// Removes a member's helper pod and waits until it is gone; absent is fine.
@@ -232,13 +244,28 @@ impl Site {
         {
             return Ok(self.at(&name, &made));
         }
-        Err(Error::Refused(format!(
-            "the volume of {member} cannot be looked at: {why}, and a look alone makes no such pod; a run makes one, and one with `--until snapshot` \
-             checks everything and seals nothing"
-        )))
+        Err(unseen(member, why))
     }
 
-    async fn made(&self, member: &str, claim: &str, node: Option<&str>) -> Result<Place> {
+    /// The level of a container's `SELinux` label, where there is one. A pod beside it must have the same: the runtime labels the
+    /// volume anew for a pod that mounts it with another, and the server could read its own files no more.
+    async fn selinux_level(&self, pod: &str, own: &Made) -> Result<Option<String>> {
+        const LABEL: &str = "read -r it 2>/dev/null </proc/self/attr/current; printf %s \"$it\"";
+        let shell = Shell::new(&self.cluster, pod, &own.container);
+        if !shell.present().await? {
+            return Ok(None);
+        }
+        let label = shell.run(LABEL, &[]).await?;
+        Ok(helper_pod::level_of(&String::from_utf8_lossy(&label)))
+    }
+
+    async fn made(
+        &self,
+        member: &str,
+        claim: &str,
+        node: Option<&str>,
+        level: Option<String>,
+    ) -> Result<Place> {
         let name = Self::helper_of(member);
         let mut tries = 0;
         loop {
@@ -258,7 +285,9 @@ impl Site {
                 node,
                 self.options.helper_image.as_deref(),
             )?;
-            let pod = helper_pod::with_room(pod, &template);
+            let mut pod = helper_pod::with_room(pod, &template);
+            helper_pod::at_level(&mut pod, level.as_deref());
+            pod.metadata.labels = Some(labels(&self.options.release));
             let pods = self.cluster.api::<Pod>();
             let made = call(
                 format!("creating helper pod {name}"),
@@ -356,4 +385,11 @@ impl Site {
         }
         Ok(())
     }
+}
+
+fn unseen(member: &str, why: &str) -> Error {
+    Error::Refused(format!(
+        "the volume of {member} cannot be looked at: {why}, and a look alone makes no such pod; a run makes one, and one with \
+         `--until snapshot` checks everything and seals nothing"
+    ))
 }

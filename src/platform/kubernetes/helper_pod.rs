@@ -18,8 +18,8 @@ const CONTAINER: &str = "volume";
 /// A folder that goes with the pod, and the volume behind it.
 pub(super) const WORK: &str = "/baoctl";
 const WORK_VOLUME: &str = "work";
-/// A forgotten helper ends by itself.
-const LIFETIME_SECONDS: i64 = 6 * 3600;
+/// A forgotten helper ends by itself: it keeps the volume on its node.
+const LIFETIME_SECONDS: i64 = 2 * 3600;
 
 /// A running container that mounts the claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,12 +136,42 @@ pub(super) fn with_room(mut pod: Pod, template: &PodTemplateSpec) -> Pod {
     pod
 }
 
+/// Gives a pod the `SELinux` level of another that has the same volume, unless its template names one.
+pub(super) fn at_level(pod: &mut Pod, level: Option<&str>) {
+    let (Some(spec), Some(level)) = (&mut pod.spec, level) else {
+        return;
+    };
+    let security = spec.security_context.get_or_insert_default();
+    let of_pod = security.se_linux_options.get_or_insert_default();
+    let inside = spec.containers.iter_mut();
+    let of_containers =
+        inside.filter_map(|it| it.security_context.as_mut()?.se_linux_options.as_mut());
+    for options in of_containers.chain([of_pod]) {
+        options.level.get_or_insert_with(|| level.to_owned());
+    }
+}
+
+/// The level of a label `user:role:type:level`, as a process finds it in `/proc/self/attr/current`; other security modules write
+/// other words there.
+pub(super) fn level_of(label: &str) -> Option<String> {
+    let label = label.trim_matches(|it: char| it == '\0' || it.is_whitespace());
+    let level = label.splitn(4, ':').nth(3)?;
+    let number = level.strip_prefix('s')?;
+    number
+        .starts_with(|it: char| it.is_ascii_digit())
+        .then(|| level.to_owned())
+}
+
 /// The server's limits, and little asked for: its own pod may still be there.
 pub(super) fn limits_of(template: &PodTemplateSpec) -> Option<ResourceRequirements> {
     let mut resources = server_of(template)?.resources.clone()?;
     let little = [("cpu", "10m"), ("memory", "32Mi")];
     let little = little.map(|(of, much)| (of.to_owned(), Quantity(much.to_owned())));
     resources.requests = Some(little.into());
+    // What is laid out is larger than what a server writes beside its volume.
+    if let Some(limits) = &mut resources.limits {
+        limits.remove("ephemeral-storage");
+    }
     Some(resources)
 }
 
@@ -318,6 +348,8 @@ const IN_VAIN: [&str; 5] = [
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::SELinuxOptions;
+
     use serde_json::json;
 
     use super::*;
@@ -385,6 +417,12 @@ mod tests {
         assert_eq!(container["securityContext"]["runAsNonRoot"], true);
         assert!(container.get("env").is_none());
         assert_eq!(container["resources"]["limits"]["memory"], "512Mi");
+        let mut labelled = pod.clone();
+        at_level(&mut labelled, Some("s0:c1,c2"));
+        let spec = labelled.spec.unwrap();
+        let level = |options: Option<SELinuxOptions>| options.unwrap().level;
+        let of_pod = level(spec.security_context.unwrap().se_linux_options);
+        assert_eq!(of_pod.as_deref(), Some("s0:c1,c2"));
         let mut template = template();
         let server = &mut template.spec.as_mut().unwrap().containers[1];
         server.resources = serde_json::from_value(json!({"limits": {"memory": "2Gi"}})).unwrap();
@@ -455,5 +493,20 @@ mod tests {
             "Pending",
         );
         assert!(hopeless(&pulls).is_err());
+    }
+
+    #[test]
+    fn a_level_is_told_from_what_other_modules_say() {
+        let label = "system_u:system_r:container_t:s0:c123,c456\0";
+        assert_eq!(level_of(label).as_deref(), Some("s0:c123,c456"));
+        for other in [
+            "",
+            "unconfined",
+            "cri-containerd.apparmor.d (enforce)\n",
+            "a:b:c:d",
+            "system_u:system_r:container_t",
+        ] {
+            assert_eq!(level_of(other), None, "{other}");
+        }
     }
 }

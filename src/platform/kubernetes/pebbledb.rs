@@ -31,8 +31,11 @@ impl KubernetesPlatform {
     }
 
     /// Removes the helper pod after a look at a member's volume: one that stays would keep the volume on its node. Not one that has
-    /// a store laid out, as long as the release is on that.
+    /// a store laid out, as long as the release is on that, nor a run's, by a process that only looks.
     pub(super) async fn look_done(&self, member: &str) -> Result<()> {
+        if self.options.look_only {
+            return Ok(());
+        }
         let laid_out = member == self.layout.member(0)
             && self.source_on_pebbledb.get() == Some(&true)
             && self.server_config().await?.kind()? == StorageKind::Pebbledb;
@@ -40,6 +43,12 @@ impl KubernetesPlatform {
             return Ok(());
         }
         self.helper_done(member).await
+    }
+
+    /// Removes what the claim's holder needs beside a source that serves, which is made again: a helper pod keeps the volume on its
+    /// node, and the node from being drained.
+    pub async fn leave(&self) -> Result<()> {
+        self.helper_done(&self.layout.member(0)).await
     }
 
     /// The file of an entry, by its path in the data folder. A store has one for its tombstone alone.

@@ -102,6 +102,7 @@ impl KubernetesPlatform {
             SiteOptions {
                 helper_image: options.helper_image.clone(),
                 look_only: options.look_only,
+                release: options.release.clone(),
                 claim: Some(claim.to_owned()),
                 data: Some(config.path.clone()),
             },
