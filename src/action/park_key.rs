@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::keys::{Keys, UNSEAL_KEY, decoded, shares_of};
+use super::seal_source::serves_nobody;
 use super::{
     Action, Context, Error, Evidence, KeysRead, Observation, Outcome, Restored, Result, Snapshot,
 };
@@ -95,6 +96,11 @@ impl Action for ParkKey {
                 "the release is on raft although this run has not sealed its source: another run moved it, whose key this is. \
                  Nothing was changed; that run's journal is the one that counts",
             ));
+        }
+        if moves && let Some(why) = serves_nobody(ctx, &ctx.first()?).await? {
+            return Err(Error::refused(format!(
+                "{why}, while its hook still has the key"
+            )));
         }
         let live = ctx
             .platform

@@ -42,6 +42,17 @@ async fn evidence(ctx: &Context, first: &str) -> Result<Evidence> {
     Ok(Evidence::new(format!("{first} is sealed")).with(&frozen))
 }
 
+/// Why a source that this run has not sealed serves nobody, where it does not.
+pub(super) async fn serves_nobody(ctx: &Context, first: &str) -> Result<Option<String>> {
+    if ctx.platform.instance(first).await?.is_none() {
+        return Ok(Some(format!(
+            "{first} does not run; start it and unseal it first"
+        )));
+    }
+    let sealed = ctx.node(first)?.seal_status().await?.sealed;
+    Ok(sealed.then(|| format!("{first} is sealed already, and not by this run; unseal it first")))
+}
+
 #[async_trait]
 impl Action for SealSource {
     async fn lacks(&self, ctx: &Context) -> Result<Option<String>> {
@@ -96,26 +107,21 @@ impl Action for SealSource {
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
         let first = ctx.first()?;
+        if !ctx.outage_open {
+            // The outage is marked right before the seal is sent and unmarked when it is refused: an intent alone sealed nothing.
+            let why = serves_nobody(ctx, &first).await?;
+            return Ok(why.map_or(Observation::Pending, Observation::Conflict));
+        }
         if ctx.platform.instance(&first).await?.is_none() {
             // Stopped altogether: nothing can write, which is what the seal is for.
-            return Ok(if ctx.outage_open {
-                Observation::Done(evidence(ctx, &first).await?)
-            } else {
-                Observation::Conflict(format!(
-                    "{first} does not run; start it and unseal it first"
-                ))
-            });
+            return Ok(Observation::Done(evidence(ctx, &first).await?));
         }
-        let status = ctx.node(&first)?.seal_status().await?;
-        // The outage is marked right before the seal is sent and unmarked when it is refused: an intent alone sealed nothing.
-        Ok(match (status.sealed, ctx.outage_open) {
-            // One whose answer was not heard leaves a drain that may still write: that is awaited first.
-            (true, true) if ctx.find::<Frozen>().is_none() => Observation::Pending,
-            (true, true) => Observation::Done(evidence(ctx, &first).await?),
-            (true, false) => Observation::Conflict(format!(
-                "{first} is sealed already, and not by this run; unseal it first"
-            )),
-            (false, _) => Observation::Pending,
+        let sealed = ctx.node(&first)?.seal_status().await?.sealed;
+        // One whose answer was not heard leaves a drain that may still write: that is awaited first.
+        Ok(if sealed && ctx.find::<Frozen>().is_some() {
+            Observation::Done(evidence(ctx, &first).await?)
+        } else {
+            Observation::Pending
         })
     }
 

@@ -13,7 +13,7 @@ use super::left::{rolled_back, where_back};
 use super::run::{Settings, Way, context};
 use super::summary::summary;
 use super::target::{Here, Place};
-use super::{Exit, rehearse, replay, signals};
+use super::{Exit, members, rehearse, replay, signals};
 use crate::action::{Context, FromSnapshot, Keys, Marker};
 use crate::engine::{self, End, Engine, Error, Program, Range, SharedJournal};
 use crate::event::{Agreed, Banner, Event, Level, Mode, Observer, Operator, Plan};
@@ -139,7 +139,7 @@ impl Running {
                     }
                 }
             }
-            Ok(end) => tell_end(&end, self.journal.as_ref(), &place, observer.as_ref()),
+            Ok(end) => tell_end(&end, &engine, &place).await,
             Err(error) => tell_failure(&error, &engine, &self.loaded, &place, &self.way).await,
         };
         if let Some(journal) = &self.journal {
@@ -242,11 +242,15 @@ async fn tell_failure(
     place: &Place,
     way: &Way,
 ) -> Exit {
+    let rows = members::in_time(engine.ctx.platform.as_ref()).await;
     let (told, exit) = {
         let journal = engine.journal.as_ref().map(held);
         let state = journal.as_deref().map(Journal::state);
         let touched = state.is_some_and(|state| touched(&engine.program, state));
-        let told = failure(error, &engine.program, runbook, state, place, way);
+        let mut told = failure(error, &engine.program, runbook, state, place, way);
+        if let Some(but) = state.and_then(|it| members::but(&engine.program, it, &rows)) {
+            told.changed = format!("{}; {but}", told.changed);
+        }
         (told, exit_of(error, touched))
     };
     engine.observer.observe(&Event::Failed(told.clone()));
@@ -257,19 +261,20 @@ async fn tell_failure(
 }
 
 /// A good end before the runbook's.
-fn tell_end(
-    end: &End,
-    journal: Option<&SharedJournal>,
-    place: &Place,
-    observer: &dyn Observer,
-) -> Exit {
+async fn tell_end(end: &End, engine: &Engine, place: &Place) -> Exit {
+    let (journal, observer) = (engine.journal.as_ref(), &engine.observer);
     let message = match end {
         End::Finished => return Exit::Done,
         End::RolledBack => {
-            if let Some(journal) = journal.map(held) {
-                observer.observe(&rolled_back(journal.state(), journal.path()));
-            }
-            return Exit::Done;
+            let rows = members::in_time(engine.ctx.platform.as_ref()).await;
+            let Some(journal) = journal.map(held) else {
+                return Exit::Done;
+            };
+            let (state, path) = (journal.state(), journal.path());
+            let but = members::but(&engine.program, state, &rows);
+            let exit = but.as_ref().map_or(Exit::Done, |_| Exit::Failed);
+            observer.observe(&rolled_back(state, path, but));
+            return exit;
         }
         End::CleanedUp => {
             let journal = journal.map(held);

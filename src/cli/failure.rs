@@ -25,35 +25,41 @@ const FORSAKE_DATA: &str = "forsake-data";
 /// Kinds of action whose look finds what no check of the target does.
 const OWN_CURE: [&str; 4] = [COMMAND, RUN_JOBS, KEEP_KEYS, FORSAKE_DATA];
 
-/// Where a run left things.
+/// Where a run left things, by its journal alone.
 pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
     let Some((state, header)) = state.and_then(|state| Some((state, state.header()?))) else {
         return "nothing".to_owned();
     };
-    let reseeded = state.intents_of(KEEP_KEYS) > 0;
-    let words = if program.restores_snapshot() {
-        restored(program, state)
-    } else if state.rolling_back() && state.finished().is_some() {
-        "everything is taken back: the source serves from its old storage as before"
-    } else if state.outage_ended().is_some() && reseeded {
-        "the new cluster serves what it was seeded with so far; the old data is untouched, and the old key is kept"
-    } else if state.outage_ended().is_some() {
-        "the cluster serves the old data; clients can use it"
-    } else if state.in_outage() {
-        "the source is sealed and clients are not served; its file tree and the old key are untouched, and copies of \
-         both are kept"
-    } else if began(program, state, |unit, _| {
-        unit.effect > Effect::Read && unit.kind != COMMAND && !HARMLESS.contains(&unit.kind)
-    }) {
-        "the source serves as before, but its unseal key may be parked: its hook would not unseal it after a restart"
-    } else if state.intents_of(PLACE_FOLLOWERS) > 0 {
-        "the source serves as before; only the run's own files, its scratch node and the followers' empty claims were made"
-    } else if touched(program, state) {
-        "the source serves as before; only the run's own files and scratch node were changed"
-    } else if header.target.platform == "kubernetes" {
-        "nothing on the server, which is as it was; the run has its journal, with a Lease and a copy in the namespace"
-    } else {
-        "nothing on the server, which is as it was; the run has its journal"
+    let words = match serves(program, state) {
+        _ if program.restores_snapshot() => restored(program, state),
+        Some(Serves::Source) if state.rolling_back() => {
+            "everything is taken back: the source serves from its old storage as before"
+        }
+        Some(Serves::Cluster) if state.intents_of(KEEP_KEYS) > 0 => {
+            "the new cluster serves what it was seeded with so far; the old data is untouched, and the old key is kept"
+        }
+        Some(Serves::Cluster) => "the cluster serves the old data; clients can use it",
+        Some(Serves::Source)
+            if began(program, state, |unit, _| {
+                unit.effect > Effect::Read && unit.kind != COMMAND && !HARMLESS.contains(&unit.kind)
+            }) =>
+        {
+            "the source serves as before, but its unseal key may be parked: its hook would not unseal it after a restart"
+        }
+        Some(Serves::Source) if state.intents_of(PLACE_FOLLOWERS) > 0 => {
+            "the source serves as before; only the run's own files, its scratch node and the followers' empty claims were made"
+        }
+        Some(Serves::Source) => {
+            "the source serves as before; only the run's own files and scratch node were changed"
+        }
+        None if state.in_outage() => {
+            "the source is sealed and clients are not served; its file tree and the old key are untouched, and copies of \
+             both are kept"
+        }
+        None if header.target.platform == "kubernetes" => {
+            "nothing on the server, which is as it was; the run has its journal, with a Lease and a copy in the namespace"
+        }
+        None => "nothing on the server, which is as it was; the run has its journal",
     };
     let own = began(program, state, |unit, action| {
         unit.effect > Effect::Read && unit.kind == COMMAND && !action.undone
@@ -62,6 +68,33 @@ pub(super) fn changed(program: &Program, state: Option<&State>) -> String {
         return format!("{words}; what programs of the runbook did comes on top");
     }
     words.to_owned()
+}
+
+/// Who serves clients, where a run's journal tells that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Serves {
+    /// The source, from its old storage.
+    Source,
+    /// The cluster on raft.
+    Cluster,
+}
+
+/// Who serves clients now, as far as a journal tells.
+pub(super) fn serves(program: &Program, state: &State) -> Option<Serves> {
+    let back = state.rolling_back() && state.finished().is_some();
+    if program.restores_snapshot() {
+        let opened = began(program, state, |unit, _| unit.action.serves());
+        return (opened && !back).then_some(Serves::Cluster);
+    }
+    if back {
+        Some(Serves::Source)
+    } else if state.outage_ended().is_some() {
+        Some(Serves::Cluster)
+    } else if state.in_outage() || !touched(program, state) {
+        None
+    } else {
+        Some(Serves::Source)
+    }
 }
 
 /// The same of a run that restores a snapshot.

@@ -19,10 +19,11 @@ pub(super) fn where_back(state: &State) -> &'static str {
     }
 }
 
-/// The end of a run whose effects are all taken back.
-pub(super) fn rolled_back(state: &State, journal: &Path) -> Event {
+/// The end of a run whose effects are all taken back; `but` is what the servers say against that.
+pub(super) fn rolled_back(state: &State, journal: &Path, but: Option<String>) -> Event {
+    let now = where_back(state).to_owned();
     Event::RolledBack(RolledBack {
-        now: where_back(state).to_owned(),
+        now: but.map_or_else(|| now.clone(), |but| format!("{now}, {but}")),
         why: state.why_back().to_owned(),
         outage_seconds: state.outage_seconds(),
         outage_at_least: state.outage_at_least(),

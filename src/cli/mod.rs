@@ -14,6 +14,7 @@ mod keys;
 mod left;
 mod lock;
 mod man;
+mod members;
 mod migrate_raft;
 mod recorded;
 mod rehearse;

@@ -178,7 +178,7 @@ impl Replay<'_> {
     }
 
     fn back(&mut self) {
-        self.end(rolled_back(&self.state, self.path));
+        self.end(rolled_back(&self.state, self.path, None));
     }
 
     /// Tells the end at the time when it came, however often a later process said it again.

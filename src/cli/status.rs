@@ -2,17 +2,14 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use serde_json::json;
 
 use super::exit::fail;
+use super::members::{self, Row};
 use super::target::{Here, TargetArgs};
 use super::{Exit, claim, failure};
-use crate::action::Source;
-use crate::bao::SealStatus;
-use crate::engine::{self, Program};
+use crate::engine::Program;
 use crate::journal::{self, State};
-use crate::platform::Platform;
 use crate::platform::kubernetes::Holder;
 use crate::runbook::Loaded;
 use crate::ui;
@@ -29,14 +26,6 @@ pub struct Args {
 
 /// What nobody wonders about.
 const MOMENT: Duration = Duration::from_secs(1);
-
-/// What one member says of itself.
-struct Row {
-    member: String,
-    process: String,
-    says: Option<SealStatus>,
-    role: String,
-}
 
 pub(super) async fn run(args: Args) -> Exit {
     let here = match args.target.open(true).await {
@@ -55,8 +44,7 @@ pub(super) async fn run(args: Args) -> Exit {
         }
         Err(error) => return fail(error, &[&here.place.command("lock show")], Exit::Failed),
     };
-    let looks = platform.members().into_iter().map(|it| look(platform, it));
-    let looks = async { (join_all(looks).await, claim::holder(&here).await) };
+    let looks = async { (members::all(platform).await, claim::holder(&here).await) };
     let (rows, holder) = patient("ask each member", looks).await;
     let running = journal::is_locked(path).unwrap_or(false);
     let running = running || holder.as_ref().is_some_and(Holder::may_be_there);
@@ -89,68 +77,20 @@ async fn patient<T>(title: &str, work: impl Future<Output = T>) -> T {
     work.await
 }
 
-async fn look(platform: &dyn Platform, member: String) -> Row {
-    let process = match platform.instance(&member).await {
-        Ok(Some(instance)) => instance.id,
-        Ok(None) => "stopped".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    let node = platform.node(&member).ok();
-    let (mut says, mut role) = (None, "-".to_owned());
-    if let Some(node) = node.filter(|_| process != "stopped") {
-        says = node.seal_status().await.ok();
-        role = node.health().await.map_or_else(
-            |_| "unreachable".to_owned(),
-            |health| format!("{health:?}").to_lowercase(),
-        );
-    }
-    Row {
-        member,
-        process,
-        says,
-        role,
-    }
-}
-
 /// Seconds of the outage; while it lasts, up to now. The least that it was as well, where nobody saw its end.
 fn outage(state: &State, rows: &[Row]) -> Option<(f64, Option<f64>)> {
     let least = state.outage_at_least();
     Some(match state.outage_lasts() {
         Some(lasted) => (
             lasted.as_secs_f64(),
-            least.filter(|_| serving(state, rows).is_some()),
+            least.filter(|_| members::leader(state, rows).is_some()),
         ),
         None => (state.outage_seconds()?, least),
     })
 }
 
-/// The member that serves the old data from raft.
-fn serving<'a>(state: &State, rows: &'a [Row]) -> Option<&'a Row> {
-    let active = |row: &&Row| row.process != "stopped" && row.role == "active";
-    let old = engine::fact::<Source>(state).map(|source| source.cluster_id);
-    rows.iter().find(active).filter(|row| {
-        let says = row.says.as_ref();
-        says.is_some_and(|says| says.storage_type == "raft" && says.cluster_id == old)
-    })
-}
-
-/// What the servers say against what the journal knows: a run that was killed saw no end of its outage, and one that has ended sees
-/// nothing more.
-fn contradicted(state: &State, rows: &[Row]) -> Option<String> {
-    match serving(state, rows) {
-        Some(row) if state.in_outage() => Some(format!(
-            "but {} serves the old data from raft: the outage is over, and a `resume` notes that",
-            row.member
-        )),
-        None if state.outage_ended().is_some() && !state.rolling_back() => {
-            Some("but no member serves it now: clients cannot use it".to_owned())
-        }
-        _ => None,
-    }
-}
-
 /// The run in words: how far, what was left in the middle, and where that leaves the clients.
-fn standing(state: &State) -> Vec<String> {
+fn standing(state: &State, rows: &[Row]) -> Vec<String> {
     let Some(loaded) = state.runbook().and_then(|text| Loaded::recorded(text).ok()) else {
         return Vec::new();
     };
@@ -160,17 +100,19 @@ fn standing(state: &State) -> Vec<String> {
         .iter()
         .take_while(|step| (0..step.units.len()).all(|index| state.done(&step.id, index).is_some()))
         .count();
+    let stands = [failure::changed(&program, Some(state))].into_iter();
+    let stands = stands.chain(members::but(&program, state, rows));
     if state.rolling_back() && state.finished().is_some() {
-        return vec![failure::changed(&program, Some(state))];
+        return stands.collect();
     }
     let mut lines = vec![format!("{} of {} steps done", done, program.steps.len())];
-    if let Some(step) = program.steps.get(done) {
+    if let Some(step) = program.steps.get(done).filter(|_| !state.rolling_back()) {
         lines.push(format!("next step: {} ({})", step.id, step.title));
     }
     lines.extend(state.open_intents().map(|((step, _), action)| {
         format!("begun and not known to be done: {} in {step}", action.kind)
     }));
-    lines.push(failure::changed(&program, Some(state)));
+    lines.extend(stands);
     lines
 }
 
@@ -203,10 +145,7 @@ fn print_text(here: &Here, state: Option<&State>, running: bool, rows: &[Row]) {
                 "run {} of {}: {word}",
                 header.run, header.runbook.name
             ));
-            for line in standing(state) {
-                ui::line(&format!("  {line}"));
-            }
-            if let Some(line) = contradicted(state, rows) {
+            for line in standing(state, rows) {
                 ui::line(&format!("  {line}"));
             }
             if let Some((most, least)) = outage(state, rows) {
@@ -257,7 +196,7 @@ fn print_json(
             "finished": state.finished().is_some(),
             "rolling_back": state.rolling_back(),
             "running": running,
-            "standing": standing(state),
+            "standing": standing(state, rows),
             "in_outage": state.in_outage(),
             "outage_seconds": outage.map(|(most, _)| most),
             "outage_at_least": outage.and_then(|(_, least)| least),

@@ -3,9 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use crate::place::{MIGRATE, Place, ROLLBACK, assert_back, assert_compared, wait};
+use crate::place::{MIGRATE, Place, RESUME, ROLLBACK, assert_back, assert_compared, wait};
 use baoctl::action::{ActionSpec, Key};
-use baoctl::platform::SecretName;
+use baoctl::platform::{Platform, SecretName, UNSEAL_KEY};
 use baoctl::runbook::Loaded;
 use secrecy::ExposeSecret;
 
@@ -70,6 +70,24 @@ fn from_each_step_and_forward_again_restore_before_join() {
 #[test]
 fn from_each_step_and_forward_again_offline() {
     from_each_step_and_forward_again("operator-migrate");
+}
+
+#[test]
+fn nobody_is_said_to_serve_who_does_not() {
+    let place = Place::until("record-keys", &[]);
+    wait(place.platform().kill_now("openbao-0")).unwrap();
+    let but =
+        "but openbao-0 does not run now: clients are not served until it is started and unsealed";
+    place.run(&RESUME).expect_code(1).expect_words(&[
+        "does not run; start it and unseal it first, while its hook still has the key",
+        but,
+    ]);
+    let key = wait(place.platform().secret(SecretName::Unseal));
+    let key = key.unwrap().unwrap();
+    assert!(!key[UNSEAL_KEY].expose_secret().is_empty(), "not parked");
+    place.run(&["status"]).expect_code(0).expect_words(&[but]);
+    place.run(&ROLLBACK).expect_code(1).expect_words(&[but]);
+    place.run(&["status"]).expect_code(0).expect_words(&[but]);
 }
 
 /// The offline route, with a step that ends before this action.
