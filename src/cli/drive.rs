@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::claim::Claimed;
 use super::exit::fail;
 use super::failure::{exit_of, failure, touched};
-use super::left::{rolled_back, where_back};
+use super::left::{cleaned_up, rolled_back};
 use super::run::{Settings, Way, context};
 use super::summary::summary;
 use super::target::{Here, Place};
@@ -277,13 +277,10 @@ async fn tell_end(end: &End, engine: &Engine, place: &Place) -> Exit {
             return exit;
         }
         End::CleanedUp => {
-            let journal = journal.map(held);
-            let state = journal.as_deref().map(Journal::state);
-            let now = match state.filter(|state| state.rolling_back()) {
-                Some(state) => where_back(state),
-                None => "there is no way back any more",
+            let Some(journal) = journal.map(held) else {
+                return Exit::Done;
             };
-            format!("what was left of the run is removed; {now}")
+            cleaned_up(journal.state())
         }
         End::Planned => "dry run: nothing was changed".to_owned(),
         End::Reached(step) => format!(

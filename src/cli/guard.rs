@@ -137,7 +137,10 @@ pub(super) async fn keys_left(here: &Here) -> Option<Exit> {
     left.then(|| {
         fail(
             "the last run left Secrets with keys, and its journal alone knows what they open: clean up after it first",
-            &[&here.place.command("cleanup --dry-run"), &here.place.command("cleanup")],
+            &[
+                &here.place.command("cleanup --grace 0s --dry-run"),
+                &here.place.command("cleanup --grace 0s"),
+            ],
             Exit::Preflight,
         )
     })
@@ -300,12 +303,21 @@ pub(super) fn ended(state: &State, way: &Way, place: &Place) -> Option<Exit> {
             "the run has not ended: nothing that is left of it may be removed",
             if back { "rollback" } else { "resume" },
         ),
-        (Way::CleanUp { grace, .. }, Some(ended), _) => {
+        (Way::CleanUp { grace, .. }, Some(ended), back) => {
             let since = jiff::Timestamp::now().duration_since(ended);
-            let why = format!(
-                "the run ended at {ended:.0}, less than {grace:#} ago; until then the old file tree is kept as the way back: wait, or say --grace TIME"
-            );
-            (since < *grace).then(|| fail(why, &[&place.command("status")], Exit::Preflight))
+            let kept = if back {
+                "the raft files that it put aside, and the keys that open them, are kept"
+            } else {
+                "the old file tree is kept as the way back"
+            };
+            let why =
+                format!("the run ended at {ended:.0}, less than {grace:#} ago; until then {kept}");
+            let at_once = place.command("cleanup --grace 0s");
+            let next = [
+                &format!("{at_once}    without waiting"),
+                &place.command("status"),
+            ];
+            (since < *grace).then(|| fail(why, &next.map(String::as_str), Exit::Preflight))
         }
         (Way::On { .. }, None, _) if state.cleaning() => refuse(
             "this run has ended, and what is left of it is being removed",

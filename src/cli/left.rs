@@ -3,20 +3,31 @@
 use std::path::Path;
 
 use crate::action::cleanup::COPIES;
-use crate::action::{Held, KEEP_KEYS, Lost, PRINTED, Snapshot};
+use crate::action::{Held, KEEP_KEYS, Lost, PRINTED, Snapshot, Source};
 use crate::engine::fact;
 use crate::event::{ActionStatus, Event, Mode, RolledBack};
 use crate::journal::State;
+use crate::platform::{StorageKind, TOMBSTONE};
 
 const FLIP: &str = "flip";
 
 /// Where a rollback leads.
-pub(super) fn where_back(state: &State) -> &'static str {
+fn where_back(state: &State) -> &'static str {
     if fact::<Snapshot>(state).is_some() {
         "no member holds any data, as before"
     } else {
         "the source serves from its old storage as before"
     }
+}
+
+/// The end of a cleanup.
+pub(super) fn cleaned_up(state: &State) -> String {
+    let now = if state.rolling_back() {
+        where_back(state)
+    } else {
+        "there is no way back any more"
+    };
+    format!("what was left of the run is removed; {now}")
 }
 
 /// The end of a run whose effects are all taken back; `but` is what the servers say against that.
@@ -109,11 +120,16 @@ fn of_the_way_on(state: &State) -> Vec<String> {
         );
     }
     if done().any(|(action, _)| action.kind == "write-tombstone") {
-        left.push(
-            "the old file tree on the volume of the first member, your way back until `baoctl cleanup` removes it (docs/rollback.md); \
-             its entry core/migration keeps servers from starting on it"
-                .to_owned(),
-        );
+        let store = fact::<Source>(state).is_some_and(|it| it.storage == StorageKind::Pebbledb);
+        let (what, mark) = if store {
+            ("store", TOMBSTONE)
+        } else {
+            ("file tree", "core/_migration")
+        };
+        left.push(format!(
+            "the old {what} on the volume of the first member, your way back until `baoctl cleanup` removes it (docs/rollback.md); \
+             its file {mark} keeps servers from starting on it"
+        ));
     }
     left
 }

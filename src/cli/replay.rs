@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::left::rolled_back;
+use super::left::{cleaned_up, rolled_back};
 use super::summary::{summary, sums};
 use crate::action::{ActionSpec, Checks, Fact, PartOf};
 use crate::engine::{self, Program};
@@ -165,8 +165,7 @@ impl Replay<'_> {
 
     fn finished(&mut self) {
         if self.state.cleaning() {
-            let removed = "what was left of the run is removed; there is no way back any more";
-            self.note(Level::Info, removed.to_owned());
+            self.note(Level::Info, cleaned_up(&self.state));
         }
         if self.state.rolling_back() {
             self.back();

@@ -12,4 +12,4 @@ pub use contract::{
     Release, Remark, SecretData, SecretName, StorageKind, SuspendedBy, Target, UNSEAL_KEY, Volume,
 };
 pub use error::{Error, Result};
-pub use pebbledb::is_of_store;
+pub use pebbledb::{TOMBSTONE, is_of_store};

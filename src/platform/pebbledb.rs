@@ -2,7 +2,7 @@
 
 /// The tombstone of a store: it marks a format that no version knows, so that no server opens the store. All else in it stays as
 /// it is.
-pub(super) const TOMBSTONE: &str = "marker.format-version.999999.moved-to-raft";
+pub const TOMBSTONE: &str = "marker.format-version.999999.moved-to-raft";
 /// Held by whoever has the store open.
 pub(super) const LOCK: &str = "LOCK";
 /// How the names of its write-ahead logs end: they grow all the time.

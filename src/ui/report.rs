@@ -38,11 +38,13 @@ fn header(out: &mut String, events: &[Timed]) {
     if let Some(banner) = banner {
         banner_rows(out, banner);
     }
-    let end =
-        end(events).filter(|timed| matches!(timed.event, Event::Summary(_) | Event::RolledBack(_)));
-    if let (Some(first), Some(last)) = (events.first(), end.or(events.last())) {
+    let ended = |timed: &&Timed| matches!(timed.event, Event::Summary(_) | Event::RolledBack(_));
+    if let (Some(first), Some(last)) = (events.first(), events.last()) {
         row(out, &["started", &date_and_time(first.at)]);
-        row(out, &["ended", &date_and_time(last.at)]);
+        match end(events).filter(ended) {
+            Some(end) => row(out, &["ended", &date_and_time(end.at)]),
+            None => row(out, &["last entry", &date_and_time(last.at)]),
+        }
     }
 }
 
@@ -243,13 +245,13 @@ fn parity_table(out: &mut String, parity: &ParityCounts) {
         (
             "rewritten",
             parity.rewritten.to_string(),
-            "kept in another layout on raft, compared through the API",
+            "kept in another layout on raft, entries of both; compared through the API",
         ),
         ("new", parity.new.to_string(), "made by the server on raft"),
         (
             "volatile",
             parity.volatile.to_string(),
-            "changed by the server itself: tokens, leases, engines that write by themselves",
+            "added or changed by the server itself: tokens, leases, engines that write by themselves",
         ),
         (
             "written",

@@ -40,6 +40,8 @@ fn a_source_that_holds_data_stays_behind_with_leave_and_comes_back() {
 
     let new = place.keys(SecretName::Unseal).unwrap();
     three_voters(&place, &old, &new);
+    let told = place.run(&["status"]);
+    assert!(!told.out.contains("but no member"), "{}", told.out);
     keys_are_kept(&place, &old, &new, &sealed);
     lost_is_listed(&place);
     back_again(&place, &new);
@@ -192,8 +194,12 @@ fn back_again(place: &Place, new: &Keys) {
         ("file", false)
     );
     place.assert_data("openbao-0");
+    let words = ["the raft files that it put aside", "cleanup --grace 0s"];
+    place.run(&["cleanup"]).expect_code(5).expect_words(&words);
     let clean = ["cleanup", "--grace", "0s", "--confirm-outage", "local"];
     place.run(&clean).expect_code(0);
+    let report = place.run(&["report"]);
+    assert!(!report.out.contains("no way back"), "{}", report.out);
     assert!(place.keys(SecretName::Throwaway).is_none());
     place.assert_data("openbao-0");
 }

@@ -385,9 +385,9 @@ fn the_report_tells_the_run() {
     | Class | Entries | Meaning |
     |---|---:|---|
     | identical | 12300 | same key, same bytes |
-    | rewritten | 30 | kept in another layout on raft, compared through the API |
+    | rewritten | 30 | kept in another layout on raft, entries of both; compared through the API |
     | new | 12 | made by the server on raft |
-    | volatile | 9 | changed by the server itself: tokens, leases, engines that write by themselves |
+    | volatile | 9 | added or changed by the server itself: tokens, leases, engines that write by themselves |
     | written | 4 | added or changed by clients since they are served again |
     | deleted | 1 | deleted by clients since they are served again |
     | expired | 6 | leases that were due |
