@@ -141,7 +141,7 @@ pub enum Error {
     },
     /// What was left of the run was removed.
     #[error(
-        "what was left of this run was removed, and its file tree with it: there is no way back any more"
+        "what was left of this run is removed or being removed, and its file tree with it: there is no way back any more"
     )]
     CleanedUp,
     /// The run had no effect, or all of it is taken back.
