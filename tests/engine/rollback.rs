@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::scripted::{Doom, Ended, Fate, Lab, Shares, everywhere, in_virtual_time};
+use crate::scene::Scene;
+use crate::scripted::{Doom, Ended, Fate, Lab, Server, Shares, everywhere, in_virtual_time};
 use baoctl::engine::{Back, End, Error};
 use baoctl::journal::{Mark, Record};
 
@@ -85,6 +86,30 @@ fn a_crash_anywhere_on_the_way_back_is_gone_on_from() {
             })
         });
     }
+}
+
+/// The run was cut off while the source was still ending: its word is none on what stands beside it by then.
+#[test]
+fn a_store_beside_a_source_that_lingers_is_moved_aside() {
+    let scene = Scene::of("operator-migrate", ONE);
+    let points = scene.undisturbed().points();
+    let put = |it: &String| it.ends_with("after put the migrated store in place");
+    let at = points.iter().position(put).unwrap();
+    in_virtual_time(async {
+        let mut lab = scene.lab();
+        lab.process(&Arc::new(Fate::at(at, Doom::Die))).await;
+        {
+            let mut world = lab.world();
+            assert!(world.member("openbao-0").raft.is_some());
+            let lingers = Server::new(0, world.source, Some((1, 1)));
+            world.member_mut("openbao-0").server = Some(lingers);
+        }
+        lab.back = Some(Back::default());
+        let ended = go(&lab).await;
+        assert!(is_back(&ended), "{}", ended.words());
+        lab.check_back();
+        assert_eq!(lab.world().member("openbao-0").aside.len(), 1);
+    });
 }
 
 /// Somebody unseals the source behind the run, clients write, and somebody seals it again or not: the way back keeps it all.

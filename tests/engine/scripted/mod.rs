@@ -14,4 +14,5 @@ mod world;
 pub use everywhere::everywhere;
 pub use fate::{Doom, Fate, Loss, Witness};
 pub use lab::{Consent, Ended, Lab, Shares, in_virtual_time};
+pub use server::Server;
 pub use world::{KeySet, Mishap};
