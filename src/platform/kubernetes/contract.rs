@@ -231,8 +231,8 @@ impl Platform for KubernetesPlatform {
         Box::pin(self.migrate(member, label, meter)).await
     }
 
-    async fn discard_migration(&self, _member: &str, _armed: &Armed) -> Result<()> {
-        self.discard_migrator().await
+    async fn discard_migration(&self, member: &str, _armed: &Armed) -> Result<()> {
+        self.discard_half(member).await
     }
 
     async fn volume_files(

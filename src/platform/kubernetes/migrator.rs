@@ -9,7 +9,7 @@ use kube::api::{DeleteParams, LogParams, PostParams};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::client::{absent_ok, call};
-use super::migrator_pod::{FINISH, MIGRATE, Migration, NAME, PREPARE};
+use super::migrator_pod::{DISCARD, FINISH, FOLDER, MIGRATE, Migration, NAME, PREPARE};
 use super::platform::KubernetesPlatform;
 use super::reasons;
 use super::secrets::{MANAGED_BY, OURS, labels};
@@ -119,8 +119,19 @@ impl KubernetesPlatform {
         ))
     }
 
+    /// Removes the pod, and then what it has half written.
+    pub(super) async fn discard_half(&self, member: &str) -> Result<()> {
+        self.layout.ordinal(member)?;
+        self.discard_migrator().await?;
+        if let Some(place) = self.site.place(member).await? {
+            place.shell.run(DISCARD, &[&place.data, FOLDER]).await?;
+        }
+        // A helper that stays would keep the volume on its node.
+        self.helper_done(member).await
+    }
+
     /// Removes the pod, and waits until nothing of it runs any more. What it has half written the next one removes.
-    pub(super) async fn discard_migrator(&self) -> Result<()> {
+    async fn discard_migrator(&self) -> Result<()> {
         let pods = self.cluster.api::<Pod>();
         let end = Instant::now() + GONE;
         let mut asked = false;

@@ -20,7 +20,7 @@ pub(super) const PREPARE: &str = "prepare";
 pub(super) const MIGRATE: &str = "migrate";
 pub(super) const FINISH: &str = "finish";
 /// The folder of a run's migration in the data folder; names that begin so are in no copy of the tree.
-const FOLDER: &str = ".baoctl-migrate";
+pub(super) const FOLDER: &str = ".baoctl-migrate";
 
 const LINK_TREE: &str = concat!(
     "folder=$2 config=$3\n",
@@ -40,6 +40,12 @@ const PUT_IN_PLACE: &str = concat!(
     include_str!("scripts/set_aside.sh"),
     ")\n",
     include_str!("scripts/put_in_place.sh")
+);
+
+/// Removes [`FOLDER`], its second argument, from the data folder; absent is fine.
+pub(super) const DISCARD: &str = concat!(
+    include_str!("scripts/synced.sh"),
+    include_str!("scripts/remove_aside.sh")
 );
 
 /// A migration of a member's tree, on the release as it is now.
@@ -221,6 +227,12 @@ mod tests {
         assert!(!data.join(".baoctl-migrate/earlier").exists());
         put(&source, "core/_lock");
         assert!(!data.join("core/_lock").exists());
+        // What it is made of is the tree's own.
+        for _ in 0..2 {
+            assert!(run(DISCARD, &[path, FOLDER]));
+            assert!(!data.join(FOLDER).exists() && data.join("core/_keyring").exists());
+        }
+        assert!(run(LINK_TREE, &[path, folder, text]));
 
         // Without a store nothing is moved into its place.
         assert!(!run(PUT_IN_PLACE, &[path, "run", folder]));
