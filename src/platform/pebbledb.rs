@@ -8,26 +8,29 @@ pub(super) const LOCK: &str = "LOCK";
 /// How the names of its write-ahead logs end: they grow all the time.
 pub(super) const LOG: &str = ".log";
 
-/// Whether a file in the folder of a store is one of those that it consists of, its lock and its tombstone among them. Raft
-/// files, and whatever else somebody put there, are not.
+/// Whether a file in the folder of a store has a name that Pebble gives, the lock's and the tombstone's among them. Raft files have
+/// none, and whatever else somebody put there should not.
 ///
-/// Source: `internal/base/filenames.go` and `vfs/atomicfs/marker.go` of Pebble.
+/// Source: `internal/base/filenames.go`, `wal/wal.go`, `objstorage/objstorageprovider/remoteobjcat` and `vfs/atomicfs/marker.go` of
+/// Pebble: numbers have six digits or more, the index of a further log of the same number three.
 pub fn is_of_store(name: &str) -> bool {
-    let numbered = |(number, kind): (&str, &str)| {
-        let digits = |it: char| it.is_ascii_digit() || it == '-';
-        !number.is_empty() && number.chars().all(digits) && ["log", "sst", "blob"].contains(&kind)
-    };
-    let begins = [
-        "CURRENT",
-        "MANIFEST-",
-        "OPTIONS-",
-        "REMOTE-OBJ-CATALOG-",
-        "marker.",
-        "temporary.",
-    ];
-    name == LOCK
-        || name.split_once('.').is_some_and(numbered)
-        || begins.iter().any(|it| name.starts_with(it))
+    let digits =
+        |it: &str, least| it.len() >= least && it.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |it: &str| digits(it, 6);
+    match name.splitn(4, '.').collect::<Vec<_>>()[..] {
+        ["CURRENT" | LOCK] => true,
+        [name] => ["MANIFEST-", "OPTIONS-", "REMOTE-OBJ-CATALOG-"]
+            .iter()
+            .any(|it| name.strip_prefix(it).is_some_and(number)),
+        [table, "sst" | "blob"] => number(table),
+        [log, "log"] => match log.split_once('-') {
+            Some((log, index)) => number(log) && digits(index, 3),
+            None => number(log),
+        },
+        ["CURRENT" | "temporary", it, "dbtmp"] => number(it),
+        ["marker", of, it, value] => !of.is_empty() && number(it) && !value.is_empty(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -41,7 +44,11 @@ mod tests {
             "000004-001.log",
             "000008.sst",
             "000009.blob",
+            "1000000.sst",
             "CURRENT",
+            "CURRENT.000001.dbtmp",
+            "temporary.000012.dbtmp",
+            "REMOTE-OBJ-CATALOG-000001",
             "LOCK",
             "MANIFEST-000001",
             "OPTIONS-000003",
@@ -55,6 +62,15 @@ mod tests {
             "raft",
             "audit.log",
             "2026.log.gz",
+            "2026-11-28.log",
+            "000004-001.sst",
+            "000002.log.1",
+            "CURRENT-backup.tgz",
+            "MANIFEST-000001.gz",
+            "OPTIONS-",
+            "temporary.tar",
+            "marker.txt",
+            "marker.a.b.c",
             "notes.txt",
             "_top",
             ".log",
