@@ -434,7 +434,7 @@ pub trait Platform: Send + Sync {
     /// Ends a migration that is under way and removes what it has half written; absent is fine.
     async fn discard_migration(&self, member: &str, armed: &Armed) -> Result<()>;
     /// Every file on the member's data volume that is neither of raft nor moved aside, by its path there, with its digest: also such
-    /// that no file server wrote. None where there is no volume.
+    /// that no server wrote, whose digest means nothing where they change meanwhile. None where there is no volume.
     async fn volume_files(
         &self,
         member: &str,

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::exec::Ended;
-use crate::platform::{Error, Result};
-use crate::storage::key::{TEMP_SUFFIX, key_of_path};
+use crate::platform::{Error, Result, is_of_store};
+use crate::storage::key::{TEMP_SUFFIX, key_of_path, split};
 use crate::storage::{Digest, DigestList, Phase, StorageError, TreeProblem};
 
 /// The state of a running server, and a migration's mark.
@@ -58,15 +58,23 @@ pub(super) fn digests(out: &[u8], phase: Phase, ended: &Ended) -> Result<Made> {
     })
 }
 
-/// Reads the script's output as files of whatever sort, by their paths.
+/// Reads the script's output as files of whatever sort, by their paths. One that changed or went meanwhile, and that no server would
+/// name so, is as if it were empty: a log grows all the time.
 pub(super) fn files(out: &[u8], ended: &Ended) -> Result<BTreeMap<String, Digest>> {
     let mut files = BTreeMap::new();
     let codes = each(out, &mut |path, digest| {
         let path = String::from_utf8_lossy(path).into_owned();
-        match digest {
-            Some(digest) => drop(files.insert(path, digest)),
-            None => return Err(Error::Refused(format!("{path} changes while it is read"))),
-        }
+        let (_, name) = split(&path);
+        let digest = match digest {
+            Some(digest) => digest,
+            None if name.starts_with('_') || is_of_store(name) => {
+                return Err(Error::Refused(format!(
+                    "{path} changes while it is read: find out what writes to it, and try again when nothing does"
+                )));
+            }
+            None => Digest::of(b""),
+        };
+        files.insert(path, digest);
         Ok(())
     })?;
     complaints(ended)?;
@@ -245,4 +253,32 @@ fn escape(name: &[u8], returns: bool) -> Vec<u8> {
         }
     }
     spelt
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_grows_beside_a_store_is_none_of_its_files() {
+        let sum = "0".repeat(64);
+        let listed = |name: &str| {
+            let out = format!(
+                "\0batch 1\n./{name}\x003 9 1 ./{name}\n{sum}  ./{name}\n4 9 1 ./{name}\nend\ncodes 0 0 0\n"
+            );
+            let ended = Ended {
+                code: 0,
+                complaints: String::new(),
+            };
+            files(out.as_bytes(), &ended)
+        };
+        for name in ["audit.log", "2026-11-28.log", "logs/openbao.1"] {
+            let found = listed(name).unwrap();
+            assert_eq!(found, BTreeMap::from([(name.to_owned(), Digest::of(b""))]));
+        }
+        for name in ["000002.log", "pebbledb/CURRENT", "core/_keyring"] {
+            let said = listed(name).unwrap_err().to_string();
+            assert!(said.contains("find out what writes to it"), "{said}");
+        }
+    }
 }
