@@ -57,8 +57,8 @@ impl Action for PlaceFollowers {
                 None => ctx.note(
                     Level::Warn,
                     format!(
-                        "where {member} will run is told by the spread of running members alone: its volumes are bound and its image \
-                         is pulled when it starts, in the outage"
+                        "{member} is placed by where the other members run by then (`topologySpreadConstraints`), and no place is held for \
+                         it: its volumes are bound and its image is pulled when it starts, in the outage"
                     ),
                 ),
             }

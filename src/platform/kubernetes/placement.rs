@@ -56,14 +56,13 @@ impl KubernetesPlatform {
     }
 }
 
-/// Whether a pod's place depends on how many run elsewhere: one that is not of the set cannot stand for one that is.
+/// Whether a pod's place depends on how many run elsewhere: one that is not of the set cannot stand for one that is. Also where it
+/// need not: the volume that is bound would hold the follower to the place for good.
 fn spreads(set: &StatefulSet) -> bool {
     let spec = set.spec.as_ref();
     let pod = spec.and_then(|spec| spec.template.spec.as_ref());
-    pod.is_some_and(|pod| {
-        let mut spread = pod.topology_spread_constraints.iter().flatten();
-        spread.any(|it| it.when_unsatisfiable == "DoNotSchedule")
-    })
+    let spread = pod.and_then(|pod| pod.topology_spread_constraints.as_ref());
+    spread.is_some_and(|it| !it.is_empty())
 }
 
 /// The claims of a member, as the StatefulSet's controller makes them.
@@ -272,13 +271,15 @@ mod tests {
     }
 
     #[test]
-    fn a_spread_that_must_hold_is_left_to_the_scheduler() {
-        let mut set = set();
-        assert!(!spreads(&set));
-        let pod = set.spec.as_mut().unwrap().template.spec.as_mut().unwrap();
-        pod.topology_spread_constraints = serde_json::from_value(json!([
-            {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]))
-        .unwrap();
-        assert!(spreads(&set));
+    fn a_spread_is_left_to_the_scheduler() {
+        for kind in ["DoNotSchedule", "ScheduleAnyway"] {
+            let mut set = set();
+            assert!(!spreads(&set));
+            let pod = set.spec.as_mut().unwrap().template.spec.as_mut().unwrap();
+            pod.topology_spread_constraints = serde_json::from_value(json!([
+                {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": kind}]))
+            .unwrap();
+            assert!(spreads(&set), "{kind}");
+        }
     }
 }
