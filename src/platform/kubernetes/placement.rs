@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
     Affinity, Container, PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Pod,
-    PodAffinityTerm, PodSpec, PodTemplateSpec, Volume,
+    PodAffinityTerm, PodSpec, PodTemplateSpec, Volume, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::api::PostParams;
@@ -20,6 +20,8 @@ use crate::platform::Result;
 
 /// The label of a follower's place holder; its value is the StatefulSet.
 const PLACE: &str = "baoctl/place-of";
+/// The label of a node that says in which zone it is.
+const ZONE: &str = "topology.kubernetes.io/zone";
 
 impl KubernetesPlatform {
     /// Makes the follower's claims, and runs a pod with them where the follower would run. Told where; `None` where that
@@ -137,7 +139,10 @@ fn holder(
         made.init_containers = Some(vec![pulled]);
         made.volumes.get_or_insert_default().extend(volumes);
         *made = PodSpec {
-            affinity: theirs.affinity.map(|affinity| apart(affinity, &own)),
+            affinity: Some(apart(
+                by_zone(theirs.affinity.unwrap_or_default(), spec.selector),
+                &own,
+            )),
             node_selector: theirs.node_selector,
             scheduler_name: theirs.scheduler_name,
             priority_class_name: theirs.priority_class_name,
@@ -146,6 +151,23 @@ fn holder(
         };
     }
     Ok(pod)
+}
+
+/// The scheduler spreads the pods of a set over zones where it can, unless told otherwise; of pods that are of none it does not know.
+fn by_zone(mut affinity: Affinity, set: LabelSelector) -> Affinity {
+    let anti = affinity.pod_anti_affinity.get_or_insert_default();
+    let preferred = &mut anti.preferred_during_scheduling_ignored_during_execution;
+    preferred
+        .get_or_insert_default()
+        .push(WeightedPodAffinityTerm {
+            weight: 1,
+            pod_affinity_term: PodAffinityTerm {
+                label_selector: Some(set),
+                topology_key: ZONE.to_owned(),
+                ..PodAffinityTerm::default()
+            },
+        });
+    affinity
 }
 
 /// What keeps the set's pods apart keeps the place holders apart as well: those have another label.
@@ -266,8 +288,16 @@ mod tests {
         let preferred = anti
             .preferred_during_scheduling_ignored_during_execution
             .unwrap();
-        assert_eq!((preferred.len(), preferred[1].weight), (2, 7));
-        assert!(own(&preferred[1].pod_affinity_term));
+        // The set's own wish, and the scheduler's default, of its pods and of place holders.
+        let wishes = preferred
+            .iter()
+            .map(|it| (it.weight, own(&it.pod_affinity_term)));
+        let expected = [(7, false), (1, false), (7, true), (1, true)];
+        assert_eq!(wishes.collect::<Vec<_>>(), expected);
+        let zones = preferred
+            .iter()
+            .all(|it| it.pod_affinity_term.topology_key == ZONE);
+        assert!(zones, "{preferred:?}");
     }
 
     #[test]
