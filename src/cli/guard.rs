@@ -323,6 +323,9 @@ pub(super) fn ended(state: &State, way: &Way, place: &Place) -> Option<Exit> {
             "this run has ended, and what is left of it is being removed",
             "cleanup",
         ),
+        (Way::On { .. }, None, true) => {
+            refuse(&engine::Error::RollingBack.to_string(), "rollback")
+        }
         (Way::On { .. } | Way::Back(_), Some(_), true) => {
             refuse("this run was rolled back, and is over", "migrate-raft")
         }
