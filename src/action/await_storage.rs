@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::cluster::start;
+use super::cluster::{holds_no_raft, start};
 use super::{Action, Context, Evidence, Look, Observation, Outcome, Result};
 use crate::armed::Armed;
 use crate::event::Level;
@@ -18,12 +18,15 @@ pub struct AwaitStorage {
 
 impl AwaitStorage {
     /// Gives a server that was never initialised the release's configuration: there is nothing that it could lose, and it
-    /// takes the new storage only with a new process.
+    /// takes the new storage only with a new process. What it never opened is not its own: see [`holds_no_raft`].
     async fn renew_unused(&self, ctx: &Context, armed: &Armed) -> Result<()> {
         for member in ctx.running().await? {
             let status = ctx.node(&member)?.seal_status().await?;
             if status.storage_type == self.storage.name() || status.initialized {
                 continue;
+            }
+            if self.storage == StorageKind::Raft {
+                holds_no_raft(ctx, &member).await?;
             }
             let was = &status.storage_type;
             ctx.note(

@@ -1,12 +1,14 @@
 //! Changes the release to raft, or tries it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::cluster::{clear, clear_calls, holds_no_raft};
 use super::park_key::stays_parked;
 use super::{
-    Action, Context, Evidence, FinalCopied, Forecast, Observation, Outcome, Placed, Result,
-    Snapshot, Source,
+    Action, Context, Error, Evidence, FinalCopied, Forecast, Look, Observation, Outcome, Placed,
+    Result, Snapshot, Source,
 };
 use crate::armed::Armed;
 use crate::event::Level;
@@ -14,6 +16,9 @@ use crate::platform::{self, Aim, Before, StorageKind};
 
 /// Looks that a change of the release is as long as.
 const CALLS: f64 = 20.0;
+
+/// Time for a server that was made a moment ago to listen.
+const ANSWERS: Duration = Duration::from_secs(15);
 
 /// See [`super::ActionSpec::RehearseFlip`].
 pub struct RehearseFlip {
@@ -44,6 +49,48 @@ pub fn values(ctx: &Context, replicas: u32) -> platform::Flip {
 /// Whether taking it back takes the first member as well: else that is the source, which `replace-source` takes back.
 fn all_go(ctx: &Context) -> bool {
     !ctx.is_throwaway() || ctx.find::<Snapshot>().is_some()
+}
+
+/// Refuses where a volume has raft files that no server has opened, as the checks did: that may be long ago.
+async fn still_empty(ctx: &Context) -> Result<()> {
+    for member in ctx.platform.members() {
+        let runs = ctx.platform.instance(&member).await?.is_some();
+        if !runs || ctx.node(&member)?.seal_status().await?.storage_type != StorageKind::Raft.name()
+        {
+            holds_no_raft(ctx, &member).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses where a member has data that this run did not bring: what its `init` made is away by now.
+async fn only_own(ctx: &Context) -> Result<()> {
+    for member in ctx.running().await? {
+        let (node, answers) = (ctx.node(&member)?, format!("{member} to answer"));
+        let look = async || Ok(Look::Ready(node.seal_status().await?));
+        let status = ctx
+            .until(&answers, ANSWERS, Duration::from_millis(200), look)
+            .await;
+        // Of one that does not answer the checks before the change are all that is known.
+        let Ok(status) = status else {
+            continue;
+        };
+        let held = if status.initialized {
+            "is initialised"
+        } else if status.storage_type != StorageKind::Raft.name()
+            && ctx.platform.volume(&member).await?.raft_files
+        {
+            "has raft files that it did not open"
+        } else {
+            continue;
+        };
+        return Err(Error::refused(format!(
+            "{member} {held}, and no init of this run did that: this may be data that was thought to be lost, and nothing of it is \
+             touched. Unseal it with its own key and find out whose it is. To go back from this run stop {member}, move its \
+             `vault.db` and `raft/` to a folder of your own, and roll back again; where they are wanted put them back after it"
+        )));
+    }
+    Ok(())
 }
 
 /// Says what is left to a person, where something is.
@@ -112,6 +159,13 @@ impl Action for Flip {
     }
 
     async fn observe(&self, ctx: &Context) -> Result<Observation> {
+        // Once it was tried, what is down may have been started by that.
+        if ctx.find::<Snapshot>().is_some() && ctx.earlier_intents == 0 {
+            match still_empty(ctx).await {
+                Err(Error::Refused { why }) => return Ok(Observation::Conflict(why)),
+                looked => looked?,
+            }
+        }
         let flip = values(ctx, self.replicas);
         let flipped = match ctx.find::<Before>() {
             Some(before) => ctx.platform.flipped(&flip, &before).await?,
@@ -187,6 +241,9 @@ impl Action for Flip {
         let before: Before = ctx.fact()?;
         // Members with data that clients use may serve: all of them go before the release is another.
         if all_go(ctx) && ctx.platform.release().await?.storage == StorageKind::Raft {
+            if ctx.find::<Snapshot>().is_some() {
+                only_own(ctx).await?;
+            }
             clear(ctx, &ctx.platform.members(), &armed).await?;
         }
         tell(ctx, Aim::Back, &before).await?;

@@ -33,6 +33,20 @@ async fn cut_off(ctx: &Context, first: &str) -> Result<bool> {
         && ctx.platform.instance(first).await?.is_none())
 }
 
+/// A follower that has data of a cluster, where one tells so.
+async fn initialized_follower(ctx: &Context) -> Result<Option<String>> {
+    for member in ctx.followers() {
+        if ctx.platform.instance(&member).await?.is_some() {
+            // One that was made a moment ago does not listen yet; it is asked again before the init.
+            let status = ctx.node(&member)?.seal_status().await;
+            if status.is_ok_and(|status| status.initialized) {
+                return Ok(Some(member));
+            }
+        }
+    }
+    Ok(None)
+}
+
 #[async_trait]
 impl Action for Init {
     fn title(&self, ctx: &Context) -> String {
@@ -68,6 +82,15 @@ impl Action for Init {
         }
         let status = ctx.node(&first)?.seal_status().await?;
         let keys = Keys::throwaway(ctx).await?.is_some();
+        // An intent of an init would make whatever is initialised this run's, which may clear it.
+        if let (false, 0) = (status.initialized, ctx.earlier_intents)
+            && let Some(member) = initialized_follower(ctx).await?
+        {
+            return Ok(Observation::Conflict(format!(
+                "{member} is initialised, and {first} is not: joined to another cluster it would lose its data. Find out whose \
+                 it is"
+            )));
+        }
         Ok(match (status.initialized, keys) {
             (false, _) => Observation::Pending,
             (true, true) if ctx.earlier_intents > 0 => Observation::Done(evidence(&first)),

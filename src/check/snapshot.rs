@@ -358,13 +358,27 @@ pub async fn held(platform: &dyn Platform, own: &str) -> Result<Vec<String>> {
         if volume.file_tree {
             held.push(format!("a file tree on the volume of {member}"));
         }
-        if platform.instance(&member).await?.is_none() {
-            if volume.raft_files {
-                held.push(format!("raft files on the volume of {member}"));
-            }
+        let status = match platform.instance(&member).await? {
+            Some(_) => Some(platform.node(&member)?.seal_status().await?),
+            None => None,
+        };
+        // A server on raft makes them as soon as it starts, and tells what is in them.
+        let elsewhere = match &status {
+            Some(status) if status.storage_type == StorageKind::Raft.name() => None,
+            Some(status) => Some(format!(
+                ", which runs on {} storage: a server on raft would open them",
+                status.storage_type
+            )),
+            None => Some(String::new()),
+        };
+        held.extend(
+            elsewhere
+                .filter(|_| volume.raft_files)
+                .map(|it| format!("raft files on the volume of {member}{it}")),
+        );
+        let Some(status) = status else {
             continue;
-        }
-        let status = platform.node(&member)?.seal_status().await?;
+        };
         held.extend(match status.cluster_id {
             Some(id) if id == own => Some(format!(
                 "{member} serves the cluster that the snapshot is of"

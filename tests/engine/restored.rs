@@ -5,7 +5,9 @@ use std::sync::Arc;
 use baoctl::engine::{Back, End, Error, Range};
 use baoctl::platform::StorageKind;
 
-use crate::scripted::{Consent, Doom, Ended, Fate, Lab, Mishap, everywhere, in_virtual_time};
+use crate::scripted::{
+    Consent, Doom, Ended, Fate, Lab, Mishap, RaftFiles, everywhere, in_virtual_time, native,
+};
 
 async fn go(lab: &Lab) -> Ended {
     lab.process(&Arc::new(Fate::kind())).await
@@ -129,6 +131,91 @@ fn a_cluster_that_served_is_not_given_up_because_it_is_down() {
         let refused = matches!(ended, Ended::Itself(Err(Error::Served { .. })));
         assert!(refused, "{}", ended.words());
     });
+}
+
+/// As where somebody gave a release on raft the values of file storage, and took them back: one member still runs on that.
+fn mismatched() -> Lab {
+    let lab = Lab::lost();
+    lab.world().start("openbao-0").unwrap();
+    lab.world().release.storage = StorageKind::Raft;
+    lab.world().release.replicas = 3;
+    lab
+}
+
+/// What was thought to be lost stands on a member's volume.
+fn found_again(lab: &Lab, member: &str) {
+    let entries = Arc::new(native::entries(&lab.world().key_set("old")));
+    let group = Some(lab.world().found(member));
+    lab.world().member_mut(member).raft = Some(RaftFiles { group, entries });
+}
+
+/// The run ends with these words, and leaves it there.
+async fn leaves_it(lab: &Lab, member: &str, words: &str) {
+    let said = go(lab).await.words();
+    assert!(said.contains(words), "{said}");
+    let world = lab.world();
+    let found = world.member(member);
+    let keyring = |files: &RaftFiles| files.entries.contains_key("core/keyring");
+    assert!(found.raft.as_ref().is_some_and(keyring), "{said}");
+    assert_eq!(world.inits, 0);
+}
+
+#[test]
+fn nothing_begins_where_the_lost_cluster_is_found_again() {
+    in_virtual_time(async {
+        let lab = mismatched();
+        found_again(&lab, "openbao-0");
+        leaves_it(&lab, "openbao-0", "target-empty").await;
+        assert_eq!(lab.world().release.revision, 1);
+
+        // After its checks.
+        let mut lab = mismatched().ranged(None, Some("record-keys"));
+        assert!(matches!(go(&lab).await, Ended::Itself(Ok(End::Reached(_)))));
+        found_again(&lab, "openbao-0");
+        lab.range = Range::default();
+        leaves_it(&lab, "openbao-0", "openbao-0 holds raft files").await;
+        assert_eq!(lab.world().release.revision, 1);
+    });
+}
+
+/// Neither the way on nor the way back takes it for the run's own.
+#[test]
+fn the_lost_cluster_is_never_moved_aside() {
+    let fate = Arc::new(Fate::kind());
+    in_virtual_time(async {
+        let lab = mismatched();
+        let ended = lab.process(&fate).await;
+        assert!(ended.finished(), "{}", ended.words());
+        lab.check();
+    });
+    let flipped = |point: &String| point.contains("started: await-storage");
+    let flipped = fate.points().iter().position(flipped).unwrap();
+    let cases = [
+        ("openbao-0", false, "openbao-0 holds raft files"),
+        ("openbao-0", true, "openbao-0 is initialised on raft"),
+        ("openbao-1", true, "openbao-1 is initialised, and"),
+    ];
+    for (member, restarted, words) in cases {
+        in_virtual_time(async {
+            let mut lab = mismatched();
+            lab.process(&Arc::new(Fate::at(flipped, Doom::Die))).await;
+            found_again(&lab, member);
+            if restarted {
+                lab.world().stop(member);
+                lab.world().start(member).unwrap();
+            }
+            leaves_it(&lab, member, words).await;
+            lab.back = Some(Back::default());
+            leaves_it(&lab, member, "no init of this run did that").await;
+            // A person has put it elsewhere.
+            lab.world().stop(member);
+            lab.world().member_mut(member).raft = None;
+            let ended = go(&lab).await;
+            let back = matches!(ended, Ended::Itself(Ok(End::RolledBack)));
+            assert!(back, "{}", ended.words());
+            lab.check_back();
+        });
+    }
 }
 
 /// What a run would restore is refused before anything starts, whatever is wrong with it.

@@ -3,7 +3,7 @@
 mod everywhere;
 mod fate;
 mod lab;
-mod native;
+pub mod native;
 mod node;
 mod platform;
 mod raft;
@@ -14,5 +14,6 @@ mod world;
 pub use everywhere::everywhere;
 pub use fate::{Doom, Fate, Loss, Witness};
 pub use lab::{Consent, Ended, Lab, Shares, in_virtual_time};
+pub use raft::RaftFiles;
 pub use server::Server;
 pub use world::{KeySet, Mishap};
