@@ -268,7 +268,8 @@ async fn sealed(ctx: &Context) -> Result<DigestList> {
         return Ok(list);
     }
     let first = ctx.first()?;
-    if !ctx.platform.volume(&first).await?.file_tree {
+    let volume = ctx.platform.volume(&first).await?;
+    if !volume.file_tree && !volume.store {
         return Ok(DigestList::default());
     }
     let list = ctx

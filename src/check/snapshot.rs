@@ -12,6 +12,7 @@ use super::archive::{
 use super::data::Data;
 use super::finding::{Checked, Group};
 use crate::action::{Context, FromSnapshot, Result, Snapshot, Source, blocking, token};
+use crate::bao::SealStatus;
 use crate::platform::{Flip, Platform, Release, StorageKind};
 use crate::storage::barrier::{self, Barrier, BarrierError, KEYRING, UNSEAL_KEYS};
 
@@ -344,7 +345,7 @@ async fn empty(ctx: &Context, group: &mut Group<'_>, cluster_id: &str) -> Result
             "target-empty",
             held.join("; "),
             "a snapshot is restored over no data, nor beside it. If that data is lost for good, stop the members and move \
-             `vault.db`, `raft/` and the file tree away; a running server is not touched",
+             `vault.db`, `raft/`, the file tree and the files of a store away; a running server is not touched",
         );
     }
     Ok(())
@@ -362,6 +363,12 @@ pub async fn held(platform: &dyn Platform, own: &str) -> Result<Vec<String>> {
             Some(_) => Some(platform.node(&member)?.seal_status().await?),
             None => None,
         };
+        let unused =
+            |it: &SealStatus| it.storage_type == StorageKind::Pebbledb.name() && !it.initialized;
+        // The store is there as soon as a server opens it.
+        if volume.store && !status.as_ref().is_some_and(unused) {
+            held.push(format!("a store of pebbledb on the volume of {member}"));
+        }
         // A server on raft makes them as soon as it starts, and tells what is in them.
         let elsewhere = match &status {
             Some(status) if status.storage_type == StorageKind::Raft.name() => None,

@@ -83,11 +83,14 @@ pub struct Instance {
 
 /// What stands on a member's data volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Volume {
     /// The volume exists.
     pub exists: bool,
-    /// It holds entries of the file backend, or a store of `pebbledb`.
+    /// It holds entries of the file backend.
     pub file_tree: bool,
+    /// It holds a store of `pebbledb`, which is there as soon as a server has opened it.
+    pub store: bool,
     /// It holds raft files that a server would pick up (`vault.db`, `raft/`).
     pub raft_files: bool,
     /// Raft files that were moved aside, by folder name.

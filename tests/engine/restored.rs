@@ -69,15 +69,41 @@ fn the_release_may_be_on_raft_already() {
     });
 }
 
-/// As it is where the chart was installed anew, with its own defaults.
+/// As it is where the chart was installed anew, with its own defaults; on `pebbledb` such a server has a store already.
 #[test]
 fn a_server_that_was_never_initialised_is_replaced() {
+    for storage in [StorageKind::File, StorageKind::Pebbledb] {
+        let installed = || {
+            let lab = Lab::lost();
+            lab.world().source = storage;
+            lab.world().release.storage = storage;
+            lab.world().start("openbao-0").unwrap();
+            lab
+        };
+        in_virtual_time(async {
+            let lab = installed();
+            let ended = go(&lab).await;
+            assert!(ended.finished(), "{}", ended.words());
+            lab.check();
+
+            let mut lab = installed().ranged(None, Some("init"));
+            assert!(matches!(go(&lab).await, Ended::Itself(Ok(End::Reached(_)))));
+            lab.range = Range::default();
+            lab.back = Some(Back::default());
+            let ended = go(&lab).await;
+            let back = matches!(ended, Ended::Itself(Ok(End::RolledBack)));
+            assert!(back, "{}", ended.words());
+            lab.check_back();
+        });
+    }
+    // A store that nobody has open may hold anything.
     let lab = Lab::lost();
-    lab.world().start("openbao-0").unwrap();
+    lab.world().source = StorageKind::Pebbledb;
+    lab.world().release.storage = StorageKind::Pebbledb;
+    std::fs::write(lab.world().data.join("_stray"), "{}").unwrap();
     in_virtual_time(async {
-        let ended = go(&lab).await;
-        assert!(ended.finished(), "{}", ended.words());
-        lab.check();
+        let said = go(&lab).await.words();
+        assert!(said.contains("target-empty"), "{said}");
     });
 }
 

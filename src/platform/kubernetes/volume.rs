@@ -71,6 +71,7 @@ pub async fn look(site: &Site, member: &str) -> Result<Volume> {
         return Ok(Volume {
             exists: false,
             file_tree: false,
+            store: false,
             raft_files: false,
             aside: Vec::new(),
             free_bytes: 0,
@@ -84,10 +85,12 @@ fn looked(seen: &str) -> Result<Volume> {
     let mut aside: Vec<String> = prefixed(seen, "aside ").map(str::to_owned).collect();
     aside.sort_unstable();
     let room = prefixed(seen, "room ").next().and_then(available);
+    let found = |what: &str| seen.lines().any(|line| line == what);
     Ok(Volume {
         exists: true,
-        file_tree: seen.lines().any(|line| line == "tree"),
-        raft_files: seen.lines().any(|line| line == "raft"),
+        file_tree: found("tree"),
+        store: found("store"),
+        raft_files: found("raft"),
         aside,
         free_bytes: room.ok_or_else(|| {
             Error::Refused(format!(

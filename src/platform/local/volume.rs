@@ -36,7 +36,8 @@ pub(super) fn look(data: &Path) -> Result<Volume> {
         rustix::fs::statvfs(place).map_err(|error| files::io("measuring", place)(error.into()))?;
     Ok(Volume {
         exists: exists(data)?,
-        file_tree: has_tree(&data.join("core"))? || exists(&data.join(STORE))?,
+        file_tree: has_tree(&data.join("core"))?,
+        store: exists(&data.join(STORE))?,
         raft_files,
         aside,
         free_bytes: room.f_bavail.saturating_mul(room.f_frsize),

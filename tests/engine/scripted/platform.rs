@@ -198,9 +198,12 @@ impl Platform for ScriptedPlatform {
     async fn volume(&self, member: &str) -> Result<Volume> {
         self.look(|world| {
             let found = world.member(member);
+            let holds = member == MEMBERS[0] && !tree::files(&world.data).is_empty();
+            let in_store = member == MEMBERS[0] && world.source == StorageKind::Pebbledb;
             Volume {
                 exists: true,
-                file_tree: member == MEMBERS[0] && !tree::files(&world.data).is_empty(),
+                file_tree: !in_store && holds,
+                store: in_store && (holds || found.server.is_some()),
                 raft_files: found.raft.is_some(),
                 aside: found
                     .aside

@@ -19,7 +19,7 @@ for it in "$1"/core/_*; do
     esac
 done
 for it in "$1"/MANIFEST-[0-9]*; do
-    if [ -f "$it" ]; then echo tree; break; fi
+    if [ -f "$it" ]; then echo store; break; fi
 done
 place=$1
 while [ ! -e "$place" ]; do place=$(dirname "$place"); done

@@ -374,7 +374,7 @@ fn a_volume_without_data_is_seen_as_that() {
     for programs in programs() {
         let data = tempfile::tempdir().unwrap();
         let seen = programs.look(data.path());
-        assert!(!seen.file_tree && !seen.raft_files && seen.free_bytes > 0);
+        assert!(!seen.file_tree && !seen.store && !seen.raft_files && seen.free_bytes > 0);
         for name in ["_lock", "_migration"] {
             put(data.path(), Path::new("core").join(name), b"x");
         }
@@ -461,7 +461,8 @@ fn a_store_is_laid_out_again_when_it_is_another() {
     for programs in programs() {
         let (data, work) = store();
         let at = |name: &str| data.path().join(name);
-        assert!(programs.look(data.path()).file_tree);
+        let seen = programs.look(data.path());
+        assert!(seen.store && !seen.file_tree);
         let laid_out = || lay_out(&programs, data.path(), work.path()).unwrap();
         let first = laid_out();
         let copied = fs::read_to_string(first.join("_list")).unwrap();

@@ -81,7 +81,8 @@ pub(super) async fn first_member(platform: &LocalPlatform) -> Result<String> {
         .ok_or_else(|| Error::Refused("the release has no member".to_owned()))?;
     binary::check_serves(platform.version().await?, platform.topology().source())?;
     let volume = platform.volume(&first).await?;
-    if volume.file_tree || volume.raft_files || platform.instance(&first).await?.is_some() {
+    let holds = volume.file_tree || volume.store || volume.raft_files;
+    if holds || platform.instance(&first).await?.is_some() {
         return Err(Error::Refused(format!(
             "{} holds a server's data already; name a new work folder",
             platform.work_dir().display()
