@@ -1251,7 +1251,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__resume)
-            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --keys-file --keys-command --keys-fd --ask-keys --from-cluster --yes --confirm-outage --from --until --max-outage --lose-data --sops-file --no-sops-file --accept-changed-runbook --json --quiet --verbose --help"
+            opts="-n -y -q -v -h --platform --context --namespace --release --kubeconfig --driver --force-conflicts --chart --values --unseal-secret --helper-image --work-dir --journal --keys-file --keys-command --keys-fd --ask-keys --from-cluster --yes --confirm-outage --from --until --max-outage --lose-data --sops-file --no-sops-file --from-snapshot --accept-changed-runbook --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1338,6 +1338,10 @@ _baoctl() {
                     return 0
                     ;;
                 --sops-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from-snapshot)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -122,6 +122,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l from -d 'First 
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l until -d 'Last step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l max-outage -d 'Go back to file storage when the outage gets longer than this, for example 60s; refuse to begin one that is expected to' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l sops-file -d 'With --runbook reseed: write the new keys to this file as well (.json or .yaml), encrypted by `sops` with the rules that it finds beside it or above' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l from-snapshot -d 'With a run that restores a snapshot: where the file is now, for example on another machine' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l ask-keys -d 'Ask each key holder in turn at the terminal, without showing what is typed'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l from-cluster -d 'Take the run over from another machine, from the copy of its journal in the cluster'

@@ -71,7 +71,7 @@ fn evidence(copied: &FinalCopied) -> Evidence {
 
 /// What is restored, made of the operator's snapshot; without its audit devices where the release declares none.
 pub async fn graft(ctx: &Context) -> Result<FinalCopied> {
-    let snapshot: Snapshot = ctx.fact()?;
+    let snapshot = ctx.fact::<Snapshot>()?.where_named(ctx);
     let raft_tls = tls_of(&ctx.fact::<Proof>()?)?;
     let (out, scratch) = (Files::of(ctx).snapshot, ctx.platform.run_dir().to_owned());
     let meter = ctx.meter.clone();
@@ -100,9 +100,22 @@ pub async fn graft(ctx: &Context) -> Result<FinalCopied> {
 }
 
 impl Snapshot {
+    /// Where this process was told that the file is: another machine may have it elsewhere.
+    pub(super) fn where_named(mut self, ctx: &Context) -> Self {
+        if let Some(from) = &ctx.snapshot {
+            self.path.clone_from(&from.path);
+        }
+        self
+    }
+
     /// Opens the file, which must still be the one that was checked.
     pub(super) fn open(&self) -> Result<ArchiveReader<File>> {
-        if storage::sha256_of(&self.path)? != self.sha256 {
+        let sha256 = storage::sha256_of(&self.path).map_err(|error| {
+            Error::refused(format!(
+                "{error}. Where the snapshot is elsewhere on this machine, name it: `baoctl resume --from-snapshot FILE`"
+            ))
+        })?;
+        if sha256 != self.sha256 {
             return Err(Error::refused(format!(
                 "{} is not the file that was checked any more: put that back and resume, or begin a new run with this one",
                 self.path.display()

@@ -63,6 +63,7 @@ impl Action for Prove {
 
     async fn apply(&self, ctx: &Context, armed: Armed) -> Result<Outcome> {
         let (copy, timings) = if let Some(snapshot) = ctx.find::<Snapshot>() {
+            let snapshot = snapshot.where_named(ctx);
             (ToProve::Snapshot(snapshot), Timings::default())
         } else {
             let backup: Backup = ctx.fact()?;

@@ -1,7 +1,9 @@
 //! `baoctl resume`.
 
+use std::path::PathBuf;
+
 use super::Exit;
-use super::args::{BudgetArgs, ConsentArgs, OutputArgs, RangeArgs, ReseedArgs};
+use super::args::{BudgetArgs, ConsentArgs, OutputArgs, RangeArgs, ReseedArgs, readable};
 use super::run::{self, GoingOn, Settings, Way};
 use super::target::TargetArgs;
 
@@ -30,6 +32,9 @@ pub struct Args {
     /// With --runbook reseed: go on without the SOPS file that the run was begun with
     #[arg(long, conflicts_with = "sops_file", help_heading = "Reseed")]
     no_sops_file: bool,
+    /// With a run that restores a snapshot: where the file is now, for example on another machine
+    #[arg(long, value_name = "FILE")]
+    from_snapshot: Option<PathBuf>,
     /// Go on although the runbook was edited since the run began
     #[arg(long)]
     accept_changed_runbook: bool,
@@ -38,6 +43,12 @@ pub struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Exit {
+    let named = args.from_snapshot.as_deref();
+    let named = named.map(|file| readable("--from-snapshot", file));
+    let from_snapshot = match named.transpose() {
+        Ok(file) => file,
+        Err(exit) => return exit,
+    };
     let here = match args.target.open(false).await {
         Ok(here) => here,
         Err(exit) => return exit,
@@ -52,6 +63,7 @@ pub(super) async fn run(args: Args) -> Exit {
     let way = Way::On {
         accept_changed: args.accept_changed_runbook,
         no_sops_file: args.no_sops_file,
+        from_snapshot,
     };
     run::go_on(here, way, args.going, settings).await
 }

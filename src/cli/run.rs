@@ -71,6 +71,24 @@ fn file_of(header: &Header, name: &str) -> Option<PathBuf> {
     header.inputs.get(name).map(PathBuf::from)
 }
 
+/// The snapshot that the run restores, where it was or is named to be now.
+fn snapshot_of(here: &Here, way: &Way, header: &Header) -> Result<Option<FromSnapshot>, Exit> {
+    let named = match way {
+        Way::On { from_snapshot, .. } => from_snapshot.clone(),
+        Way::Back(_) | Way::CleanUp { .. } => None,
+    };
+    let Some(begun) = file_of(header, FROM_SNAPSHOT) else {
+        return named.map_or(Ok(None), |_| {
+            let why = "the run moves a server's data and restores no snapshot: --from-snapshot is for one that does";
+            Err(fail(why, &[&here.place.command("resume")], Exit::Usage))
+        });
+    };
+    Ok(Some(FromSnapshot {
+        path: named.unwrap_or(begun),
+        cluster_id: header.inputs.get(CLUSTER_ID).cloned(),
+    }))
+}
+
 /// What was told when the run was begun holds, unless it is told anew.
 fn as_begun(reseed: &mut ReseedArgs, way: &Way, header: &Header) {
     reseed.lose_data |= header.inputs.contains_key(LOSE_DATA);
@@ -148,6 +166,7 @@ pub(super) async fn begin(here: Here, beginning: Beginning, mut settings: Settin
         way: Way::On {
             accept_changed: false,
             no_sops_file: false,
+            from_snapshot: None,
         },
         program,
         loaded,
@@ -256,6 +275,8 @@ pub(super) enum Way {
         accept_changed: bool,
         /// Without the SOPS file that it was begun with.
         no_sops_file: bool,
+        /// Where the snapshot is that it restores, if that is another place than where it was.
+        from_snapshot: Option<PathBuf>,
     },
     /// Back to file storage.
     Back(Back),
@@ -323,6 +344,10 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, mut settings: Se
     {
         return exit;
     }
+    let snapshot = match snapshot_of(&here, &way, &header) {
+        Ok(snapshot) => snapshot,
+        Err(exit) => return exit,
+    };
     let recorded = journal
         .state()
         .runbook()
@@ -375,10 +400,7 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, mut settings: Se
         mode: header.mode,
         keys_given,
         keys_file: going.keys.keys_file.or_else(|| file_of(&header, KEYS_FILE)),
-        snapshot: file_of(&header, FROM_SNAPSHOT).map(|path| FromSnapshot {
-            path,
-            cluster_id: header.inputs.get(CLUSTER_ID).cloned(),
-        }),
+        snapshot,
         claimed,
         journal: Some(Arc::new(Mutex::new(journal))),
         resumed: true,

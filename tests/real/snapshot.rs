@@ -14,7 +14,7 @@ use flate2::write::GzEncoder;
 use secrecy::ExposeSecret;
 use serde_json::json;
 
-use crate::place::{MIGRATE, Place, Said, wait};
+use crate::place::{MIGRATE, Place, RESUME, Said, wait};
 
 const SIGKILL: i32 = 9;
 
@@ -147,6 +147,9 @@ fn a_snapshot_is_rehearsed_and_then_restored_where_the_cluster_was_lost() {
     let snapshot = cluster.snapshot.to_str().unwrap();
     let restore = [&MIGRATE[..], &["--from-snapshot", snapshot]].concat();
     let serves = "serves the cluster that the snapshot is of";
+    own.run(&["resume", "--from-snapshot", snapshot])
+        .expect_code(2)
+        .expect_words(&["restores no snapshot"]);
     own.run(&restore)
         .expect_code(5)
         .expect_words(&["what the last run brought about is there", serves]);
@@ -154,7 +157,7 @@ fn a_snapshot_is_rehearsed_and_then_restored_where_the_cluster_was_lost() {
     way_back.expect_code(0);
     cluster.assert_data(own);
 
-    // It is lost, and so is the process that restores it.
+    // It is lost, and so is the process that restores it; another machine has the snapshot elsewhere.
     wait(own.platform().kill_all()).unwrap();
     for member in own.platform().members() {
         let data = own.work().join("nodes").join(member).join("data");
@@ -164,7 +167,13 @@ fn a_snapshot_is_rehearsed_and_then_restored_where_the_cluster_was_lost() {
     run.until_action("restore", "restore");
     run.signal(SIGKILL);
     assert_eq!(run.end(), -SIGKILL);
-    let summary = own.finish();
+    let moved = own.path("moved.snap");
+    fs::rename(&cluster.snapshot, &moved).unwrap();
+    fs::remove_file(own.work().join("run/final.snap")).unwrap();
+    let named = ["--json", "--from-snapshot", moved.to_str().unwrap()];
+    let said = own.run(&[&RESUME[..], &named].concat());
+    said.expect_code(0);
+    let summary = said.summary();
     assert_eq!(summary["parity"]["missing"], 0, "{summary:#}");
     assert_eq!(summary["parity"]["unexplained"], 0, "{summary:#}");
     cluster.assert_data(own);
