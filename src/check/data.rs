@@ -7,7 +7,7 @@ use indicatif::HumanBytes;
 use super::finding::{Checked, Group};
 use crate::action::{Context, Keys, Result, namespaces, tombstone};
 use crate::bao::SealStatus;
-use crate::platform::StorageKind;
+use crate::platform::{StorageKind, TOMBSTONE};
 use crate::storage::key::MAX_ENTRY_BYTES;
 use crate::storage::{DigestSource, Phase};
 
@@ -66,11 +66,20 @@ pub(super) async fn check(
         .await?
         .is_some()
     {
-        let hint = if ctx.platform.release().await?.storage == StorageKind::Raft {
-            "after a finished migration it keeps a file server from starting on the old tree: leave it"
-        } else {
-            "another migration is under way or was cut off: `baoctl resume` if it was one of ours. A `bao operator migrate` that \
-             does not run any more left its lock there: `bao operator migrate -reset -config=FILE` removes it"
+        let unfinished =
+            "another migration is under way or was cut off: `baoctl resume` if it was one of ours";
+        let hint = match ctx.platform.release().await?.storage {
+            StorageKind::Raft => {
+                "after a finished migration it keeps a server from starting on the old data: leave it".to_owned()
+            }
+            StorageKind::File => format!(
+                "{unfinished}. A `bao operator migrate` that does not run any more left its lock there: `bao operator migrate -reset \
+                 -config=FILE` removes it"
+            ),
+            StorageKind::Pebbledb => format!(
+                "{unfinished}. No server and no `bao` opens the store as long as the file `{TOMBSTONE}` is in it: remove it once \
+                 you know that nobody has moved this data"
+            ),
         };
         group.fail(
             "data-migration",

@@ -9,7 +9,7 @@ use crate::place::{MIGRATE, Place, ROLLBACK, Running, WORD, assert_back, assert_
 use crate::place::{files, soon, wait};
 use baoctl::meter::Silent;
 use baoctl::platform::local::find_bao;
-use baoctl::platform::{Platform, SecretName, StorageKind};
+use baoctl::platform::{Platform, SecretName, StorageKind, TOMBSTONE};
 use baoctl::storage::{DigestList, DigestSource, Phase};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -211,6 +211,13 @@ fn a_store_that_is_written_to_is_copied_whole() {
     ]);
     let status = own.send("GET", FIRST, "cubbyhole/0-0", token, &Value::Null);
     assert_eq!(status, 200);
+
+    // A tombstone that no run knows of: `bao` could not take it away.
+    std::fs::write(store.join(TOMBSTONE), "").unwrap();
+    let said = place.run(&["check", "--runbook", "operator-migrate"]);
+    said.expect_code(5)
+        .expect_words(&[TOMBSTONE, "once you know that nobody has moved this data"]);
+    assert!(!said.err.contains("-reset") && !said.out.contains("-reset"));
 }
 
 #[test]
