@@ -9,15 +9,16 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
-use super::args::{BudgetArgs, duration};
+use super::args::{BudgetArgs, default_runbook, duration};
 use super::check::in_outage;
 use super::exit::fail;
-use super::target::{Here, TargetArgs};
+use super::recorded::recorded_runbook;
+use super::target::{Here, TargetArgs, word};
 use super::{Exit, run};
-use crate::action::{self, Context, Timings, copy_live};
+use crate::action::{self, Context, Proof, Timings, copy_live};
 use crate::engine::{Program, fact};
-use crate::journal;
-use crate::platform::Release;
+use crate::journal::{self, State};
+use crate::platform::{Release, StorageKind};
 use crate::runbook::Loaded;
 use crate::storage::{self, DigestLines};
 use crate::ui::{self, Output};
@@ -41,9 +42,9 @@ pub struct Args {
     every: Option<Duration>,
     #[command(flatten)]
     budget: BudgetArgs,
-    /// Runbook whose outage is told, where no run has begun: a built-in name or a file
-    #[arg(long, value_name = "NAME|FILE", default_value = "migrate-raft")]
-    runbook: String,
+    /// Runbook whose outage is told: a built-in name or a file [default: that of a run that waits, else migrate-raft]
+    #[arg(long, value_name = "NAME|FILE")]
+    runbook: Option<String>,
     /// Print one JSON object a look
     #[arg(long)]
     json: bool,
@@ -61,8 +62,12 @@ struct Seen {
     manifest: f64,
     copy: f64,
     convert: f64,
+    /// Whose outage is told.
+    runbook: String,
     /// Seconds, where a proof has measured the server's part.
     outage: Option<f64>,
+    /// When that proof was made.
+    proof: Option<Timestamp>,
     /// What of the release is not as the run's checks found it.
     drift: Option<String>,
 }
@@ -83,10 +88,18 @@ pub(super) async fn run(args: Args) -> Exit {
     if let Some(exit) = in_outage(&here) {
         return exit;
     }
-    let loaded = match Loaded::resolve(&args.runbook) {
+    let loaded = match followed(&here, args.runbook.as_deref()) {
         Ok(loaded) => loaded,
-        Err(error) => return fail(error, &["baoctl runbook list"], Exit::Usage),
+        Err(exit) => return exit,
     };
+    let release = here.platform.release().await;
+    if release.is_ok_and(|release| release.storage == StorageKind::Raft) {
+        return fail(
+            "this release is on raft; there is nothing to watch",
+            &[&here.place.command("status")],
+            Exit::Preflight,
+        );
+    }
     let output = Output::detect(args.json, true, 0);
     let ctx = run::looking(here.platform.clone(), output.observer(), None, None);
     loop {
@@ -105,7 +118,13 @@ pub(super) async fn run(args: Args) -> Exit {
             (None, _) => None,
             (Some(budget), Some(outage)) => Some(outage > budget.as_secs_f64()),
             (Some(_), None) => {
-                let proof = here.place.command("migrate-raft --until record-keys");
+                let named = match args.runbook.as_deref() {
+                    Some(named) => format!(" --runbook {}", word(named)),
+                    None => String::new(),
+                };
+                let proof = here
+                    .place
+                    .command(&format!("migrate-raft{named} --until record-keys"));
                 return fail(
                     "nothing has measured the server's part of the outage yet",
                     &[&proof],
@@ -127,17 +146,39 @@ pub(super) async fn run(args: Args) -> Exit {
     }
 }
 
+/// The runbook whose outage is told: no other than that of a run that waits, which is what `resume` goes on with.
+fn followed(here: &Here, named: Option<&str>) -> Result<Loaded, Exit> {
+    let usage = |error: &dyn std::fmt::Display, next: &str| fail(error, &[next], Exit::Usage);
+    let named = named.map(Loaded::resolve).transpose();
+    let named = named.map_err(|error| usage(&error, "baoctl runbook list"))?;
+    let state = journal::read(&here.journal).ok();
+    let waits = state.filter(|state| state.finished().is_none());
+    let Some(recorded) = waits.as_ref().and_then(|state| state.runbook()) else {
+        return named
+            .map_or_else(|| Loaded::resolve(default_runbook(false)), Ok)
+            .map_err(|error| usage(&error, "baoctl runbook list"));
+    };
+    if named.is_some_and(|named| named.runbook.name != recorded.name) {
+        let why = format!(
+            "a run of `{}` waits here, and another runbook's outage is not the one that it will have",
+            recorded.name
+        );
+        return Err(usage(&why, "the same command without --runbook"));
+    }
+    recorded_runbook(recorded)
+}
+
 async fn look(here: &Here, ctx: &Context, loaded: &Loaded) -> action::Result<Seen> {
     let backup = copy_live(ctx, "watch", true).await?;
     let tree = backup.tree.clone();
     let since = action::blocking(move || compared(&tree)).await?;
     let state = journal::read(&here.journal).ok();
-    let recorded = state
-        .as_ref()
-        .and_then(|state| Loaded::recorded(state.runbook()?).ok());
+    // What the server took holds for any runbook; what a run found that is over, or goes back, is nobody's any more.
     let proved: Option<Timings> = state.as_ref().and_then(fact);
-    let then: Option<Release> = state.as_ref().and_then(fact);
-    let program = Program::new(&recorded.as_ref().unwrap_or(loaded).runbook).here(ctx);
+    let proof: Option<Proof> = state.as_ref().and_then(fact);
+    let goes_on = |state: &&State| state.finished().is_none() && !state.rolling_back();
+    let then: Option<Release> = state.as_ref().filter(goes_on).and_then(fact);
+    let program = Program::new(&loaded.runbook).here(ctx);
     let copied = backup.timings;
     let forecast = proved.and_then(|proved| {
         program.forecast(Timings {
@@ -159,7 +200,9 @@ async fn look(here: &Here, ctx: &Context, loaded: &Loaded) -> action::Result<See
         manifest: copied.manifest,
         copy: copied.copy,
         convert: copied.convert,
+        runbook: program.name,
         outage: forecast.map(|forecast| forecast.seconds()),
+        proof: proof.filter(|_| forecast.is_some()).map(|proof| proof.at),
         drift: (!drift.is_empty()).then(|| drift.join(", ")),
     })
 }
@@ -228,7 +271,14 @@ fn words(seen: &Seen) -> String {
     ));
     words.push(match seen.outage {
         None => "outage unknown before a proof".to_owned(),
-        Some(outage) => format!("outage about {outage:.1} s"),
+        Some(outage) => {
+            let by = seen.proof.map(|at| format!(", by the proof of {at:.0}"));
+            format!(
+                "outage about {outage:.1} s with `{}`{}",
+                seen.runbook,
+                by.unwrap_or_default()
+            )
+        }
     });
     words.extend(
         seen.drift

@@ -1,6 +1,6 @@
 //! `baoctl watch` on a real server.
 
-use crate::place::{MIGRATE, Place};
+use crate::place::{MIGRATE, Place, ROLLBACK};
 use baoctl::platform::SecretName;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -67,4 +67,30 @@ fn it_tells_what_changed_and_how_long_the_outage_would_be() {
     let drifted = look(&place, &[], 0);
     let told = "replicas 1 then, 2 now, revision 1 then, 2 now";
     assert_eq!(drifted["drift"], told, "{drifted}");
+
+    let other = ["watch", "--runbook", "reseed", "--max-outage", "10m"];
+    place
+        .run(&other)
+        .expect_code(2)
+        .expect_words(&["a run of `migrate-raft` waits here"]);
+    // What the proof of a run took that is over is a measure for any runbook; what it found of the release is none.
+    place.run(&ROLLBACK).expect_code(0);
+    let [reseed, moved] = ["reseed", "migrate-raft"].map(|book| {
+        let seen = look(&place, &["--runbook", book], 0);
+        assert!(seen["drift"].is_null() && seen["proof"].is_string());
+        assert_eq!(seen["runbook"], book, "{seen}");
+        seen["outage"].as_f64().unwrap()
+    });
+    assert!(reseed + 5.0 < moved, "{reseed} {moved}");
+    place
+        .run(&["watch"])
+        .expect_code(0)
+        .expect_words(&["with `migrate-raft`, by the proof of"]);
+
+    topology["history"][0]["storage"] = json!("raft");
+    std::fs::write(&file, topology.to_string()).unwrap();
+    place
+        .run(&["watch"])
+        .expect_code(5)
+        .expect_words(&["this release is on raft; there is nothing to watch"]);
 }
