@@ -2,7 +2,7 @@
 //!
 //! What it prints may hold anything, secrets as well: it goes to the terminal and into a file, never into the journal.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -101,7 +101,8 @@ impl Action for Command {
             return Ok(None);
         };
         let place = if name.contains('/') {
-            format!("`{}` is no program here", ctx.folder.join(name).display())
+            let file: PathBuf = ctx.folder.join(name).components().collect();
+            format!("`{}` is no program here", file.display())
         } else {
             format!("there is no `{name}` on the PATH")
         };

@@ -22,13 +22,6 @@ pub struct GraftSnapshot;
 
 #[async_trait]
 impl Action for GraftSnapshot {
-    async fn lacks(&self, ctx: &Context) -> Result<Option<String>> {
-        Ok(ctx.snapshot.is_none().then(|| {
-            "this runbook restores a snapshot and no server's data: name it with --from-snapshot FILE"
-                .to_owned()
-        }))
-    }
-
     fn title(&self, _: &Context) -> String {
         "put the proof's core/raft/tls into the snapshot".to_owned()
     }

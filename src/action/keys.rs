@@ -1,5 +1,6 @@
 //! The operator's keys: where they are read from, and the throwaway cluster's beside them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -160,6 +161,13 @@ impl Keys {
     /// The bytes of the shares.
     pub fn decoded(&self) -> Vec<Zeroizing<Vec<u8>>> {
         self.shares.iter().filter_map(decoded).collect()
+    }
+
+    /// How many different shares there are: one that is given twice opens nothing more.
+    pub fn different(&self) -> usize {
+        let shares = self.decoded();
+        let shares: BTreeSet<&[u8]> = shares.iter().map(|share| share.as_slice()).collect();
+        shares.len()
     }
 
     /// A fingerprint for the journal: it tells two sets of keys apart and tells nothing else.

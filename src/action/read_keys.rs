@@ -47,15 +47,16 @@ impl Action for ReadKeys {
     async fn apply(&self, ctx: &Context, _: Armed) -> Result<Outcome> {
         let source: Source = ctx.fact()?;
         let keys = Keys::old(ctx).await?;
-        if keys.shares.len() < source.threshold as usize {
+        let different = keys.different();
+        if different < source.threshold as usize {
             return Err(Error::refused(format!(
-                "{} unseal shares are at hand, but {} of {} are needed",
-                keys.shares.len(),
-                source.threshold,
-                source.shares
+                "{different} different unseal shares are at hand, but {} of {} are needed",
+                source.threshold, source.shares
             )));
         }
-        same_as_the_hooks(ctx, &keys).await?;
+        if !fit_the_hooks(ctx, &keys).await? {
+            return Err(Error::refused(format!("{OTHER_SHARES}. {WHICH_ARE_RIGHT}")));
+        }
         // Of a snapshot nobody can be asked yet; preflight has opened it with these shares.
         if ctx.find::<Snapshot>().is_none() {
             ctx.node(&ctx.first()?)?.lookup_self(&keys.token).await?;
@@ -73,26 +74,23 @@ impl Action for ReadKeys {
     }
 }
 
+/// Why keys do not fit the hook's.
+pub const OTHER_SHARES: &str = "the release's unseal Secret holds other shares than the keys that were given: after the run its hook could not \
+     open the servers with a key that nobody proved";
+/// What to do about it.
+pub const WHICH_ARE_RIGHT: &str =
+    "Find out which is right; of several sets of shares give one that has the Secret's in it";
+
 /// The hook's key is the one that opens restarted servers after the run: where the operator gave another copy, both must be
 /// the same key.
-async fn same_as_the_hooks(ctx: &Context, keys: &Keys) -> Result<()> {
+pub async fn fit_the_hooks(ctx: &Context, keys: &Keys) -> Result<bool> {
     let Some(secret) = ctx.platform.secret(SecretName::Unseal).await? else {
-        return Ok(());
+        return Ok(true);
     };
     let hooks = shares_of(&secret);
     let given: Vec<_> = keys.shares.iter().map(decoded).collect();
-    if hooks
-        .iter()
-        .map(decoded)
-        .all(|share| given.contains(&share))
-    {
-        return Ok(());
-    }
-    Err(Error::refused(
-        "the release's unseal Secret holds other shares than the keys that were given: after the run its hook could not \
-         open the servers with a key that nobody proved. Find out which is right; of several sets of shares give one that has \
-         the Secret's in it",
-    ))
+    let mut hooks = hooks.iter().map(decoded);
+    Ok(hooks.all(|share| given.contains(&share)))
 }
 
 #[cfg(test)]

@@ -55,14 +55,6 @@ pub(super) async fn serves_nobody(ctx: &Context, first: &str) -> Result<Option<S
 
 #[async_trait]
 impl Action for SealSource {
-    async fn lacks(&self, ctx: &Context) -> Result<Option<String>> {
-        Ok(ctx.snapshot.is_some().then(|| {
-            "this runbook moves a server's data and restores no snapshot: leave out --from-snapshot, or follow the runbook \
-             restore-snapshot"
-                .to_owned()
-        }))
-    }
-
     fn title(&self, ctx: &Context) -> String {
         format!(
             "seal {}: the outage begins",

@@ -80,6 +80,12 @@ pub fn passed(findings: &[Finding]) -> String {
     }
 }
 
+/// An action of the runbook lacks something, for which a run would refuse to begin.
+pub fn lacking(ctx: &Context, why: String, checked: &mut Checked) {
+    let mut group = Group::new("runbook", ctx, checked);
+    group.fail("runbook-lacks", why, "a run would refuse to begin");
+}
+
 /// Makes every check. An error is a check that could not be made at all.
 pub async fn all(ctx: &Context) -> Result<Checked> {
     let mut checked = Checked::default();

@@ -9,5 +9,5 @@ mod server;
 mod snapshot;
 
 pub use data::{MOVES_NAMESPACES, NOT_MOVED};
-pub use finding::{Checked, all, passed};
+pub use finding::{Checked, all, lacking, passed};
 pub use snapshot::held;

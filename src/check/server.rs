@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 
 use super::finding::{Checked, Group};
-use crate::action::{Context, Error, Keys, Result, tables, token};
+use crate::action::{Context, Error, Keys, Result, read_keys, tables, token};
 use crate::bao::{self, Node, SealStatus, TokenDetails};
 use crate::platform::StorageKind;
 
@@ -149,17 +149,28 @@ pub(super) async fn at_hand(
         }
         Err(error) => return Err(error),
     };
-    let shares = keys.shares.len();
+    let shares = keys.different();
+    let of = match keys.shares.len() - shares {
+        0 => "",
+        _ => " different",
+    };
     if shares >= needed as usize {
         group.pass(
             "keys-present",
-            format!("{shares} unseal share(s), {needed} needed"),
+            format!("{shares}{of} unseal share(s), {needed} needed"),
         );
     } else {
         group.fail(
             "keys-present",
-            format!("{shares} unseal share(s), but {needed} are needed"),
+            format!("{shares}{of} unseal share(s), but {needed} are needed"),
             "gather the other key holders' shares",
+        );
+    }
+    if !read_keys::fit_the_hooks(ctx, &keys).await? {
+        group.fail(
+            "keys-hook",
+            read_keys::OTHER_SHARES,
+            read_keys::WHICH_ARE_RIGHT,
         );
     }
     Ok(Some(keys))

@@ -7,10 +7,11 @@ use clap::Args;
 
 use super::Exit;
 use super::exit::fail;
+use super::guard::not_of;
 use super::run::CLUSTER_ID;
 use super::target::Here;
 use crate::action::{FromSnapshot, Source};
-use crate::engine::{Range, fact};
+use crate::engine::{Program, Range, fact};
 use crate::journal;
 use crate::runbook::Loaded;
 
@@ -51,13 +52,18 @@ pub struct SnapshotArgs {
 }
 
 impl SnapshotArgs {
-    /// The runbook that is followed: the one that is named, else the one for what is moved.
+    /// The runbook that is followed: the one that is named, else the one for what is moved. It fits what is moved.
     pub(super) fn runbook(&self, named: Option<&str>) -> Result<Loaded, Exit> {
-        let default = default_runbook(self.from_snapshot.is_some());
-        Loaded::resolve(named.unwrap_or(default)).map_err(|error| {
+        let of_snapshot = self.from_snapshot.is_some();
+        let named = named.unwrap_or(default_runbook(of_snapshot));
+        let loaded = Loaded::resolve(named).map_err(|error| {
             let next = ["baoctl runbook list", "baoctl runbook validate FILE"];
             fail(error, &next, Exit::Usage)
-        })
+        })?;
+        match not_of(&Program::new(&loaded.runbook), of_snapshot) {
+            Some(exit) => Err(exit),
+            None => Ok(loaded),
+        }
     }
 
     /// The file, which can be opened.

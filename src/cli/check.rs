@@ -61,14 +61,24 @@ pub(super) async fn run(args: Args) -> Exit {
     let mut ctx = run::looking(here.platform, output.observer(), args.keys.keys_file, given);
     ctx.snapshot = snapshot;
     ctx.replicas = loaded.runbook.replicas;
-    ctx.moves_namespaces = Program::new(&loaded.runbook).moves_namespaces();
-    let checked = match check::all(&ctx).await {
-        Ok(checked) => checked,
-        Err(error) => {
-            let exit = exit_of(&error);
-            return fail(error, &[&here.place.command("status")], exit);
-        }
+    ctx.folder = loaded.folder();
+    let program = Program::new(&loaded.runbook);
+    ctx.moves_namespaces = program.moves_namespaces();
+    let unmade = |error: &action::Error| {
+        let exit = exit_of(error);
+        fail(error, &[&here.place.command("status")], exit)
     };
+    let mut checked = match check::all(&ctx).await {
+        Ok(checked) => checked,
+        Err(error) => return unmade(&error),
+    };
+    for unit in program.steps.iter().flat_map(|step| &step.units) {
+        match unit.action.lacks(&ctx).await {
+            Ok(None) => {}
+            Ok(Some(why)) => check::lacking(&ctx, why, &mut checked),
+            Err(error) => return unmade(&error),
+        }
+    }
     let of = checked.findings.len();
     let failed = checked
         .findings

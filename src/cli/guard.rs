@@ -50,6 +50,23 @@ pub(super) fn unfit(
     Some(fail(error, &[&next], Exit::Usage))
 }
 
+/// A runbook that restores a snapshot has one, and one that moves a server's data has none.
+pub(super) fn not_of(program: &Program, of_snapshot: bool) -> Option<Exit> {
+    let (why, next) = match (program.restores_snapshot(), of_snapshot) {
+        (true, false) => (
+            "restores a snapshot and no server's data: name it with --from-snapshot FILE",
+            "the same command with --from-snapshot FILE, or with another runbook",
+        ),
+        (false, true) => (
+            "moves a server's data and restores no snapshot: leave out --from-snapshot, or follow the runbook restore-snapshot",
+            "the same command without --from-snapshot, or with --runbook restore-snapshot",
+        ),
+        _ => return None,
+    };
+    let why = format!("the runbook {} {why}", program.name);
+    Some(fail(why, &[next], Exit::Usage))
+}
+
 /// What only a runbook that keeps new keys is told, for the program that it has; a later process may be started in another
 /// folder.
 pub(super) fn told_of_reseed(program: &Program, reseed: &mut ReseedArgs) -> Option<Exit> {

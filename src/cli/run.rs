@@ -14,8 +14,8 @@ use super::claim;
 use super::drive::Running;
 use super::exit::fail;
 use super::guard::{
-    PutBy, another_driver, another_target, ended, finished_already, hold_target, keys_left, put_by,
-    refused_by_journal, told_of_reseed, unfit, went_on_elsewhere, wrong_word,
+    PutBy, another_driver, another_target, ended, finished_already, hold_target, keys_left, not_of,
+    put_by, refused_by_journal, told_of_reseed, unfit, went_on_elsewhere, wrong_word,
 };
 use super::keys::KeysArgs;
 use super::recorded::{recorded_runbook, the_runbook};
@@ -373,8 +373,13 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, mut settings: Se
         Way::CleanUp { .. } => Program::cleanup(journal.state().rolling_back()),
         _ => Program::new(&loaded.runbook),
     };
+    // One that was edited may have become another kind.
+    let edited = changed.then(|| not_of(&program, header.inputs.contains_key(FROM_SNAPSHOT)));
     let unfit = unfit(&program, &loaded, &settings.range, Some(journal.state()));
-    if let Some(exit) = unfit.or_else(|| told_of_reseed(&program, &mut settings.reseed)) {
+    if let Some(exit) = unfit
+        .or(edited.flatten())
+        .or_else(|| told_of_reseed(&program, &mut settings.reseed))
+    {
         return exit;
     }
     as_begun(&mut settings.reseed, &way, &header);

@@ -266,14 +266,6 @@ fn nothing_is_touched_where_it_does_not_fit() {
     refused(&lab, "target-empty");
 
     let mut lab = Lab::lost();
-    lab.snapshot = None;
-    refused(&lab, "--from-snapshot FILE");
-
-    let mut lab = Lab::new("migrate-raft", (1, 1));
-    lab.snapshot = Lab::lost().snapshot;
-    refused(&lab, "leave out --from-snapshot");
-
-    let mut lab = Lab::lost();
     lab.consent = Consent::NotTo("apply");
     refused(&lab, "apply");
 }

@@ -67,11 +67,6 @@ fn a_new_run_says_which_one_it_sets_aside() {
             said.expect_code(2).expect_words(&[words]);
         }
     }
-    let without = ["--runbook", "restore-snapshot"];
-    place
-        .run(&[&MIGRATE[..], &without].concat())
-        .expect_code(5)
-        .expect_words(&["name it with --from-snapshot FILE"]);
     place
         .run(&["resume", "--from", "init"])
         .expect_code(2)
@@ -295,7 +290,7 @@ fn nobody_to_ask_is_no_consent() {
 
 #[test]
 fn keys_come_from_a_command_or_a_descriptor_as_well() {
-    let place = Place::with_source(&["--entries", "20"]);
+    let place = Place::with_source(&["--entries", "20", "--shares", "3", "--threshold", "2"]);
     let keys = place.keys(baoctl::platform::SecretName::Unseal).unwrap();
     let shares: Vec<&str> = keys
         .shares
@@ -322,17 +317,24 @@ fn keys_come_from_a_command_or_a_descriptor_as_well() {
     let wrong = r#"echo '{"unseal_keys_b64": [], "root_token": "canary"}'"#;
     let said = place.run(&["check", "--keys-command", wrong]);
     said.expect_code(5)
-        .expect_words(&["0 unseal share(s), but 1"]);
+        .expect_words(&["0 unseal share(s), but 2"]);
+    let twice =
+        serde_json::json!({"unseal_keys_b64": [shares[0], shares[0]], "root_token": "canary"});
+    let said = place.run(&["check", "--keys-command", &format!("echo '{twice}'")]);
+    said.expect_code(5)
+        .expect_words(&["1 different unseal share(s), but 2"]);
     // Nor may the hook be left with another key than the one that was proven.
     let token = keys.token.expose_secret();
     let other = serde_json::json!({"unseal_keys_b64": ["7".repeat(64)], "root_token": token});
     let other = format!("echo '{other}'");
     let mut args = MIGRATE.to_vec();
     args.extend(["--keys-command", &other]);
-    place
-        .run(&args)
-        .expect_code(1)
-        .expect_words(&["holds other shares than the keys that were given"]);
+    for args in [&args[..], &["check", "--keys-command", &other]] {
+        place.run(args).expect_code(5).expect_words(&[
+            "keys-hook: fail",
+            "holds other shares than the keys that were given",
+        ]);
+    }
     assert_serves(&place);
     for (flags, words) in [
         (&["--keys-command", "echo canary"][..], "line 1"),

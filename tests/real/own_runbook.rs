@@ -110,9 +110,11 @@ fn a_program_that_is_missing_changes_nothing() {
         told.contains("warning: the program `./change-record.sh` is not found"),
         "{told}"
     );
-    let said = place.run(&[&MIGRATE[..], &["--runbook", book.to_str().unwrap()]].concat());
-    said.expect_code(5)
-        .expect_words(&["change-record.sh` is no program here", "put it there"]);
+    for command in [&["check"][..], &MIGRATE] {
+        let said = place.run(&[command, &["--runbook", book.to_str().unwrap()]].concat());
+        said.expect_code(5)
+            .expect_words(&["books/change-record.sh` is no program here", "put it there"]);
+    }
     assert!(records(&place).iter().all(|it| it["record"] != "intent"));
 }
 

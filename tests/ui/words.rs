@@ -81,7 +81,12 @@ fn a_snapshot_that_cannot_be_restored_is_answered_before_anything_is_reached_or_
     let snapshot = ["--from-snapshot", file.to_str().unwrap()];
     let gone = ["--from-snapshot", "gone.snap", "--keys-file", "gone.json"];
     let cluster = ["migrate-raft", "--context", "prod", "-n", "vault"];
-    let cases: [(&[&str], &[&str], &str); 7] = [
+    let restore = ["--runbook", "restore-snapshot"];
+    let other = ["migrate-raft", "--runbook", "migrate-raft"];
+    let cases: [(&[&str], &[&str], &str); 10] = [
+        (&["rehearse"], &restore, "name it with --from-snapshot FILE"),
+        (&["check"], &restore, "name it with --from-snapshot FILE"),
+        (&other, &snapshot, "leave out --from-snapshot"),
         (&cluster, &gone, "--from-snapshot gone.snap: No such file"),
         (&["rehearse"], &snapshot, "--keys-file FILE"),
         (
