@@ -255,7 +255,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l work-dir -d 'Fol
 complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l every -d 'Look again after this time, for example 10m; with --max-outage until the outage would be within it' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l max-outage -d 'Go back to file storage when the outage gets longer than this, for example 60s; refuse to begin one that is expected to' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l runbook -d 'Runbook whose outage is told, where no run has begun: a built-in name or a file' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l runbook -d 'Runbook whose outage is told: a built-in name or a file [default: that of a run that waits, else migrate-raft]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l json -d 'Print one JSON object a look'
 complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -163,6 +163,25 @@ impl Keys {
         self.shares.iter().filter_map(decoded).collect()
     }
 
+    /// Why keys do not [fit the hook's](Self::fit_the_hooks), and what to do about it.
+    pub const UNFIT: [&str; 2] = [
+        "the release's unseal Secret holds other shares than the keys that were given: after the run its hook could not open \
+         the servers with a key that nobody proved",
+        "Find out which is right; of several sets of shares give one that has the Secret's in it",
+    ];
+
+    /// The hook's key is the one that opens restarted servers after the run: where the operator gave another copy, both must be
+    /// the same key.
+    pub async fn fit_the_hooks(&self, ctx: &Context) -> Result<bool> {
+        let Some(secret) = ctx.platform.secret(SecretName::Unseal).await? else {
+            return Ok(true);
+        };
+        let given: Vec<_> = self.shares.iter().map(decoded).collect();
+        let hooks = shares_of(&secret);
+        let mut hooks = hooks.iter().map(decoded);
+        Ok(hooks.all(|share| given.contains(&share)))
+    }
+
     /// How many different shares there are: one that is given twice opens nothing more.
     pub fn different(&self) -> usize {
         let shares = self.decoded();

@@ -36,7 +36,7 @@ mod place_followers;
 mod preflight;
 mod program;
 mod prove;
-pub mod read_keys;
+mod read_keys;
 mod replace_source;
 mod restore;
 mod run_jobs;

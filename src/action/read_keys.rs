@@ -2,12 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::keys::{Keys, decoded, shares_of};
+use super::keys::Keys;
 use super::{
     Action, Context, Error, Evidence, KeysRead, Observation, Outcome, Result, Snapshot, Source,
 };
 use crate::armed::Armed;
-use crate::platform::SecretName;
 
 /// See [`super::ActionSpec::ReadKeys`].
 pub struct ReadKeys;
@@ -54,8 +53,8 @@ impl Action for ReadKeys {
                 source.threshold, source.shares
             )));
         }
-        if !fit_the_hooks(ctx, &keys).await? {
-            return Err(Error::refused(format!("{OTHER_SHARES}. {WHICH_ARE_RIGHT}")));
+        if !keys.fit_the_hooks(ctx).await? {
+            return Err(Error::refused(Keys::UNFIT.join(". ")));
         }
         // Of a snapshot nobody can be asked yet; preflight has opened it with these shares.
         if ctx.find::<Snapshot>().is_none() {
@@ -74,28 +73,9 @@ impl Action for ReadKeys {
     }
 }
 
-/// Why keys do not fit the hook's.
-pub const OTHER_SHARES: &str = "the release's unseal Secret holds other shares than the keys that were given: after the run its hook could not \
-     open the servers with a key that nobody proved";
-/// What to do about it.
-pub const WHICH_ARE_RIGHT: &str =
-    "Find out which is right; of several sets of shares give one that has the Secret's in it";
-
-/// The hook's key is the one that opens restarted servers after the run: where the operator gave another copy, both must be
-/// the same key.
-pub async fn fit_the_hooks(ctx: &Context, keys: &Keys) -> Result<bool> {
-    let Some(secret) = ctx.platform.secret(SecretName::Unseal).await? else {
-        return Ok(true);
-    };
-    let hooks = shares_of(&secret);
-    let given: Vec<_> = keys.shares.iter().map(decoded).collect();
-    let mut hooks = hooks.iter().map(decoded);
-    Ok(hooks.all(|share| given.contains(&share)))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::action::keys::decoded;
 
     #[test]
     fn a_share_is_the_same_as_hex_and_as_base64() {

@@ -254,7 +254,11 @@ impl Unseal {
         // It knows a token that this run's init gave, or the operator: it is nobody else's cluster.
         let keys = current_keys(ctx).await?;
         ctx.node(&leader)?.lookup_self(&keys.token).await?;
-        ctx.mark(end).await
+        // The first member ended it for those that follow.
+        if ctx.outage_open {
+            ctx.mark(end).await?;
+        }
+        Ok(())
     }
 
     /// Done means the old `cluster_id` on every voter, never health or a 200.

@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 
 use super::finding::{Checked, Group};
-use crate::action::{Context, Error, Keys, Result, read_keys, tables, token};
+use crate::action::{Context, Error, Keys, Result, tables, token};
 use crate::bao::{self, Node, SealStatus, TokenDetails};
 use crate::platform::StorageKind;
 
@@ -166,12 +166,9 @@ pub(super) async fn at_hand(
             "gather the other key holders' shares",
         );
     }
-    if !read_keys::fit_the_hooks(ctx, &keys).await? {
-        group.fail(
-            "keys-hook",
-            read_keys::OTHER_SHARES,
-            read_keys::WHICH_ARE_RIGHT,
-        );
+    if !keys.fit_the_hooks(ctx).await? {
+        let [why, next] = Keys::UNFIT;
+        group.fail("keys-hook", why, next);
     }
     Ok(Some(keys))
 }

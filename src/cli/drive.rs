@@ -65,8 +65,8 @@ impl Running {
             &self.program,
             &self.loaded,
             None,
-            &self.here.place,
-            &self.way,
+            &ctx,
+            (&self.here.place, &self.way),
         );
         let next: Vec<&str> = told.next.iter().map(String::as_str).collect();
         Some(fail(&told.message, &next, exit_of(&error, false)))
@@ -212,8 +212,9 @@ impl Running {
 }
 
 /// What was agreed to of the outage, and what of it is gone.
-fn limit(state: &State) -> Option<String> {
-    let most = state.max_outage()?.as_secs_f64();
+pub(super) fn limit(state: &State) -> Option<String> {
+    let goes_on = state.finished().is_none() && !state.rolling_back();
+    let most = state.max_outage().filter(|_| goes_on)?.as_secs_f64();
     match state.outage_lasts() {
         Some(lasted) => Some(format!(
             "the outage has lasted {:.0} s, of {most} s at most (--max-outage)",
@@ -247,7 +248,14 @@ async fn tell_failure(
         let journal = engine.journal.as_ref().map(held);
         let state = journal.as_deref().map(Journal::state);
         let touched = state.is_some_and(|state| touched(&engine.program, state));
-        let mut told = failure(error, &engine.program, runbook, state, place, way);
+        let mut told = failure(
+            error,
+            &engine.program,
+            runbook,
+            state,
+            &engine.ctx,
+            (place, way),
+        );
         if let Some(but) = state.and_then(|it| members::but(&engine.program, it, &rows)) {
             told.changed = format!("{}; {but}", told.changed);
         }

@@ -1,16 +1,19 @@
 //! What to tell when a run ends badly: what happened, what was changed, what to type next, and the exit code.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use super::Exit;
 use super::args::default_runbook;
 use super::exit::denied;
-use super::run::Way;
+use super::run::{FROM_SNAPSHOT, KEYS_FILE, LOSE_DATA, Way};
 use super::target::{Place, word};
-use crate::action::{self, KEEP_KEYS};
+use crate::action::{self, Context, KEEP_KEYS};
 use crate::bao;
 use crate::check;
 use crate::engine::{Back, Error, Program, Unit};
-use crate::event::{Effect, Failure, Tier};
-use crate::journal::{self, ActionState, State};
+use crate::event::{Effect, Failure, Mode, Tier};
+use crate::journal::{self, ActionState, RunbookText, State};
 use crate::runbook::Loaded;
 
 const PREFLIGHT: &str = "preflight";
@@ -155,13 +158,9 @@ fn on(way: &Way) -> String {
     }
 }
 
-/// What answers a question that nobody was there for; only this one where it is asked before the outage.
-fn consent(resume: &str, step: &str, tier: &Tier, early: bool) -> String {
-    let until = if early {
-        format!(" --until {step}")
-    } else {
-        String::new()
-    };
+/// What answers a question that nobody was there for; only that of this step where it is asked before the outage.
+fn consent(resume: &str, early: Option<&str>, tier: &Tier) -> String {
+    let until = early.map_or_else(String::new, |step| format!(" --until {step}"));
     match tier {
         Tier::TypeName(name) => format!("{resume} --yes --confirm-outage {name}{until}"),
         Tier::InPerson => format!("{resume}    at a terminal, where the question can be answered"),
@@ -169,8 +168,70 @@ fn consent(resume: &str, step: &str, tier: &Tier, early: bool) -> String {
     }
 }
 
+/// What names the same run to a command that begins one, or checks for it: flags, each with a space before it.
+fn named(runbook: &str, file: Option<&Path>, inputs: &BTreeMap<String, String>) -> String {
+    let mut flags = String::new();
+    let default = default_runbook(inputs.contains_key(FROM_SNAPSHOT));
+    if file.is_some() || runbook != default {
+        let file = file.map(|file| file.display().to_string());
+        flags = format!(" --runbook {}", word(file.as_deref().unwrap_or(runbook)));
+    }
+    for name in [FROM_SNAPSHOT, KEYS_FILE] {
+        let given = inputs
+            .get(name)
+            .map(|value| format!(" --{name} {}", word(value)));
+        flags.extend(given);
+    }
+    flags
+}
+
+/// The command that begins the same run anew.
+pub(super) fn anew(text: &RunbookText, inputs: &BTreeMap<String, String>) -> String {
+    let leave = if inputs.contains_key(LOSE_DATA) {
+        " --lose-data"
+    } else {
+        ""
+    };
+    format!(
+        "migrate-raft{}{leave}",
+        named(&text.name, text.file.as_deref(), inputs)
+    )
+}
+
+/// The flag with the keys file, where it was given since the run was begun: it is not recorded then.
+fn keys_since(state: Option<&State>, ctx: &Context) -> String {
+    let header = state.and_then(State::header);
+    let given = header.zip(ctx.keys_file.as_ref());
+    let given =
+        given.map(|(header, file)| (header.inputs.get(KEYS_FILE), file.display().to_string()));
+    let since = given.filter(|(begun, file)| *begun != Some(file));
+    since.map_or_else(String::new, |(_, file)| {
+        format!(" --{KEYS_FILE} {}", word(&file))
+    })
+}
+
+/// The command that begins a run anew that went back for its outage.
+fn longer(runbook: &Loaded, state: Option<&State>, place: &Place) -> Option<String> {
+    let begin = anew(&RunbookText::from(runbook), &state?.header()?.inputs);
+    let or = if runbook.runbook.name == default_runbook(false) {
+        ", or --runbook migrate-raft-fast"
+    } else {
+        ""
+    };
+    let begin = place.command(&begin);
+    Some(format!(
+        "{begin} --max-outage TIME    with a longer one{or}"
+    ))
+}
+
 /// What to type where checks have failed: the checks alone, for this runbook, or another one that they do not fail for.
-fn checks_of(error: &Error, program: &Program, runbook: &Loaded, place: &Place) -> Vec<String> {
+fn checks_of(
+    error: &Error,
+    runbook: &Loaded,
+    state: Option<&State>,
+    ctx: &Context,
+    place: &Place,
+) -> Vec<String> {
     if let Error::Action {
         source: action::Error::Preflight { failed, .. },
         ..
@@ -182,17 +243,28 @@ fn checks_of(error: &Error, program: &Program, runbook: &Loaded, place: &Place) 
             .map(|verb| place.command(&format!("{verb} {with}")))
             .to_vec();
     }
-    let of_snapshot = program.restores_snapshot();
-    let mut check = "check".to_owned();
-    if runbook.runbook.name != default_runbook(of_snapshot) || runbook.file.is_some() {
-        let file = runbook.file.as_ref().map(|file| file.display().to_string());
-        let named = file.as_ref().unwrap_or(&runbook.runbook.name);
-        check = format!("{check} --runbook {}", word(named));
+    let mut inputs = BTreeMap::new();
+    let snapshot = ctx.snapshot.as_ref().map(|from| &from.path);
+    let given = [
+        (FROM_SNAPSHOT, snapshot),
+        (KEYS_FILE, ctx.keys_file.as_ref()),
+    ];
+    for (name, path) in given {
+        inputs.extend(path.map(|path| (name.to_owned(), path.display().to_string())));
     }
-    if of_snapshot {
-        check.push_str(" --from-snapshot FILE --keys-file FILE");
+    let rehearsed = state
+        .and_then(State::header)
+        .is_some_and(|header| header.mode == Mode::Rehearsal);
+    if rehearsed && snapshot.is_some() {
+        // It has made its own place for the file, which another one cannot use.
+        let named = named(&runbook.runbook.name, runbook.file.as_deref(), &inputs);
+        return vec![place.command(&format!("rehearse{named} --keys-file FILE --discard"))];
     }
-    vec![place.command(&check)]
+    if snapshot.is_some() && ctx.keys_file.is_none() {
+        inputs.insert(KEYS_FILE.to_owned(), "FILE".to_owned());
+    }
+    let named = named(&runbook.runbook.name, runbook.file.as_deref(), &inputs);
+    vec![place.command(&format!("check{named}"))]
 }
 
 /// What to type where the cure is none that `check` would tell.
@@ -214,11 +286,12 @@ pub(super) fn failure(
     program: &Program,
     runbook: &Loaded,
     state: Option<&State>,
-    place: &Place,
-    way: &Way,
+    ctx: &Context,
+    (place, way): (&Place, &Way),
 ) -> Failure {
     let exit = exit_of(error, state.is_some_and(|state| touched(program, state)));
-    let resume = place.command(&on(way));
+    let bare = place.command(&on(way));
+    let resume = place.command(&format!("{}{}", on(way), keys_since(state, ctx)));
     let rolling_back = matches!(way, Way::Back(_));
     let within = state.is_some_and(State::in_outage);
     // Clients are served: a flag must not agree to more than was asked.
@@ -228,18 +301,19 @@ pub(super) fn failure(
     let mut next = match (error, exit) {
         (Error::NoSuchStep { .. }, _) => vec![format!("baoctl runbook show {}", program.name)],
         (Error::OutOfOrder { missing, .. }, _) => vec![format!("{resume} --from {missing}")],
-        (Error::Nobody { step, tier }, _) => vec![consent(&resume, step, tier, asked_early(step))],
+        (Error::Nobody { step, tier }, _) => {
+            let early = step.as_deref().filter(|step| asked_early(step));
+            vec![consent(&resume, early, tier)]
+        }
         (Error::Parted { .. } | Error::Lost { .. }, _) => vec![format!("{resume} --from-cluster")],
         (Error::TooLong { .. }, _) => {
             vec![format!("{resume} --max-outage TIME    with a longer one")]
         }
-        (Error::Overrun { back: true, .. }, _) => vec![
-            place.command("report"),
-            format!(
-                "{} --max-outage TIME    with a longer one, or --runbook migrate-raft-fast",
-                place.command("migrate-raft")
-            ),
-        ],
+        (Error::Overrun { back: true, .. }, _) => {
+            let mut next = vec![place.command("report")];
+            next.extend(longer(runbook, state, place));
+            next
+        }
         (Error::RollingBack, _) => vec![place.command("rollback")],
         (Error::Served { .. }, _) => vec![
             place.command("rollback --export FILE"),
@@ -257,7 +331,7 @@ pub(super) fn failure(
         (Error::Conflict { kind, .. }, _) if kind == STILL_SERVES => {
             vec![format!("when all members serve again: {resume}")]
         }
-        (_, Exit::Preflight) => checks_of(error, program, runbook, place),
+        (_, Exit::Preflight) => checks_of(error, runbook, state, ctx, place),
         (_, Exit::Locked) => vec![place.command("lock show")],
         (
             Error::Action {
@@ -267,7 +341,7 @@ pub(super) fn failure(
             _,
         ) => {
             vec![
-                format!("{resume} --keys-file FILE    with shares that open it"),
+                format!("{bare} --keys-file FILE    with shares that open it"),
                 format!("put the right keys where they were read from, then: {resume}"),
             ]
         }
@@ -279,7 +353,7 @@ pub(super) fn failure(
             },
             Exit::NotAuthorised,
         ) => vec![format!(
-            "{resume} --keys-file FILE    with the same shares and a token that is allowed it ({})",
+            "{bare} --keys-file FILE    with the same shares and a token that is allowed it ({})",
             action::token::POLICY
         )],
         _ => vec![resume],

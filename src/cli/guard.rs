@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::Exit;
 use super::args::{ConsentArgs, RangeArgs, ReseedArgs};
 use super::exit::fail;
-use super::failure::unfinished;
-use super::run::Way;
+use super::failure::{anew, unfinished};
+use super::run::{Settings, Way};
 use super::target::{Here, Place, driver_of};
 use crate::action::{FromSnapshot, KEEP_KEYS};
 use crate::check;
@@ -48,6 +48,21 @@ pub(super) fn unfit(
         (_, None) => format!("baoctl runbook show {}", program.name),
     };
     Some(fail(error, &[&next], Exit::Usage))
+}
+
+/// A longest outage that is known to be too short is refused before it is recorded.
+pub(super) fn too_long(
+    program: &Program,
+    state: &State,
+    settings: &Settings,
+    place: &Place,
+) -> Option<Exit> {
+    let (range, budget) = (Range::from(&settings.range), settings.max_outage?);
+    let error = engine::outlasts(program, state, &range, budget)?;
+    let next = place.command("resume --max-outage TIME");
+    let next = format!("{next}    with a longer one");
+    let next = [next.as_str(), &place.command("status")];
+    Some(fail(error, &next, Exit::Preflight))
 }
 
 /// A runbook that restores a snapshot has one, and one that moves a server's data has none.
@@ -340,11 +355,11 @@ pub(super) fn ended(state: &State, way: &Way, place: &Place) -> Option<Exit> {
             "this run has ended, and what is left of it is being removed",
             "cleanup",
         ),
-        (Way::On { .. }, None, true) => {
-            refuse(&engine::Error::RollingBack.to_string(), "rollback")
-        }
+        (Way::On { .. }, None, true) => refuse(&engine::Error::RollingBack.to_string(), "rollback"),
         (Way::On { .. } | Way::Back(_), Some(_), true) => {
-            refuse("this run was rolled back, and is over", "migrate-raft")
+            let begun = state.runbook().zip(state.header());
+            let again = begun.map(|(text, header)| anew(text, &header.inputs))?;
+            refuse("this run was rolled back, and is over", &again)
         }
         _ => None,
     }

@@ -34,6 +34,9 @@ pub struct KeysArgs {
     ask_keys: bool,
 }
 
+/// What to do about keys that cannot be read.
+const READABLE: [&str; 1] =
+    ["the same command with --keys-file FILE, or with another --keys-command"];
 /// No output of `init` is longer; a device in place of a file has no end.
 const LONGEST: u64 = 1 << 20;
 
@@ -51,7 +54,7 @@ impl KeysArgs {
             return asked(here).await.map(Some);
         }
         if let Some(file) = &self.keys_file {
-            Keys::from_file(file).map_err(|error| fail(error, &[], Exit::Usage))?;
+            Keys::from_file(file).map_err(|error| fail(error, &READABLE, Exit::Usage))?;
         }
         Ok(None)
     }
@@ -69,13 +72,13 @@ async fn aside(read: impl FnOnce() -> Result<Keys, Exit> + Send + 'static) -> Re
 fn of_descriptor(number: u32) -> Result<Keys, Exit> {
     let whence = format!("--keys-fd {number}");
     let file = std::fs::File::open(format!("/dev/fd/{number}"))
-        .map_err(|error| fail(format!("{whence}: {error}"), &[], Exit::Usage))?;
+        .map_err(|error| fail(format!("{whence}: {error}"), &READABLE, Exit::Usage))?;
     parsed(&whole(file, &whence)?, &whence)
 }
 
 fn of_command(command: &str) -> Result<Keys, Exit> {
     let whence = "--keys-command";
-    let unusable = |why: String| fail(format!("{whence}: {why}"), &[], Exit::Usage);
+    let unusable = |why: String| fail(format!("{whence}: {why}"), &READABLE, Exit::Usage);
     let mut child = Command::new("sh")
         .args(["-c", command])
         .stdin(Stdio::inherit())
@@ -97,12 +100,12 @@ fn whole(from: impl Read, whence: &str) -> Result<Zeroizing<String>, Exit> {
     let mut text = Zeroizing::new(String::new());
     match from.take(LONGEST).read_to_string(&mut text) {
         Ok(_) => Ok(text),
-        Err(error) => Err(fail(format!("{whence}: {error}"), &[], Exit::Usage)),
+        Err(error) => Err(fail(format!("{whence}: {error}"), &READABLE, Exit::Usage)),
     }
 }
 
 fn parsed(text: &str, whence: &str) -> Result<Keys, Exit> {
-    Keys::from_json(text, whence).map_err(|error| fail(error, &[], Exit::Usage))
+    Keys::from_json(text, whence).map_err(|error| fail(error, &READABLE, Exit::Usage))
 }
 
 /// Asks for as many shares as the server needs, and a token.

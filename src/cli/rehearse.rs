@@ -262,6 +262,31 @@ impl Args {
         }
         Ok(())
     }
+
+    /// What to type where no source could be made, and whether what was given is to blame.
+    fn cure(&self, error: &crate::platform::Error) -> (&'static str, Exit) {
+        use crate::platform::Error;
+        let own = |path: &Path| {
+            let given = [&self.from_tree, &self.keys_file];
+            given
+                .into_iter()
+                .flatten()
+                .any(|given| path.starts_with(given))
+        };
+        match error {
+            Error::MissingProgram { .. } => ("the same command with --bao PATH", Exit::Usage),
+            Error::Refused(_) if self.keys_file.is_none() => (
+                "the same command with --bao PATH, or with another --source",
+                Exit::Usage,
+            ),
+            Error::Io { path, .. } if !own(path) => ("the same command", Exit::Failed),
+            Error::Refused(_) | Error::Storage(_) | Error::Io { .. } => (
+                "the same command with data and a --keys-file that fit each other",
+                Exit::Usage,
+            ),
+            _ => ("the same command", Exit::Failed),
+        }
+    }
 }
 
 /// A rehearsal that is finished, or that died before its run began, makes room for the next in the same folder.
@@ -402,7 +427,8 @@ async fn source(args: &Args, bao: &Path, output: &Output) -> Result<LocalPlatfor
             // Nothing but this process' own sample is in there.
             let _ = platform.kill_all().await;
             let _ = std::fs::remove_dir_all(&args.work_dir);
-            Err(fail(error, &another, Exit::Failed))
+            let (next, exit) = args.cure(&error);
+            Err(fail(error, &[next], exit))
         }
     }
 }

@@ -15,7 +15,7 @@ use super::drive::Running;
 use super::exit::fail;
 use super::guard::{
     PutBy, another_driver, another_target, ended, finished_already, hold_target, keys_left, not_of,
-    put_by, refused_by_journal, told_of_reseed, unfit, went_on_elsewhere, wrong_word,
+    put_by, refused_by_journal, told_of_reseed, too_long, unfit, went_on_elsewhere, wrong_word,
 };
 use super::keys::KeysArgs;
 use super::recorded::{recorded_runbook, the_runbook};
@@ -48,11 +48,11 @@ pub(super) struct Beginning {
     pub snapshot: Option<FromSnapshot>,
 }
 
-const KEYS_FILE: &str = "keys-file";
-const FROM_SNAPSHOT: &str = "from-snapshot";
+pub(super) const KEYS_FILE: &str = "keys-file";
+pub(super) const FROM_SNAPSHOT: &str = "from-snapshot";
 pub(super) const CLUSTER_ID: &str = "cluster-id";
 const SOPS_FILE: &str = "sops-file";
-const LOSE_DATA: &str = "lose-data";
+pub(super) const LOSE_DATA: &str = "lose-data";
 
 /// A context that only looks: for commands beside a run.
 pub(super) fn looking(
@@ -348,11 +348,8 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, mut settings: Se
         Ok(snapshot) => snapshot,
         Err(exit) => return exit,
     };
-    let recorded = journal
-        .state()
-        .runbook()
-        .cloned()
-        .unwrap_or_else(|| header.runbook.clone());
+    let recorded = journal.state().runbook().cloned();
+    let recorded = recorded.unwrap_or_else(|| header.runbook.clone());
     if let Some(exit) = ended(journal.state(), &way, &here.place) {
         return exit;
     }
@@ -374,12 +371,11 @@ pub(super) async fn go_on(here: Here, way: Way, going: GoingOn, mut settings: Se
         _ => Program::new(&loaded.runbook),
     };
     // One that was edited may have become another kind.
-    let edited = changed.then(|| not_of(&program, header.inputs.contains_key(FROM_SNAPSHOT)));
-    let unfit = unfit(&program, &loaded, &settings.range, Some(journal.state()));
-    if let Some(exit) = unfit
-        .or(edited.flatten())
-        .or_else(|| told_of_reseed(&program, &mut settings.reseed))
-    {
+    let edited = || changed.then(|| not_of(&program, header.inputs.contains_key(FROM_SNAPSHOT)))?;
+    let unfit = unfit(&program, &loaded, &settings.range, Some(journal.state()))
+        .or_else(edited)
+        .or_else(|| too_long(&program, journal.state(), &settings, &here.place));
+    if let Some(exit) = unfit.or_else(|| told_of_reseed(&program, &mut settings.reseed)) {
         return exit;
     }
     as_begun(&mut settings.reseed, &way, &header);

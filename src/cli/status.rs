@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::exit::fail;
+use super::drive::limit;
 use super::members::{self, Row};
 use super::target::{Here, TargetArgs};
 use super::{Exit, claim, failure};
@@ -33,25 +33,33 @@ pub(super) async fn run(args: Args) -> Exit {
         Err(exit) => return exit,
     };
     let (platform, path) = (here.platform.as_ref(), &here.journal);
-    let state = match journal::read(path) {
-        Ok(state) => Some(state),
-        // Another machine's run, where there is one.
-        Err(journal::Error::Missing { .. } | journal::Error::Empty { .. }) => {
-            match &here.kubernetes {
+    let (state, unread) = match journal::read(path) {
+        Ok(state) => (Some(state), None),
+        Err(error) => {
+            // Another machine's run, or this one's copy, where there is one.
+            let copied = match &here.kubernetes {
                 Some(platform) => claim::copied(platform.cluster(), platform.release_name()).await,
                 None => None,
-            }
+            };
+            let none = matches!(
+                error,
+                journal::Error::Missing { .. } | journal::Error::Empty { .. }
+            );
+            (copied, (!none).then(|| error.to_string()))
         }
-        Err(error) => return fail(error, &[&here.place.command("lock show")], Exit::Failed),
     };
+    if let Some(why) = &unread {
+        ui::aside(&format!("warning: {why}"));
+    }
     let looks = async { (members::all(platform).await, claim::holder(&here).await) };
     let (rows, holder) = patient("ask each member", looks).await;
     let running = journal::is_locked(path).unwrap_or(false);
     let running = running || holder.as_ref().is_some_and(Holder::may_be_there);
     if args.json {
-        print_json(&here, state.as_ref(), running, holder.as_ref(), &rows);
+        let standing = (state.as_ref(), unread.as_deref());
+        print_json(&here, standing, running, holder.as_ref(), &rows);
     } else {
-        print_text(&here, state.as_ref(), running, &rows);
+        print_text(&here, state.as_ref(), unread.is_none(), running, &rows);
         if let Some(holder) = holder {
             ui::line("");
             ui::line(&format!(
@@ -116,14 +124,15 @@ fn standing(state: &State, rows: &[Row]) -> Vec<String> {
     lines
 }
 
-fn print_text(here: &Here, state: Option<&State>, running: bool, rows: &[Row]) {
+fn print_text(here: &Here, state: Option<&State>, readable: bool, running: bool, rows: &[Row]) {
     let target = here.platform.target();
     ui::line(&format!(
         "{} in {} ({})",
         target.release, target.context, target.platform
     ));
     match state.and_then(|state| state.header().map(|header| (state, header))) {
-        None => ui::line("no run has a journal here"),
+        None if readable => ui::line("no run has a journal here"),
+        None => ui::line("how far the run is stands in its journal, which cannot be read"),
         Some((state, header)) => {
             let back = state.rolling_back();
             let word = match (state.finished().is_some(), running) {
@@ -145,7 +154,7 @@ fn print_text(here: &Here, state: Option<&State>, running: bool, rows: &[Row]) {
                 "run {} of {}: {word}",
                 header.run, header.runbook.name
             ));
-            for line in standing(state, rows) {
+            for line in standing(state, rows).into_iter().chain(limit(state)) {
                 ui::line(&format!("  {line}"));
             }
             if let Some((most, least)) = outage(state, rows) {
@@ -182,7 +191,7 @@ fn print_text(here: &Here, state: Option<&State>, running: bool, rows: &[Row]) {
 
 fn print_json(
     here: &Here,
-    state: Option<&State>,
+    (state, unread): (Option<&State>, Option<&str>),
     running: bool,
     holder: Option<&Holder>,
     rows: &[Row],
@@ -200,6 +209,7 @@ fn print_json(
             "in_outage": state.in_outage(),
             "outage_seconds": outage.map(|(most, _)| most),
             "outage_at_least": outage.and_then(|(_, least)| least),
+            "max_outage_seconds": state.max_outage().map(|most| most.as_secs_f64()),
         }))
     });
     let members: Vec<_> = rows
@@ -211,6 +221,7 @@ fn print_json(
             "version": 1,
             "target": here.platform.target(),
             "run": run,
+            "journal_error": unread,
             "claimed_by": holder.map(|holder| &holder.identity),
             "members": members,
         })

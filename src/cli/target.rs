@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -216,6 +217,12 @@ impl TargetArgs {
     fn open_local(&self) -> Result<LocalPlatform, Exit> {
         let work_dir = self.local_dir();
         LocalPlatform::open(&work_dir).map_err(|error| {
+            if let Some(owner) = kept_from(&error) {
+                let why = format!("{error}: the work folder is another user's (uid {owner})");
+                let next =
+                    format!("the same command as that user, for example by sudo -u '#{owner}'");
+                return fail(why, &[&next], Exit::Usage);
+            }
             let next = Place::local(&work_dir).command("rehearse --source-only");
             let cluster =
                 "baoctl check --context NAME --namespace NAME    for a release on Kubernetes";
@@ -411,6 +418,16 @@ impl TargetArgs {
             .join(plain(namespace))
             .join(plain(&self.release_name())))
     }
+}
+
+/// Who owns what may not be read, where that is it.
+fn kept_from(error: &platform::Error) -> Option<u32> {
+    let platform::Error::Io { path, source, .. } = error else {
+        return None;
+    };
+    let seen = |path: &Path| path.metadata().ok();
+    (source.kind() == std::io::ErrorKind::PermissionDenied)
+        .then(|| path.ancestors().find_map(seen).map(|found| found.uid()))?
 }
 
 /// The driver that a run's inputs name. One that is changed in the middle would not know how to go back.

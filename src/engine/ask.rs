@@ -7,6 +7,9 @@ use crate::action::Context;
 use crate::event::{Answer, By, Effect, Question, Tier};
 use crate::journal::{self, Record};
 
+/// The signal that Ctrl-C is where nobody reads the terminal.
+const CTRL_C: i32 = 2;
+
 /// Who agreed, as far as this process knows, and with what.
 pub(super) fn who(by: By) -> String {
     format!("{} {by}", journal::whoami())
@@ -93,9 +96,13 @@ impl Engine {
             answer = self.operator.ask(question) => answer,
             signal = self.interrupt.wait(1) => return Err(Error::Interrupted { signal, midway: false }),
         };
-        let step = question.step.clone();
+        let step = Some(question.step.clone());
         match answer {
             Answer::Yes(by) => Ok(by),
+            Answer::Stopped => Err(Error::Interrupted {
+                signal: CTRL_C,
+                midway: false,
+            }),
             Answer::No => Err(Error::Declined { step }),
             Answer::Nobody => Err(Error::Nobody {
                 step,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::program::{Step, Unit};
+use super::program::{Program, Range, Step, Unit};
 use super::{Back, End, Engine, Error, Result};
 use crate::action::{Fact, Timings};
 use crate::event::{Effect, Event, Expected, Level, Question, Tier};
@@ -18,13 +18,28 @@ pub fn fact<F: Fact>(state: &State) -> Option<F> {
 }
 
 /// What the program's outage is expected to be, as soon as its parts were measured.
-pub fn expected(program: &super::Program, state: &State) -> Option<Expected> {
+pub fn expected(program: &Program, state: &State) -> Option<Expected> {
     let timings = fact::<Timings>(state)?;
     let forecast = program.forecast(timings)?;
     Some(Expected {
         seconds: forecast.seconds(),
         server: forecast.server,
     })
+}
+
+/// Why a run must not be told this limit: its outage is ahead in the range, and expected to be longer. Else the limit would be
+/// recorded, and keep each later process from beginning it.
+pub fn outlasts(
+    program: &Program,
+    state: &State,
+    range: &Range,
+    budget: Duration,
+) -> Option<Error> {
+    let steps = &program.steps[range.resolve(program, Some(state)).ok()?];
+    let ahead = state.outage_started().is_none()
+        && steps.iter().any(|step| step.effect() >= Effect::Outage);
+    let expected = expected(program, state).filter(|_| ahead)?.seconds;
+    (expected > budget.as_secs_f64()).then_some(Error::TooLong { expected, budget })
 }
 
 impl Engine {

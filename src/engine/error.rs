@@ -40,16 +40,16 @@ pub enum Error {
         until: String,
     },
     /// The operator said no.
-    #[error("the step `{step}` was declined")]
+    #[error("{} was declined", asked(step.as_deref()))]
     Declined {
-        /// The step.
-        step: String,
+        /// The step; none for the way back.
+        step: Option<String>,
     },
     /// Nobody was there to ask.
-    #[error("the step `{step}` needs a confirmation and nobody is there to give it")]
+    #[error("{} needs a confirmation and nobody is there to give it", asked(step.as_deref()))]
     Nobody {
-        /// The step.
-        step: String,
+        /// The step; none for the way back.
+        step: Option<String>,
         /// What would have answered it.
         tier: Tier,
     },
@@ -180,6 +180,14 @@ pub enum Error {
     Journal(#[from] crate::journal::Error),
 }
 
+/// What was asked about.
+fn asked(step: Option<&str>) -> String {
+    step.map_or_else(
+        || "the rollback".to_owned(),
+        |step| format!("the step `{step}`"),
+    )
+}
+
 /// A signal as an operator knows it.
 const fn named(signal: i32) -> &'static str {
     match signal {
@@ -194,9 +202,8 @@ impl Error {
     /// The step it happened in.
     pub fn step(&self) -> Option<&str> {
         match self {
-            Self::Declined { step }
-            | Self::Nobody { step, .. }
-            | Self::Conflict { step, .. }
+            Self::Declined { step } | Self::Nobody { step, .. } => step.as_deref(),
+            Self::Conflict { step, .. }
             | Self::Action { step, .. }
             | Self::NotThere { step, .. }
             | Self::Uncovered { step, .. } => Some(step),

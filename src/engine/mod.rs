@@ -13,7 +13,7 @@ mod program;
 mod rollback;
 mod run;
 
-pub use budget::{expected, fact};
+pub use budget::{expected, fact, outlasts};
 pub use error::{Error, Result};
 pub use interrupt::Interrupt;
 pub use meter::ActionMeter;

@@ -28,6 +28,15 @@ pub struct Back {
     pub overrun: Option<String>,
 }
 
+/// It is the way back that was not agreed to, not the step that it begins with.
+fn of_it_all(error: Error) -> Error {
+    match error {
+        Error::Declined { .. } => Error::Declined { step: None },
+        Error::Nobody { tier, .. } => Error::Nobody { step: None, tier },
+        other => other,
+    }
+}
+
 /// Why it goes back.
 fn asked_for(back: &Back, by: &str) -> String {
     let by_itself = back.overrun.clone();
@@ -87,7 +96,7 @@ impl Engine {
         let question = self.question(ahead[0].0, ahead.len(), effect, loss.as_ref());
         let by = match back.overrun {
             Some(_) => By::Flag("--max-outage"),
-            None => self.agreed(&question).await?,
+            None => self.agreed(&question).await.map_err(of_it_all)?,
         };
         let ctx = self.looking();
         if let Some(export) = loss.as_ref().and_then(|loss| loss.export.as_deref()) {

@@ -67,6 +67,8 @@ pub enum Answer {
     Yes(By),
     /// Do not.
     No,
+    /// Ctrl-C instead of an answer.
+    Stopped,
     /// Nobody is there to ask: no terminal and no flag that answers this tier.
     Nobody,
 }

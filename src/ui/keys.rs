@@ -4,17 +4,28 @@ use console::{Key, Term};
 
 use super::Sink;
 
-/// A line from the terminal; `None` for Ctrl-C, Ctrl-D on an empty line, Escape, or a terminal that is gone.
+/// What was typed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Typed {
+    /// A line.
+    Line(String),
+    /// Ctrl-D on an empty line, Escape, or the terminal is gone.
+    Nothing,
+    /// Ctrl-C.
+    Stop,
+}
+
+/// A line from the terminal.
 ///
 /// Read key by key: a blocked line read would outlive a Ctrl-C.
-pub(super) fn read_line(out: &Sink) -> Option<String> {
+pub(super) fn read_line(out: &Sink) -> Typed {
     let term = Term::stderr();
     let mut line = String::new();
-    loop {
+    let other = loop {
         match term.read_key_raw() {
             Ok(Key::Enter) => {
                 out.line("");
-                return Some(line);
+                return Typed::Line(line);
             }
             Ok(Key::Backspace) => {
                 if let Some(c) = line.pop() {
@@ -28,15 +39,16 @@ pub(super) fn read_line(out: &Sink) -> Option<String> {
                 out.write(&"\u{8} \u{8}".repeat(columns));
                 line.clear();
             }
-            Ok(Key::Char('\u{4}')) if line.is_empty() => break,
+            Ok(Key::Char('\u{4}')) if line.is_empty() => break Typed::Nothing,
             Ok(Key::Char(c)) if !c.is_control() => {
                 line.push(c);
                 out.write(c.encode_utf8(&mut [0; 4]));
             }
-            Ok(Key::CtrlC | Key::Escape) | Err(_) => break,
+            Ok(Key::CtrlC) => break Typed::Stop,
+            Ok(Key::Escape) | Err(_) => break Typed::Nothing,
             Ok(_) => {}
         }
-    }
+    };
     out.line("");
-    None
+    other
 }

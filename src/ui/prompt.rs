@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use console::Term;
 use secrecy::SecretString;
 
-use super::keys;
+use super::keys::{self, Typed};
 use super::look::{self, Look, Role};
 use super::screen::Screen;
 use super::sink::Sink;
@@ -17,7 +17,7 @@ use crate::event::{Answer, By, Operator, Question, Tier};
 const TRIES: usize = 3;
 
 /// Answers a run's questions: by the flags that cover them, else at the terminal, on stderr. Consequences are shown
-/// first. Bars are taken away while a question stands. Ctrl-C, Ctrl-D, Escape and a lost terminal mean no.
+/// first. Bars are taken away while a question stands. Ctrl-D, Escape and a lost terminal mean no, Ctrl-C stops the run.
 #[derive(Clone)]
 pub struct Prompt {
     yes: bool,
@@ -184,14 +184,15 @@ impl Prompt {
                 "  Go on? {} ",
                 self.look.paint(Role::Dim, "[y/N]")
             ));
-            match keys::read_line(&self.out)
-                .as_deref()
-                .map(|line| line.trim().to_ascii_lowercase())
-            {
-                Some(line) if line == "y" || line == "yes" => return Answer::Yes(By::Person),
-                Some(line) if line.is_empty() || line == "n" || line == "no" => return Answer::No,
-                Some(_) => self.out.line("  Please type y or n."),
-                None => return Answer::No,
+            let line = match keys::read_line(&self.out) {
+                Typed::Line(line) => line.trim().to_ascii_lowercase(),
+                Typed::Nothing => return Answer::No,
+                Typed::Stop => return Answer::Stopped,
+            };
+            match line.as_str() {
+                "y" | "yes" => return Answer::Yes(By::Person),
+                "" | "n" | "no" => return Answer::No,
+                _ => self.out.line("  Please type y or n."),
             }
         }
         Answer::No
@@ -205,9 +206,10 @@ impl Prompt {
                 self.look.paint(Role::Strong, &shown)
             ));
             match keys::read_line(&self.out) {
-                Some(line) if line.trim() == name => return Answer::Yes(By::Person),
-                Some(line) if line.trim().is_empty() => return Answer::No,
-                Some(_) if left > 0 => {
+                Typed::Stop => return Answer::Stopped,
+                Typed::Line(line) if line.trim() == name => return Answer::Yes(By::Person),
+                Typed::Line(line) if line.trim().is_empty() => return Answer::No,
+                Typed::Line(_) if left > 0 => {
                     let tries = if left == 1 {
                         "1 try".to_owned()
                     } else {

@@ -44,6 +44,17 @@ fn an_outage_that_is_expected_to_be_longer_is_not_begun() {
         .expect_code(5)
         .expect_words(&["expected to take", "was not begun", "--max-outage TIME"]);
     assert_back(&place, &before);
+    // One that is refused at once is not kept, and the one that was agreed to is told.
+    let journal = std::fs::read(place.journal()).unwrap();
+    place
+        .run(&with(&RESUME, &["--max-outage", "500ms"]))
+        .expect_code(5)
+        .expect_words(&["longer than the 0.5s", "resume --max-outage TIME"]);
+    assert_eq!(std::fs::read(place.journal()).unwrap(), journal);
+    place
+        .run(&["status"])
+        .expect_code(0)
+        .expect_words(&["the outage may take 1 s at most (--max-outage)"]);
     let said = place.run(&with(&RESUME, &["--json", "--max-outage", "10m"]));
     said.expect_code(0);
     assert_compared(&said.summary());

@@ -83,6 +83,19 @@ fn a_new_run_says_which_one_it_sets_aside() {
     said.expect_words(&[&run, "has come to step snapshot", kept.to_str().unwrap()]);
     assert_eq!(std::fs::read(kept).unwrap(), journal);
     assert_ne!(run_of(&place), run);
+
+    // What each server says needs no journal.
+    let text = std::fs::read_to_string(place.journal()).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines[2] = "garbage";
+    std::fs::write(place.journal(), lines.join("\n")).unwrap();
+    let damaged = "is damaged in line 3";
+    place
+        .run(&RESUME)
+        .expect_code(1)
+        .expect_words(&[damaged, "baoctl status"]);
+    let table = ["warning: the journal", damaged, "MEMBER", "openbao-0 file"];
+    place.run(&["status"]).expect_code(0).expect_words(&table);
 }
 
 #[test]
@@ -302,6 +315,18 @@ fn keys_come_from_a_command_or_a_descriptor_as_well() {
     let path = place.path("keys.json");
     std::fs::write(&path, json.to_string()).unwrap();
 
+    // What is told to type next has the file that was given.
+    let bad = json
+        .to_string()
+        .replace(keys.token.expose_secret(), "s.wrong");
+    let wrong = place.path("wrong.json");
+    std::fs::write(&wrong, bad).unwrap();
+    let given = ["--keys-file", wrong.to_str().unwrap()];
+    place
+        .run(&[&MIGRATE[..], &given].concat())
+        .expect_code(5)
+        .expect_words(&[&format!("baoctl check --keys-file {}", given[1])]);
+
     let right = format!("cat {}", path.display());
     place
         .run(&["check", "--keys-command", &right])
@@ -338,7 +363,7 @@ fn keys_come_from_a_command_or_a_descriptor_as_well() {
     assert_serves(&place);
     for (flags, words) in [
         (&["--keys-command", "echo canary"][..], "line 1"),
-        (&["--keys-command", "false"], "--keys-command"),
+        (&["--keys-command", "false"], "another --keys-command"),
         (&["--keys-fd", "0"], "--keys-fd 0"),
         (&["--keys-fd", "99"], "--keys-fd 99"),
         (&["--keys-fd", "0", "--ask-keys"], "cannot be used with"),

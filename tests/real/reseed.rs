@@ -92,6 +92,9 @@ fn reseeded(place: &Place, sealed: &Path) -> Value {
     let output = command.env("PATH", path).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}");
+    // By the first member, and not again by those that follow.
+    let ends = said.matches(r#""event":"outage-ended""#).count();
+    assert_eq!(ends, 1, "{said}");
     let summary: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
     assert_eq!(summary["event"], "summary", "{summary:#}");
     summary
@@ -196,6 +199,10 @@ fn back_again(place: &Place, new: &Keys) {
     place.assert_data("openbao-0");
     let words = ["the raft files that it put aside", "cleanup --grace 0s"];
     place.run(&["cleanup"]).expect_code(5).expect_words(&words);
+    place
+        .run(&["resume"])
+        .expect_code(5)
+        .expect_words(&["baoctl migrate-raft --runbook reseed --lose-data --work-dir"]);
     let clean = ["cleanup", "--grace", "0s", "--confirm-outage", "local"];
     place.run(&clean).expect_code(0);
     let report = place.run(&["report"]);

@@ -194,6 +194,7 @@ fn what_clients_wrote_is_counted_and_saved_before_it_is_lost() {
     assert!(!dry.out.contains(" 0 written"), "{}", dry.out);
     let said = place.run(&["rollback", "--export", file, "--yes"]);
     said.expect_code(3).expect_words(&[
+        "the rollback needs a confirmation",
         &format!("baoctl rollback --export {file}"),
         "--confirm-outage local",
     ]);

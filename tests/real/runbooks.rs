@@ -1,5 +1,7 @@
 //! Each runbook, with one share and with three of five, side by side.
 
+use std::path::Path;
+
 use crate::place::{Place, assert_whole};
 
 #[test]
@@ -94,6 +96,7 @@ fn a_copy_of_the_operators_own_tree_is_rehearsed_on() {
     let before = crate::place::files(&tree);
 
     let place = Place::new();
+    what_does_not_fit(&place, &tree, &file);
     let said = place.run(&[
         "rehearse",
         "--json",
@@ -114,4 +117,35 @@ fn a_copy_of_the_operators_own_tree_is_rehearsed_on() {
         crate::place::files(&tree),
         "the operator's tree is only read"
     );
+}
+
+/// It is an input that is wrong, nothing of it is left, and what to type next is another input.
+fn what_does_not_fit(place: &Place, tree: &Path, keys: &Path) {
+    let [empty, junk, other] = ["empty", "junk", "other.json"].map(|name| place.path(name));
+    std::fs::create_dir(&empty).unwrap();
+    std::fs::write(&junk, "{").unwrap();
+    let shares = serde_json::json!({"unseal_keys_b64": ["7".repeat(64)], "root_token": "x"});
+    std::fs::write(&other, shares.to_string()).unwrap();
+    for (tree, keys, words) in [
+        (tree, junk.as_path(), "bao operator init"),
+        (tree, &other, "other.json do not open this tree"),
+        (&junk, keys, "the same command with data"),
+        (&empty, keys, "empty holds no entry"),
+    ] {
+        let [tree, keys] = [tree, keys].map(|path| path.to_str().unwrap());
+        let said = place.run(&["rehearse", "--from-tree", tree, "--keys-file", keys]);
+        said.expect_code(2)
+            .expect_words(&[words, "the same command with data"]);
+        assert!(!place.work().exists(), "{words}");
+    }
+    let junk = ["--from-snapshot", junk.to_str().unwrap()];
+    let given = [&junk[..], &["--keys-file", keys.to_str().unwrap()]].concat();
+    place
+        .run(&[&["rehearse"][..], &given].concat())
+        .expect_code(5)
+        .expect_words(&[&format!(
+            "next: baoctl rehearse {} --keys-file FILE --discard --work-dir",
+            junk.join(" ")
+        )]);
+    std::fs::remove_dir_all(place.work()).unwrap();
 }

@@ -148,8 +148,14 @@ fn a_pause_is_answered_at_the_terminal_and_no_more_after_that() {
     session.answer("n");
     session.expect(at, "the step `agree` was declined");
     assert_eq!(session.end(), 3);
+    let resume = ["resume", "--yes", "--until", "agree"];
+    let mut session = Session::start(&place, &resume);
+    session.expect(0, "[y/N]");
+    session.answer("\u{3}");
+    session.expect(0, "stopped by Ctrl-C, between two actions");
+    assert_eq!(session.end(), 130);
     for answered in [false, true] {
-        let mut session = Session::start(&place, &["resume", "--yes", "--until", "agree"]);
+        let mut session = Session::start(&place, &resume);
         if !answered {
             session.expect(0, "[y/N]");
             session.answer("y");

@@ -249,13 +249,18 @@ fn three_wrong_names_mean_no() {
 }
 
 #[test]
-fn ctrl_c_and_ctrl_d_mean_no() {
-    for key in ["\u{3}", "\u{4}", "op\u{3}", "\u{1b}"] {
+fn ctrl_c_stops_and_ctrl_d_means_no() {
+    for (key, answer) in [
+        ("\u{3}", "answer: Stopped"),
+        ("\u{4}", "answer: No"),
+        ("op\u{3}", "answer: Stopped"),
+        ("\u{1b}", "answer: No"),
+    ] {
         let mut session = Session::start("ask", 80, &[]);
         session.expect("to go on:");
         session.type_in(key);
         let (screen, _) = session.end();
-        assert!(screen.contains("answer: No"), "{screen}");
+        assert!(screen.contains(answer), "{screen}");
     }
 }
 

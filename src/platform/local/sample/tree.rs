@@ -36,7 +36,7 @@ pub async fn from_tree(
     // No journal: the copy is this run's own and the operator's tree is only read.
     let armed = Armed::for_own_server();
     let first = first_member(platform).await?;
-    let keys = read_keys(keys)?;
+    let (whence, keys) = (keys, read_keys(keys)?);
     let (from, node) = (tree.to_owned(), platform.files(&first));
     let storage = platform.topology().source();
     meter.waiting("the copy of the tree");
@@ -49,7 +49,14 @@ pub async fn from_tree(
     meter.waiting("the first start of the source");
     platform.replace(&first, &armed).await?;
     let node = platform.http_node(&first)?;
-    unseal(platform, &node, &keys.unseal_keys_b64, &armed).await
+    let opened = unseal(platform, &node, &keys.unseal_keys_b64, &armed).await;
+    opened.map_err(|error| match error.status() {
+        Some(400) => Error::Refused(format!(
+            "the shares in {} do not open this tree",
+            whence.display()
+        )),
+        _ => error,
+    })
 }
 
 /// Keeps the keys in the JSON file `keys` in the Secret of a release that has no server yet.
@@ -92,6 +99,9 @@ fn copy(from: &Path, data: &Path, relay: &Relay) -> Result<()> {
         unpack(from, data, relay)?;
         listed
     };
+    if source.is_empty() {
+        return Err(Error::Refused(format!("{} holds no entry", from.display())));
+    }
     if manifest(Source::Directory(data))? != source {
         return Err(Error::Refused(format!(
             "the copy of {} differs from it; is a server writing to it?",
