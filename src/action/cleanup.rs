@@ -45,7 +45,12 @@ pub const COPIES: [&str; 5] = [
     "final.snap",
 ];
 /// What tells of their entries.
-const LISTS: [&str; 3] = ["final.snap.values", "final.manifest", SOURCE_PATHS];
+const LISTS: [&str; 4] = [
+    "final.snap.values",
+    "final.manifest",
+    "watch.values",
+    SOURCE_PATHS,
+];
 /// Names of files that are told, of each sort.
 const MOST: usize = 20;
 

@@ -283,7 +283,7 @@ fn cluster(
     match &from.cluster_id {
         Some(expected) if *expected != id => group.fail(
             "snapshot-cluster",
-            format!("it is of cluster {id}, and here was {expected}"),
+            format!("it is of cluster {id}, and not of {expected}, which --cluster-id or the last run here names"),
             format!(
                 "take one of that cluster; if this is the one you want, say so: --cluster-id {id}"
             ),

@@ -229,7 +229,7 @@ fn a_version_that_does_not_serve_from_it_is_refused() {
         let args = ["rehearse", "--source", source, "--bao"];
         place
             .run(&[&args[..], &[bao.to_str().unwrap()]].concat())
-            .expect_code(1)
+            .expect_code(2)
             .expect_words(&["does not serve from", "name another program with --bao"]);
         assert!(!place.work().exists());
     }
