@@ -149,6 +149,16 @@ pub const FULL: &[Case] = &[
         "full_operator_migrate_pebbledb",
         back::full_operator_migrate_pebbledb,
     ),
+    ("full_fast_pebbledb", || {
+        plain(
+            "fast-pebbledb",
+            Kind {
+                overlays: &["pebbledb"],
+                ..PLAIN
+            },
+            &FAST,
+        )
+    }),
     ("full_child_namespaces", namespaces::moved),
     (
         "full_reseeded_and_rolled_back",
