@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::config::ServerConfig;
 use super::driver::DriverKind;
 use super::form::{Form, told_by};
-use super::migrator::STARTS;
+use super::migrator::{POD, STARTS};
 use super::platform::KubernetesPlatform;
 use super::{apart, inspect, jobs, probe, suspend, volume};
 use crate::armed::Armed;
@@ -363,8 +363,9 @@ impl Platform for KubernetesPlatform {
     }
 
     fn tolls(&self, start: f64) -> (f64, f64) {
-        // A pod ends in about the time in which one starts, as seen.
-        (start, STARTS * start)
+        // A pod ends in about the time in which one starts, as seen; a start that is seen early in a pause was no shorter.
+        let pod = start.max(POD);
+        (pod, STARTS * pod)
     }
 
     async fn scratch_discard(&self, _armed: &Armed) -> Result<()> {

@@ -20,6 +20,8 @@ use crate::platform::{Error, Result};
 /// The longest that a part of the pod may take to begin, and the last one to end: a store is synced then.
 const PATIENCE: Duration = Duration::from_mins(5);
 const GONE: Duration = Duration::from_mins(1);
+/// Seconds that a kubelet takes to end a pod or to start one, at least, as seen.
+pub(super) const POD: f64 = 1.4;
 /// How many starts of a server the pod takes beside what `bao` does in it, as seen.
 pub(super) const STARTS: f64 = 2.5;
 const PAUSE: Duration = Duration::from_millis(250);
