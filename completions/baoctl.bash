@@ -1119,7 +1119,7 @@ _baoctl() {
             return 0
             ;;
         baoctl__subcmd__rehearse)
-            opts="-q -v -h --entries --large --namespaces --source --shares --threshold --from-tree --from-snapshot --cluster-id --keys-file --runbook --work-dir --bao --keep --discard --source-only --from --until --json --quiet --verbose --help"
+            opts="-q -v -h --entries --large --namespaces --shares --threshold --source --from-tree --from-snapshot --cluster-id --keys-file --runbook --work-dir --bao --keep --discard --source-only --from --until --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1129,16 +1129,16 @@ _baoctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --source)
-                    COMPREPLY=($(compgen -W "file pebbledb" -- "${cur}"))
-                    return 0
-                    ;;
                 --shares)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --threshold)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --source)
+                    COMPREPLY=($(compgen -W "file pebbledb" -- "${cur}"))
                     return 0
                     ;;
                 --from-tree)

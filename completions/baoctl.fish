@@ -77,10 +77,10 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s q -l quie
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s v -l verbose -d 'Print details; twice for each call'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l entries -d 'Entries of sample data in the source\'s tree, at least' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l source -d 'What the source keeps its data in; pebbledb takes a `bao` of 2.7' -r -f -a "file\t''
-pebbledb\t''"
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l shares -d 'Unseal shares of the sample source' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l threshold -d 'Shares needed to unseal it' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l source -d 'What the source keeps its data in; pebbledb takes a `bao` of 2.7' -r -f -a "file\t''
+pebbledb\t''"
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l from-tree -d 'Rehearse on a copy of this file tree (a folder, or a tar of it) instead of sample data; with `--source pebbledb` of this store (its folder)' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l from-snapshot -d 'Restore this raft snapshot, as `bao operator raft snapshot save` wrote it, where no member has any data' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l cluster-id -d 'Cluster that the snapshot must be of; default: the one that the target\'s last run was about, where there was one' -r

@@ -6,7 +6,7 @@
 
 use async_trait::async_trait;
 
-use super::cluster::{clear, may_have_served};
+use super::cluster::may_have_served;
 use super::replace_source::{last_look, take_off_raft};
 use super::suspend_actors::nobody_acts;
 use super::{
@@ -112,12 +112,7 @@ impl Action for OperatorMigrate {
     async fn undo(&self, ctx: &Context, armed: Armed) -> Result<String> {
         let first = ctx.first()?;
         ctx.platform.discard_migration(&first, &armed).await?;
-        if ctx.platform.volume(&first).await?.raft_files {
-            // Whatever its server says: a source that has not ended yet answers as one beside a store that is in its place already.
-            clear(ctx, std::slice::from_ref(&first), &armed).await?;
-        } else {
-            take_off_raft(ctx, &first, &armed).await?;
-        }
+        take_off_raft(ctx, &first, &armed).await?;
         Ok(format!(
             "{first} has no raft files that a server would read"
         ))

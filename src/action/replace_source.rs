@@ -39,12 +39,14 @@ pub(super) async fn last_look(ctx: &Context) -> Result<()> {
     )))
 }
 
-/// Stops the first member and moves its raft files aside, unless it serves from what it was on: it is the source itself then.
+/// Stops the first member and moves its raft files aside, unless it serves from what it was on: it is the source itself then. One
+/// that has not ended yet answers as the source as well, beside raft files that are in their place already.
 pub(super) async fn take_off_raft(ctx: &Context, first: &String, armed: &Armed) -> Result<()> {
     let status = ctx.node(first)?.seal_status().await;
     let is_source = status.is_ok_and(|status| status.storage_type != StorageKind::Raft.name());
     // A later change of the release that was taken back has taken every member off.
-    if ctx.platform.release().await?.storage == StorageKind::Raft && !is_source {
+    let on_raft = ctx.platform.release().await?.storage == StorageKind::Raft && !is_source;
+    if on_raft || ctx.platform.volume(first).await?.raft_files {
         clear(ctx, std::slice::from_ref(first), armed).await?;
     }
     Ok(())

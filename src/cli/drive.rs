@@ -243,7 +243,7 @@ async fn tell_failure(
     place: &Place,
     way: &Way,
 ) -> Exit {
-    let rows = members::in_time(engine.ctx.platform.as_ref()).await;
+    let but = but_now(engine).await;
     let (told, exit) = {
         let journal = engine.journal.as_ref().map(held);
         let state = journal.as_deref().map(Journal::state);
@@ -256,7 +256,7 @@ async fn tell_failure(
             &engine.ctx,
             (place, way),
         );
-        if let Some(but) = state.and_then(|it| members::but(&engine.program, it, &rows)) {
+        if let Some(but) = but {
             told.changed = format!("{}; {but}", told.changed);
         }
         (told, exit_of(error, touched))
@@ -268,18 +268,27 @@ async fn tell_failure(
     exit
 }
 
+/// What the members say against the journal, asked where that tells who serves.
+async fn but_now(engine: &Engine) -> Option<String> {
+    let journal = engine.journal.as_ref()?;
+    if !members::tells(&engine.program, held(journal).state()) {
+        return None;
+    }
+    let rows = members::in_time(engine.ctx.platform.as_ref()).await;
+    members::but(&engine.program, held(journal).state(), &rows)
+}
+
 /// A good end before the runbook's.
 async fn tell_end(end: &End, engine: &Engine, place: &Place) -> Exit {
     let (journal, observer) = (engine.journal.as_ref(), &engine.observer);
     let message = match end {
         End::Finished => return Exit::Done,
         End::RolledBack => {
-            let rows = members::in_time(engine.ctx.platform.as_ref()).await;
+            let but = but_now(engine).await;
             let Some(journal) = journal.map(held) else {
                 return Exit::Done;
             };
             let (state, path) = (journal.state(), journal.path());
-            let but = members::but(&engine.program, state, &rows);
             let exit = but.as_ref().map_or(Exit::Done, |_| Exit::Failed);
             observer.observe(&rolled_back(state, path, but));
             return exit;

@@ -32,9 +32,9 @@ pub(super) fn cleaned_up(state: &State) -> String {
 
 /// The end of a run whose effects are all taken back; `but` is what the servers say against that.
 pub(super) fn rolled_back(state: &State, journal: &Path, but: Option<String>) -> Event {
-    let now = where_back(state).to_owned();
+    let now = where_back(state);
     Event::RolledBack(RolledBack {
-        now: but.map_or_else(|| now.clone(), |but| format!("{now}, {but}")),
+        now: but.map_or_else(|| now.to_owned(), |but| format!("{now}, {but}")),
         why: state.why_back().to_owned(),
         outage_seconds: state.outage_seconds(),
         outage_at_least: state.outage_at_least(),

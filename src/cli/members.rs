@@ -10,13 +10,12 @@ use crate::action::{KEEP_KEYS, Source};
 use crate::bao::SealStatus;
 use crate::engine::{Program, fact};
 use crate::journal::State;
-use crate::platform::Platform;
+use crate::platform::{Platform, StorageKind};
 
 /// The longest that is waited for what only completes a sentence.
 const PATIENCE: Duration = Duration::from_secs(10);
-const STOPPED: &str = "stopped";
+pub(super) const STOPPED: &str = "stopped";
 const ACTIVE: &str = "active";
-const RAFT: &str = "raft";
 
 /// What one member says of itself.
 pub(super) struct Row {
@@ -36,7 +35,8 @@ impl Row {
     }
 
     fn on_raft(&self) -> bool {
-        self.says.as_ref().is_some_and(|it| it.storage_type == RAFT)
+        let raft = StorageKind::Raft.name();
+        self.says.as_ref().is_some_and(|it| it.storage_type == raft)
     }
 
     /// Why it does not serve.
@@ -93,6 +93,11 @@ pub(super) fn leader<'rows>(state: &State, rows: &'rows [Row]) -> Option<&'rows 
     let its_own = |row: &&Row| reseeded || row.cluster() == old.as_deref();
     let mut leaders = rows.iter().filter(|row| row.is_active() && row.on_raft());
     leaders.find(its_own)
+}
+
+/// Whether a journal tells who serves, or that nobody is served, which the members may say otherwise.
+pub(super) fn tells(program: &Program, state: &State) -> bool {
+    failure::serves(program, state).is_some() || state.in_outage()
 }
 
 /// What the members say against what the journal tells of who serves.

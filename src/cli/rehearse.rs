@@ -42,15 +42,8 @@ Examples:
   baoctl rehearse --from-snapshot /backup/nightly.snap --keys-file keys.json    proves that it can be restored
   baoctl rehearse --source-only, then: baoctl migrate-raft --platform local --dry-run")]
 pub struct Args {
-    /// Entries of sample data in the source's tree, at least
-    #[arg(long, value_name = "N", default_value_t = 2000, conflicts_with_all = OWN_DATA)]
-    entries: u64,
-    /// Also a value over raft's default entry size of 1 MiB
-    #[arg(long, conflicts_with_all = OWN_DATA)]
-    large: bool,
-    /// Also child namespaces, nested ones too; of the built-in runbooks only migrate-raft-fast moves them
-    #[arg(long, conflicts_with_all = OWN_DATA)]
-    namespaces: bool,
+    #[command(flatten)]
+    sample: SampleArgs,
     /// What the source keeps its data in; pebbledb takes a `bao` of 2.7
     #[arg(
         long,
@@ -60,24 +53,6 @@ pub struct Args {
         conflicts_with = "from_snapshot"
     )]
     source: StorageKind,
-    /// Unseal shares of the sample source
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 1,
-        value_parser = clap::value_parser!(u32).range(1..=255),
-        conflicts_with_all = OWN_DATA
-    )]
-    shares: u32,
-    /// Shares needed to unseal it
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 1,
-        value_parser = clap::value_parser!(u32).range(1..=255),
-        conflicts_with_all = OWN_DATA
-    )]
-    threshold: u32,
     /// Rehearse on a copy of this file tree (a folder, or a tar of it) instead of sample data; with `--source pebbledb` of this
     /// store (its folder)
     #[arg(
@@ -116,6 +91,27 @@ pub struct Args {
     output: OutputArgs,
 }
 
+/// What there is without data of one's own.
+#[derive(Debug, clap::Args)]
+#[group(id = "sample", multiple = true, conflicts_with_all = ["from_tree", "from_snapshot"])]
+struct SampleArgs {
+    /// Entries of sample data in the source's tree, at least
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    entries: u64,
+    /// Also a value over raft's default entry size of 1 MiB
+    #[arg(long)]
+    large: bool,
+    /// Also child namespaces, nested ones too; of the built-in runbooks only migrate-raft-fast moves them
+    #[arg(long)]
+    namespaces: bool,
+    /// Unseal shares of the sample source
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
+    shares: u32,
+    /// Shares needed to unseal it
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
+    threshold: u32,
+}
+
 fn sources() -> impl TypedValueParser<Value = StorageKind> {
     let kinds = [StorageKind::File, StorageKind::Pebbledb];
     let named = move |word: String| kinds.into_iter().find(|kind| kind.name() == word);
@@ -123,8 +119,6 @@ fn sources() -> impl TypedValueParser<Value = StorageKind> {
         .map(move |word| named(word).unwrap_or_default())
 }
 
-/// In place of sample data.
-const OWN_DATA: [&str; 2] = ["from_tree", "from_snapshot"];
 /// In the run folder of a rehearsal that was asked to keep its servers.
 const KEEP: &str = "keep";
 /// In the work folder as long as its source is not complete.
@@ -215,7 +209,10 @@ pub(super) async fn run(args: Args) -> Exit {
 impl Args {
     /// Refuses what does not fit together, before anything is made.
     fn fit(&self) -> Result<(), Exit> {
-        if self.threshold > self.shares || (self.threshold == 1 && self.shares > 1) {
+        let SampleArgs {
+            shares, threshold, ..
+        } = self.sample;
+        if threshold > shares || (threshold == 1 && shares > 1) {
             return Err(fail(
                 "the threshold must be at most the number of shares, and over 1 when there are several",
                 &["baoctl rehearse --shares 5 --threshold 3"],
@@ -407,11 +404,11 @@ async fn source(args: &Args, bao: &Path, output: &Output) -> Result<LocalPlatfor
             return Ok(((), "nothing runs yet".to_owned()));
         }
         let options = SampleOptions {
-            entries: args.entries,
-            shares: args.shares,
-            threshold: args.threshold,
-            large: args.large,
-            namespaces: args.namespaces,
+            entries: args.sample.entries,
+            shares: args.sample.shares,
+            threshold: args.sample.threshold,
+            large: args.sample.large,
+            namespaces: args.sample.namespaces,
         };
         let golden = make_source(&platform, options, meter.as_ref()).await?;
         Ok(((), format!("{} entries of sample data", golden.entries)))

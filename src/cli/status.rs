@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::drive::limit;
-use super::members::{self, Row};
+use super::members::{self, Row, STOPPED};
 use super::target::{Here, TargetArgs};
 use super::{Exit, claim, failure};
 use crate::engine::Program;
@@ -177,8 +177,8 @@ fn print_text(here: &Here, state: Option<&State>, readable: bool, running: bool,
                 says.cluster_id.as_deref().unwrap_or("-"),
             )
         });
-        let role = if row.process == "stopped" {
-            "stopped"
+        let role = if row.process == STOPPED {
+            STOPPED
         } else {
             row.role.as_str()
         };

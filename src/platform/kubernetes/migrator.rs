@@ -9,10 +9,10 @@ use kube::api::{DeleteParams, LogParams, PostParams};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::client::{absent_ok, call};
-use super::migrator_pod::{DISCARD, FINISH, FOLDER, MIGRATE, Migration, NAME, PREPARE};
+use super::migrator_pod::{FINISH, FOLDER, MIGRATE, Migration, NAME, PREPARE};
 use super::platform::KubernetesPlatform;
-use super::reasons;
 use super::secrets::{MANAGED_BY, OURS, labels};
+use super::{reasons, volume};
 use crate::meter::Meter;
 use crate::platform::migration::{SILENT, Said};
 use crate::platform::{Error, Result};
@@ -125,9 +125,7 @@ impl KubernetesPlatform {
     pub(super) async fn discard_half(&self, member: &str) -> Result<()> {
         self.layout.ordinal(member)?;
         self.discard_migrator().await?;
-        if let Some(place) = self.site.place(member).await? {
-            place.shell.run(DISCARD, &[&place.data, FOLDER]).await?;
-        }
+        volume::remove_folder(&self.site, member, FOLDER).await?;
         // A helper that stays would keep the volume on its node.
         self.helper_done(member).await
     }

@@ -42,12 +42,6 @@ const PUT_IN_PLACE: &str = concat!(
     include_str!("scripts/put_in_place.sh")
 );
 
-/// Removes [`FOLDER`], its second argument, from the data folder; absent is fine.
-pub(super) const DISCARD: &str = concat!(
-    include_str!("scripts/synced.sh"),
-    include_str!("scripts/remove_aside.sh")
-);
-
 /// A migration of a member's tree, on the release as it is now.
 pub(super) struct Migration<'a> {
     pub template: &'a PodTemplateSpec,
@@ -173,6 +167,7 @@ mod tests {
     use std::path::Path;
     use std::process::Command;
 
+    use super::super::volume::REMOVE_FOLDER;
     use super::*;
 
     fn run(script: &str, args: &[&str]) -> bool {
@@ -229,7 +224,7 @@ mod tests {
         assert!(!data.join("core/_lock").exists());
         // What it is made of is the tree's own.
         for _ in 0..2 {
-            assert!(run(DISCARD, &[path, FOLDER]));
+            assert!(run(REMOVE_FOLDER, &[path, FOLDER]));
             assert!(!data.join(FOLDER).exists() && data.join("core/_keyring").exists());
         }
         assert!(run(LINK_TREE, &[path, folder, text]));

@@ -51,9 +51,9 @@ const REMOVE_FILES: &str = concat!(
     include_str!("scripts/synced.sh"),
     include_str!("scripts/remove_files.sh")
 );
-const REMOVE_ASIDE: &str = concat!(
+pub(super) const REMOVE_FOLDER: &str = concat!(
     include_str!("scripts/synced.sh"),
-    include_str!("scripts/remove_aside.sh")
+    include_str!("scripts/remove_folder.sh")
 );
 /// How the last line of `lay_out.sh` begins.
 const LAID_OUT: &str = "laid out in ";
@@ -171,12 +171,17 @@ pub async fn remove_aside(site: &Site, member: &str, folder: &str) -> Result<()>
             "{folder:?} is no folder of raft files that were moved aside"
         )));
     }
+    remove_folder(site, member, folder).await
+}
+
+/// Removes a folder of this tool's own in the data folder; absent is fine.
+pub async fn remove_folder(site: &Site, member: &str, folder: &str) -> Result<()> {
     let Some(place) = site.place(member).await? else {
         return Ok(());
     };
     place
         .shell
-        .run(REMOVE_ASIDE, &[&place.data, folder])
+        .run(REMOVE_FOLDER, &[&place.data, folder])
         .await
         .map(drop)
 }
