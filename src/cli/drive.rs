@@ -124,7 +124,9 @@ impl Running {
         let exit = match end {
             Ok(End::Finished) => {
                 let facts = match local.filter(|_| rehearsal) {
-                    Some(local) => rehearse::epilogue(&local, &observer, &engine.program).await,
+                    Some(local) => {
+                        rehearse::epilogue(&local, &observer, &engine.program, self.run).await
+                    }
                     None => Ok(BTreeMap::new()),
                 };
                 match (facts, &self.journal) {

@@ -1,6 +1,7 @@
 //! `baoctl rehearse`.
 
-use std::collections::BTreeMap;
+mod epilogue;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,19 +13,18 @@ use super::exit::fail;
 use super::guard::{refused_by_journal, unfit};
 use super::run::{self, Beginning, Settings};
 use super::target::{Here, Place};
-use crate::action::cleanup::COPIES;
-use crate::action::{KEEP_KEYS, Keys, UNSEAL_KEY};
-use crate::bao::{Health, Node};
+use crate::action::KEEP_KEYS;
 use crate::engine::{ActionMeter, Program};
 use crate::event::{ActionStatus, Event, Level, Mode, Observer};
 use crate::journal;
-use crate::meter::{Meter, SharedMeter};
+use crate::meter::SharedMeter;
 use crate::platform::local::{
-    CreateOptions, Golden, LocalPlatform, SampleOptions, find_bao, from_tree, keep_keys_of,
-    make_source, verify,
+    CreateOptions, LocalPlatform, SampleOptions, find_bao, from_tree, keep_keys_of, make_source,
 };
-use crate::platform::{Platform, SecretName, StorageKind};
+use crate::platform::{Platform, StorageKind};
 use crate::ui::Output;
+
+pub(super) use epilogue::epilogue;
 
 /// Perform the whole migration for real, on servers of its own on this machine
 ///
@@ -123,8 +123,6 @@ fn sources() -> impl TypedValueParser<Value = StorageKind> {
 const KEEP: &str = "keep";
 /// In the work folder as long as its source is not complete.
 const MAKING: &str = "making";
-/// What a finished rehearsal has no more use for, beside the copies of the data.
-const REMAINS: &str = "final.snap.values";
 
 pub(super) async fn run(args: Args) -> Exit {
     let loaded = match args.snapshot.runbook(args.runbook.as_deref()) {
@@ -428,90 +426,4 @@ async fn source(args: &Args, bao: &Path, output: &Output) -> Result<LocalPlatfor
             Err(fail(error, &[next], exit))
         }
     }
-}
-
-/// After the last step: reads the sample back through every member, where the data was to come with it, then clears up.
-pub(super) async fn epilogue(
-    platform: &LocalPlatform,
-    observer: &Arc<dyn Observer>,
-    program: &Program,
-) -> crate::platform::Result<BTreeMap<String, String>> {
-    let mut facts = BTreeMap::new();
-    // A run that was killed while it cleared up has read it back already.
-    let all_run = platform
-        .status()?
-        .iter()
-        .filter(|server| server.instance.is_some())
-        .count()
-        >= platform.members().len();
-    if all_run && program.has(KEEP_KEYS) {
-        let title = "open every member with the new keys";
-        told(observer, ("rehearsal", "new-keys", title), async |_| {
-            let token = unseal_keys(platform).await?.token;
-            for member in platform.members() {
-                platform.http_node(&member)?.lookup_self(&token).await?;
-            }
-            crate::platform::Result::Ok(((), "each knows the new token".to_owned()))
-        })
-        .await?;
-        facts.insert(
-            "new keys".to_owned(),
-            "in the unseal Secret, and every member knows them".to_owned(),
-        );
-    } else if all_run && platform.golden_file().is_file() {
-        let title = "read the sample data back through every member";
-        let checked = told(observer, ("rehearsal", "read-back", title), async |meter| {
-            let checked = read_back(platform, meter.as_ref()).await?;
-            crate::platform::Result::Ok((checked, format!("{checked} things, as they were")))
-        })
-        .await?;
-        facts.insert(
-            "sample data read back with the old token".to_owned(),
-            format!("{checked} things, through every member"),
-        );
-    }
-    if platform.run_dir().join(KEEP).is_file() {
-        facts.insert(
-            "servers".to_owned(),
-            format!("left running in {}", platform.work_dir().display()),
-        );
-        return Ok(facts);
-    }
-    let head = ("rehearsal", "clear-up", "stop the servers");
-    told(observer, head, async |_| {
-        platform.kill_all().await?;
-        for member in platform.members() {
-            let node = platform.work_dir().join("nodes").join(&member);
-            for copy in ["data", "laid-out"] {
-                let _ = std::fs::remove_dir_all(node.join(copy));
-            }
-        }
-        for name in COPIES.into_iter().chain([REMAINS]) {
-            let _ = std::fs::remove_file(platform.run_dir().join(name));
-        }
-        crate::platform::Result::Ok(((), "report and journal are kept".to_owned()))
-    })
-    .await?;
-    Ok(facts)
-}
-
-async fn unseal_keys(platform: &LocalPlatform) -> crate::platform::Result<Keys> {
-    let secret = platform.secret(SecretName::Unseal).await?;
-    secret.as_ref().and_then(Keys::from_secret).ok_or_else(|| {
-        let why = format!("the unseal Secret has no `{UNSEAL_KEY}` after the migration");
-        crate::platform::Error::Refused(why)
-    })
-}
-
-async fn read_back(platform: &LocalPlatform, meter: &dyn Meter) -> crate::platform::Result<u64> {
-    let keys = unseal_keys(platform).await?;
-    let golden = Golden::load(&platform.golden_file())?;
-    let mut checked = 0;
-    for member in platform.members() {
-        meter.waiting(&member);
-        let node = platform.http_node(&member)?;
-        let active = node.health().await? == Health::Active;
-        checked += verify(&golden, &node, &keys.token, active).await?;
-    }
-    Ok(checked)
 }

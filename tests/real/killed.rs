@@ -48,6 +48,27 @@ steps! {
     in_land: "land", 5;
 }
 
+/// Killed while it cleared up, a rehearsal has no servers left to ask: it says what it had found of them.
+#[test]
+fn what_a_rehearsal_proved_is_known_after_its_servers() {
+    let place = Place::new();
+    let said = place.run(&["rehearse", "--entries", "300", "--json"]);
+    said.expect_code(0);
+    assert_whole(&said.summary());
+    assert_whole(&place.finish());
+}
+
+/// As one whose machine went down before that: it does not end well without having asked them.
+#[test]
+fn a_rehearsal_whose_servers_went_down_is_no_proof() {
+    let place = Place::until("verify", &[]);
+    wait(place.platform().kill_all()).unwrap();
+    place.run(&RESUME).expect_code(1).expect_words(&[
+        "openbao-0, openbao-1, openbao-2 went down",
+        "rehearse again",
+    ]);
+}
+
 /// A machine that starts anew takes the servers down with the run.
 #[test]
 fn with_all_its_servers_after_any_step() {
