@@ -26,6 +26,17 @@ pub type Marker = Arc<dyn Fn(Mark) -> std::result::Result<(), String> + Send + S
 pub type Settler =
     Arc<dyn Fn() -> BoxFuture<'static, std::result::Result<(), String>> + Send + Sync>;
 
+/// What a runbook makes of child namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Children {
+    /// It brings them as they are, which this server breaks: refused.
+    Broken,
+    /// It has the action that moves their tables.
+    Moved,
+    /// None of the source's data comes along.
+    LeftBehind,
+}
+
 /// What an action can see and use.
 #[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -62,8 +73,8 @@ pub struct Context {
     pub restore_taken: bool,
     /// The keys that init gave are kept, or may be: the cluster is there to stay, with none of the source's data.
     pub keys_kept: bool,
-    /// The runbook has the action that child namespaces need.
-    pub moves_namespaces: bool,
+    /// What the runbook makes of child namespaces.
+    pub children: Children,
     /// Their tables have been moved, since then.
     pub namespaces_moved: bool,
     /// The journal has the outage's beginning and not its end.

@@ -88,16 +88,64 @@ pub struct Tables {
 }
 
 impl Tables {
+    /// The root namespace and each child.
+    pub fn scopes(&self) -> impl Iterator<Item = Scope<'_>> {
+        let root = Scope {
+            path: "",
+            prefix: String::new(),
+            mounts: &self.mounts,
+            auth: &self.auth,
+            policies: &self.policies,
+        };
+        let children = self.namespaces.iter().map(|(path, child)| Scope {
+            path,
+            prefix: child.prefix(),
+            mounts: &child.mounts,
+            auth: &child.auth,
+            policies: &child.policies,
+        });
+        [root].into_iter().chain(children)
+    }
+
     /// The storage prefixes of the mounts that fit, of the root and of each child namespace.
     pub fn prefixes(&self, fits: impl Fn(&str, &Mount) -> bool) -> Vec<String> {
-        let children = self.namespaces.values();
-        let children = children.map(|child| (child.prefix(), &child.mounts));
         let mut all = Vec::new();
-        for (of, mounts) in children.chain([(String::new(), &self.mounts)]) {
-            let fitting = mounts.iter().filter(|(path, mount)| fits(path, mount));
-            all.extend(fitting.map(|(_, mount)| format!("{of}logical/{}/", mount.uuid)));
+        for scope in self.scopes() {
+            let fitting = scope
+                .mounts
+                .iter()
+                .filter(|(path, mount)| fits(path, mount));
+            all.extend(
+                fitting.map(|(_, mount)| format!("{}logical/{}/", scope.prefix, mount.uuid)),
+            );
         }
         all
+    }
+}
+
+/// What is mounted and allowed in one namespace.
+#[derive(Debug, Clone)]
+pub struct Scope<'a> {
+    /// What the API names it by, for example `a/b/`; empty of the root.
+    pub path: &'a str,
+    /// What the keys of its entries begin with, for example `namespaces/<uuid>/`; empty of the root.
+    pub prefix: String,
+    /// Its `sys/mounts`.
+    pub mounts: &'a BTreeMap<String, Mount>,
+    /// Its `sys/auth`.
+    pub auth: &'a BTreeMap<String, Mount>,
+    /// Its ACL policies.
+    pub policies: &'a [String],
+}
+
+impl Scope<'_> {
+    /// What tells a policy from one of the same name elsewhere.
+    pub fn policy(&self, name: &str) -> String {
+        if self.path.is_empty() {
+            format!("policy {name}")
+        } else {
+            format!("policy {name} in {}", self.path)
+        }
     }
 }
 

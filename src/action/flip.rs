@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::cluster::{clear, clear_calls, holds_no_raft};
 use super::park_key::stays_parked;
 use super::{
-    Action, Context, Error, Evidence, FinalCopied, Forecast, Look, Observation, Outcome, Placed,
-    Result, Snapshot, Source,
+    Action, Children, Context, Error, Evidence, FinalCopied, Forecast, Look, Observation, Outcome,
+    Placed, Result, Snapshot, Source,
 };
 use crate::armed::Armed;
 use crate::event::Level;
@@ -40,6 +40,7 @@ pub fn values(ctx: &Context, replicas: u32) -> platform::Flip {
         // Until their tables are moved, and they are moved on the only member; in a snapshot they are where raft has them.
         apart: replicas == 1
             && namespaces
+            && ctx.children == Children::Moved
             && !ctx.namespaces_moved
             && ctx.find::<Snapshot>().is_none(),
         ..platform::Flip::new(replicas, large)

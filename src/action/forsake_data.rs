@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use super::compare_tables::tables;
+use super::compare_tables::{namespaces, tables};
 use super::keys::Keys;
-use super::paths::{FRESH_METHODS, FRESH_MOUNTS, FRESH_POLICIES, Mounted};
-use super::{Action, Context, Error, Evidence, Forsaken, Observation, Outcome, Result};
+use super::paths::{FRESH_MOUNTS, FRESH_POLICIES, Mounted};
+use super::{Action, Context, Error, Evidence, Forsaken, Observation, Outcome, Result, Source};
 use crate::armed::Armed;
-use crate::bao::Mount;
 use crate::event::{Level, Tier};
 use crate::storage::{DigestSource, Phase};
 
@@ -20,7 +19,11 @@ pub struct ForsakeData;
 async fn held(ctx: &Context) -> Result<Vec<String>> {
     let first = ctx.first()?;
     let token = Keys::old(ctx).await?.token;
-    let tables = tables(ctx.node(&first)?.as_ref(), &token).await?;
+    let node = ctx.node(&first)?;
+    let mut tables = tables(node.as_ref(), &token).await?;
+    if ctx.fact::<Source>()?.namespaces > 0 {
+        tables.namespaces = namespaces(node.as_ref(), &token).await?;
+    }
     let mounted = Mounted::of(&tables);
     let manifest = ctx
         .platform
@@ -33,26 +36,33 @@ async fn held(ctx: &Context) -> Result<Vec<String>> {
             *entries.entry(mount.to_owned()).or_default() += 1;
         }
     }
-    let words = |before: &'static str, fresh: &'static [&'static str]| {
-        let entries = &entries;
-        move |(path, mount): (&String, &Mount)| {
-            let path = format!("{before}{path}");
-            let held = entries.get(&path).copied().unwrap_or_default();
-            let counts = held > 0 || !fresh.contains(&path.as_str());
-            counts.then(|| format!("{path} ({}), {held} entries", mount.kind))
+    let mut held = Vec::new();
+    for scope in tables.scopes() {
+        if !scope.path.is_empty() {
+            held.push(format!("namespace {}", scope.path));
         }
-    };
-    let engines = tables.mounts.iter().filter_map(words("", &FRESH_MOUNTS));
-    let methods = tables
-        .auth
-        .iter()
-        .filter_map(words("auth/", &FRESH_METHODS));
-    let policies = tables
-        .policies
-        .iter()
-        .filter(|name| !FRESH_POLICIES.contains(&name.as_str()));
-    let policies = policies.map(|name| format!("policy {name}"));
-    Ok(engines.chain(methods).chain(policies).collect())
+        let engines = scope
+            .mounts
+            .iter()
+            .map(|(path, mount)| (path.clone(), mount));
+        let methods = scope
+            .auth
+            .iter()
+            .map(|(path, mount)| (format!("auth/{path}"), mount));
+        for (within, mount) in engines.chain(methods) {
+            let path = format!("{}{within}", scope.path);
+            let count = entries.get(&path).copied().unwrap_or_default();
+            if count > 0 || !FRESH_MOUNTS.contains(&within.as_str()) {
+                held.push(format!("{path} ({}), {count} entries", mount.kind));
+            }
+        }
+        let policies = scope
+            .policies
+            .iter()
+            .filter(|name| !FRESH_POLICIES.contains(&name.as_str()));
+        held.extend(policies.map(|name| scope.policy(name)));
+    }
+    Ok(held)
 }
 
 /// A source that held nothing when it was looked at, and does now, is not sealed: hours may have gone by.

@@ -2,7 +2,7 @@
 //!
 //! By path: the two were encrypted with different keys, so that nobody can say whether what is there has the same value.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::io::BufReader;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 use super::back_up::open;
 use super::cluster::{await_active, bring_up, current_keys};
-use super::compare_tables::tables;
+use super::compare_tables::{namespaces, tables};
 use super::final_copy::{Files, whole};
 use super::paths::{Mounted, Versioned};
 use super::{Action, Context, Evidence, Lost, Observation, Outcome, Result, Tables, blocking};
@@ -56,7 +56,11 @@ impl Action for ListLost {
         let keys = current_keys(ctx).await?;
         bring_up(ctx, &ctx.platform.members(), &keys, &armed).await?;
         let node = ctx.node(&await_active(ctx, Duration::from_mins(1)).await?)?;
-        let (was, is): (Tables, _) = (ctx.fact()?, tables(node.as_ref(), &keys.token).await?);
+        let was: Tables = ctx.fact()?;
+        let mut is = tables(node.as_ref(), &keys.token).await?;
+        if !was.namespaces.is_empty() {
+            is.namespaces = namespaces(node.as_ref(), &keys.token).await?;
+        }
         let named = Versioned::list(ctx, node.as_ref(), &keys.token, &is).await?;
         // One that has applied nothing since its start answers 500 `nothing new to snapshot`.
         node.touch(&keys.token, &armed).await?;
@@ -121,34 +125,30 @@ impl List {
 
     /// What is mounted, allowed and audited no more.
     fn tables(&mut self, was: &Tables, is: &Tables) {
-        self.missing("mount", &was.mounts, |path, mount: &Mount| {
-            is.mounts
-                .get(path)
-                .is_some_and(|now| now.kind == mount.kind)
-        });
-        self.missing("auth method", &was.auth, |path, mount| {
-            is.auth.get(path).is_some_and(|now| now.kind == mount.kind)
-        });
-        self.missing("audit device", &was.audit, |path, _| {
-            is.audit.contains_key(path)
-        });
-        for policy in was
-            .policies
-            .iter()
-            .filter(|policy| !is.policies.contains(policy))
-        {
-            self.thing(format!("policy {policy}"));
+        for was in was.scopes() {
+            let Some(is) = is.scopes().find(|it| it.path == was.path) else {
+                // With all that is mounted and allowed in it.
+                self.thing(format!("namespace {}", was.path));
+                continue;
+            };
+            for (what, was_there, is_there) in [
+                ("mount", was.mounts, is.mounts),
+                ("auth method", was.auth, is.auth),
+            ] {
+                let kept = |path, mount: &Mount| {
+                    let now = is_there.get(path);
+                    now.is_some_and(|now: &Mount| now.kind == mount.kind)
+                };
+                for (path, _) in was_there.iter().filter(|(path, mount)| !kept(*path, mount)) {
+                    self.thing(format!("{what} {}{path}", was.path));
+                }
+            }
+            for policy in was.policies.iter().filter(|it| !is.policies.contains(it)) {
+                self.thing(was.policy(policy));
+            }
         }
-    }
-
-    fn missing<T>(
-        &mut self,
-        what: &str,
-        was: &BTreeMap<String, T>,
-        is_there: impl Fn(&str, &T) -> bool,
-    ) {
-        for (path, _) in was.iter().filter(|(path, row)| !is_there(path, row)) {
-            self.thing(format!("{what} {path}"));
+        for path in was.audit.keys().filter(|it| !is.audit.contains_key(*it)) {
+            self.thing(format!("audit device {path}"));
         }
     }
 
@@ -156,20 +156,20 @@ impl List {
     fn named(&mut self, was: &Tables, before: Option<&Versioned>, now: &Versioned) {
         for mount in Versioned::mounts(was) {
             let (Some(before), false) = (
-                before.and_then(|it| it.secrets.get(mount)),
-                now.unlisted.contains_key(mount),
+                before.and_then(|it| it.secrets.get(&mount)),
+                now.unlisted.contains_key(&mount),
             ) else {
                 self.thing(format!(
                     "nobody knows which secrets of {mount}: they could not be listed"
                 ));
                 continue;
             };
-            let there = now.secrets.get(mount);
+            let there = now.secrets.get(&mount);
             for path in before
                 .iter()
                 .filter(|path| there.is_none_or(|there| !there.contains(*path)))
             {
-                self.path(mount, path);
+                self.path(&mount, path);
             }
         }
     }
@@ -177,7 +177,10 @@ impl List {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::action::Namespace;
 
     fn versioned(secrets: &[&str]) -> Versioned {
         let secrets = secrets.iter().map(|path| (*path).to_owned()).collect();
@@ -185,6 +188,45 @@ mod tests {
             secrets: [("kv/".to_owned(), secrets)].into(),
             ..Versioned::default()
         }
+    }
+
+    fn mounts(paths: &[&str]) -> BTreeMap<String, Mount> {
+        let mount: Mount = serde_json::from_str(r#"{"type": "kv"}"#).unwrap();
+        let row = |path: &&str| ((*path).to_owned(), mount.clone());
+        paths.iter().map(row).collect()
+    }
+
+    /// One namespace that is there lacks something, another one is not there.
+    #[test]
+    fn a_namespace_is_told_by_what_it_lacks_or_as_a_whole() {
+        let child = |paths: &[&str], policies: &[&str]| Namespace {
+            uuid: String::new(),
+            id: String::new(),
+            mounts: mounts(paths),
+            auth: BTreeMap::new(),
+            policies: policies.iter().map(|it| (*it).to_owned()).collect(),
+        };
+        let (a, b) = ("a/".to_owned(), "a/b/".to_owned());
+        let was = Tables {
+            mounts: mounts(&["kv/"]),
+            namespaces: [
+                (a.clone(), child(&["kv/", "more/"], &["app", "web"])),
+                (b, child(&["kv/"], &["app"])),
+            ]
+            .into(),
+            ..Tables::default()
+        };
+        let is = Tables {
+            mounts: mounts(&["kv/"]),
+            namespaces: [(a, child(&["kv/"], &["web"]))].into(),
+            ..Tables::default()
+        };
+        let mut list = List::default();
+        list.tables(&was, &is);
+        assert_eq!(
+            list.text,
+            "mount a/more/\npolicy app in a/\nnamespace a/b/\n"
+        );
     }
 
     /// A token that may not list, or another machine than the one that listed.

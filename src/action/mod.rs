@@ -50,7 +50,7 @@ mod unseal;
 
 pub use back_up::copy_live;
 pub use compare_tables::{namespaces, tables};
-pub use context::{Context, FromSnapshot, Look, Marker, Settler, blocking, free_bytes};
+pub use context::{Children, Context, FromSnapshot, Look, Marker, Settler, blocking, free_bytes};
 pub use contract::{Action, Evidence, Fact, Observation, Outcome};
 pub use error::{Error, Result};
 pub use facts::{

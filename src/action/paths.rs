@@ -12,8 +12,7 @@ use crate::event::Level;
 use crate::storage::save_private;
 
 /// What every server mounts and allows by itself.
-pub(super) const FRESH_MOUNTS: [&str; 3] = ["cubbyhole/", "identity/", "sys/"];
-pub(super) const FRESH_METHODS: [&str; 1] = ["auth/token/"];
+pub(super) const FRESH_MOUNTS: [&str; 4] = ["auth/token/", "cubbyhole/", "identity/", "sys/"];
 pub(super) const FRESH_POLICIES: [&str; 2] = ["default", "root"];
 /// What every server writes below its own mounts, or what goes with a token.
 const OF_ITSELF: [&str; 6] = [
@@ -25,8 +24,17 @@ const OF_ITSELF: [&str; 6] = [
     "identity/oidc_tokens/public_keys/",
 ];
 
-/// The mounts of a server, by what the keys of their entries begin with.
-pub(super) struct Mounted(BTreeMap<String, (String, bool)>);
+/// The mounts of a server and of its child namespaces, by what the keys of their entries begin with.
+pub(super) struct Mounted(BTreeMap<String, Row>);
+
+/// A mount.
+struct Row {
+    /// Its path with its namespace's, for example `a/kv/`.
+    path: String,
+    /// How much of it is the namespace's.
+    namespace: usize,
+    is_versioned: bool,
+}
 
 /// Whether a mount keeps the names of its secrets encrypted: only its API tells them.
 fn is_versioned(mount: &Mount) -> bool {
@@ -39,26 +47,32 @@ fn is_versioned(mount: &Mount) -> bool {
 
 impl Mounted {
     pub(super) fn of(tables: &Tables) -> Self {
-        let row = |of: &'static str, before: &'static str| {
-            move |(path, mount): (&String, &Mount)| {
-                let id = format!("{of}/{}", mount.uuid);
-                (id, (format!("{before}{path}"), is_versioned(mount)))
+        let mut rows = BTreeMap::new();
+        for scope in tables.scopes() {
+            for (of, before, mounts) in
+                [("logical", "", scope.mounts), ("auth", "auth/", scope.auth)]
+            {
+                rows.extend(mounts.iter().map(|(path, mount)| {
+                    let row = Row {
+                        path: format!("{}{before}{path}", scope.path),
+                        namespace: scope.path.len(),
+                        is_versioned: is_versioned(mount),
+                    };
+                    (format!("{}{of}/{}", scope.prefix, mount.uuid), row)
+                }));
             }
-        };
-        let engines = tables.mounts.iter().map(row("logical", ""));
-        Self(
-            engines
-                .chain(tables.auth.iter().map(row("auth", "auth/")))
-                .collect(),
-        )
+        }
+        Self(rows)
     }
 
     fn find(&self, key: &str) -> Option<(&str, bool, String)> {
-        let id = key.match_indices('/').nth(1)?.0;
-        let (mount, is_versioned) = self.0.get(&key[..id])?;
-        let path = format!("{mount}{}", &key[id + 1..]);
-        let own = OF_ITSELF.iter().any(|own| path.starts_with(own));
-        (!own).then_some((mount, *is_versioned, path))
+        let parts = if key.starts_with("namespaces/") { 3 } else { 1 };
+        let id = key.match_indices('/').nth(parts)?.0;
+        let row = self.0.get(&key[..id])?;
+        let path = format!("{}{}", row.path, &key[id + 1..]);
+        let within = &path[row.namespace..];
+        let own = OF_ITSELF.iter().any(|own| within.starts_with(own));
+        (!own).then_some((&row.path, row.is_versioned, path))
     }
 
     /// The mount that an entry is of, for example `kv/`; none where it is the server's own.
@@ -89,12 +103,11 @@ pub const SOURCE_PATHS: &str = "source.paths";
 
 impl Versioned {
     /// The mounts that keep them so.
-    pub(super) fn mounts(tables: &Tables) -> impl Iterator<Item = &String> {
-        let versioned = tables
-            .mounts
-            .iter()
-            .filter(|(_, mount)| is_versioned(mount));
-        versioned.map(|(path, _)| path)
+    pub(super) fn mounts(tables: &Tables) -> impl Iterator<Item = String> {
+        tables.scopes().flat_map(|scope| {
+            let versioned = scope.mounts.iter().filter(|(_, mount)| is_versioned(mount));
+            versioned.map(move |(path, _)| format!("{}{path}", scope.path))
+        })
     }
 
     /// Lists them through a server's API, as far as the token may see them.
@@ -111,14 +124,14 @@ impl Versioned {
         for mount in Self::mounts(tables) {
             ctx.meter
                 .waiting(&format!("the names of the secrets in {mount}"));
-            match below(node, token, mount).await {
-                Ok(secrets) => drop(found.secrets.insert(mount.clone(), secrets)),
+            match below(node, token, &mount).await {
+                Ok(secrets) => drop(found.secrets.insert(mount, secrets)),
                 Err(error) if error.status().is_some() => {
                     ctx.note(
                         Level::Warn,
                         format!("the secrets in {mount} are not listed: {error}"),
                     );
-                    found.unlisted.insert(mount.clone(), error.to_string());
+                    found.unlisted.insert(mount, error.to_string());
                 }
                 Err(error) => return Err(error),
             }
@@ -162,6 +175,7 @@ async fn below(node: &dyn Node, token: &SecretString, mount: &str) -> Result<BTr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::action::Namespace;
 
     fn mount(kind: &str, uuid: &str, version: Option<&str>) -> Mount {
         let version = version.map(|version| [("version".to_owned(), version.to_owned())].into());
@@ -177,6 +191,18 @@ mod tests {
     #[test]
     fn an_entry_has_the_path_that_clients_know() {
         let row = |path: &str, mount| (path.to_owned(), mount);
+        let child = Namespace {
+            uuid: "n".to_owned(),
+            id: "x".to_owned(),
+            mounts: [
+                row("kv/", mount("kv", "5", Some("1"))),
+                row("identity/", mount("ns_identity", "6", None)),
+                row("new/", mount("kv", "7", Some("2"))),
+            ]
+            .into(),
+            auth: [row("approle/", mount("approle", "8", None))].into(),
+            policies: Vec::new(),
+        };
         let tables = Tables {
             mounts: [
                 row("kv/", mount("kv", "1", Some("1"))),
@@ -185,6 +211,7 @@ mod tests {
             ]
             .into(),
             auth: [row("approle/", mount("approle", "4", None))].into(),
+            namespaces: [("a/b/".to_owned(), child)].into(),
             ..Tables::default()
         };
         let mounted = Mounted::of(&tables);
@@ -197,6 +224,14 @@ mod tests {
         assert_eq!(
             path("auth/4/role/x").unwrap(),
             "auth/approle/ auth/approle/role/x"
+        );
+        assert_eq!(
+            path("namespaces/n/logical/5/app/db").unwrap(),
+            "a/b/kv/ a/b/kv/app/db"
+        );
+        assert_eq!(
+            path("namespaces/n/auth/8/role/x").unwrap(),
+            "a/b/auth/approle/ a/b/auth/approle/role/x"
         );
         // Its names are encrypted, but it holds something.
         assert_eq!(
@@ -217,9 +252,16 @@ mod tests {
             "sys/policy/app",
             "core/mounts",
             "logical",
+            "namespaces/n/logical/6/oidc_provider/provider/default",
+            "namespaces/n/sys/policy/app",
+            "namespaces/m/logical/5/app/db",
+            "namespaces/n",
         ] {
             assert_eq!((path(own), mounted.mount_of(own)), (None, None), "{own}");
         }
-        assert_eq!(Versioned::mounts(&tables).collect::<Vec<_>>(), ["new/"]);
+        assert_eq!(
+            Versioned::mounts(&tables).collect::<Vec<_>>(),
+            ["new/", "a/b/new/"]
+        );
     }
 }

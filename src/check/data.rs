@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use indicatif::HumanBytes;
 
 use super::finding::{Checked, Group};
-use crate::action::{Context, Keys, Result, namespaces, tombstone};
+use crate::action::{Children, Context, Keys, Result, namespaces, tombstone};
 use crate::bao::SealStatus;
 use crate::platform::{StorageKind, TOMBSTONE};
 use crate::storage::key::MAX_ENTRY_BYTES;
@@ -181,6 +181,10 @@ async fn children(
     };
     match why_not {
         Some(why) => group.fail("data-namespaces", found, why),
+        None if ctx.children == Children::LeftBehind => group.pass(
+            "data-namespaces",
+            format!("{found}, which stay behind with the rest of the data"),
+        ),
         None => group.warn(
             "data-namespaces",
             format!("{found}, which OpenBao breaks when its storage moves"),
@@ -194,6 +198,16 @@ async fn children(
 
 /// Why the child namespaces of a server cannot be moved, where they cannot.
 async fn unmovable(ctx: &Context, server: &SealStatus) -> Result<Option<String>> {
+    let token = Keys::old(ctx).await?.token;
+    let node = ctx.node(&ctx.first()?)?;
+    let unread = async || {
+        let read = namespaces(node.as_ref(), &token).await;
+        read.err()
+            .map(|error| format!("what is mounted in each must be known beforehand: {error}"))
+    };
+    if ctx.children == Children::LeftBehind {
+        return Ok(unread().await);
+    }
     if !TESTED.contains(&server.version.as_str()) {
         return Ok(Some(
             "moving them has not been tested on this server's version: docs/compatibility.md names those it was. Without \
@@ -206,8 +220,6 @@ async fn unmovable(ctx: &Context, server: &SealStatus) -> Result<Option<String>>
             "moving them takes a server that clients do not reach, which cannot be made here: {why}"
         )));
     }
-    let token = Keys::old(ctx).await?.token;
-    let node = ctx.node(&ctx.first()?)?;
     let granted = node.capabilities(&token, &["sys/raw/core"]).await?;
     if !granted.values().flatten().any(|name| name == "root") {
         return Ok(Some(
@@ -216,11 +228,6 @@ async fn unmovable(ctx: &Context, server: &SealStatus) -> Result<Option<String>>
                 .to_owned(),
         ));
     }
-    let read = namespaces(node.as_ref(), &token).await;
-    if let Err(error) = read {
-        return Ok(Some(format!(
-            "what is mounted in each must be known before the move: {error}"
-        )));
-    }
-    Ok((!ctx.moves_namespaces).then(|| NOT_MOVED.to_owned()))
+    let not_moved = || (ctx.children == Children::Broken).then(|| NOT_MOVED.to_owned());
+    Ok(unread().await.or_else(not_moved))
 }

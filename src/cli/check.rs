@@ -63,7 +63,7 @@ pub(super) async fn run(args: Args) -> Exit {
     ctx.replicas = loaded.runbook.replicas;
     ctx.folder = loaded.folder();
     let program = Program::new(&loaded.runbook);
-    ctx.moves_namespaces = program.moves_namespaces();
+    ctx.children = program.children();
     let unmade = |error: &action::Error| {
         let exit = exit_of(error);
         fail(error, &[&here.place.command("status")], exit)

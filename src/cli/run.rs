@@ -20,7 +20,7 @@ use super::guard::{
 use super::keys::KeysArgs;
 use super::recorded::{recorded_runbook, the_runbook};
 use super::target::Here;
-use crate::action::{Context, FromSnapshot, Keys};
+use crate::action::{Children, Context, FromSnapshot, Keys};
 use crate::engine::{Back, Program};
 use crate::event::{Mode, Observer};
 use crate::journal::{self, Header, Journal, Record, RunbookText};
@@ -127,7 +127,7 @@ pub(super) fn context(
         restore_sent: false,
         restore_taken: false,
         keys_kept: false,
-        moves_namespaces: false,
+        children: Children::Broken,
         namespaces_moved: false,
         outage_open: false,
         meter: Arc::new(Silent),

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::{Error, Result};
-use crate::action::{Action, ActionSpec, Context, Forecast, Timings};
+use crate::action::{Action, ActionSpec, Children, Context, Forecast, Timings};
 use crate::event::Effect;
 use crate::journal::State;
 use crate::runbook::Runbook;
@@ -110,9 +110,15 @@ impl Program {
         units.any(|unit| unit.kind == kind)
     }
 
-    /// Whether it has the action that child namespaces need.
-    pub fn moves_namespaces(&self) -> bool {
-        self.has("move-namespaces")
+    /// What becomes of child namespaces.
+    pub fn children(&self) -> Children {
+        if self.has("move-namespaces") {
+            Children::Moved
+        } else if self.has("forsake-data") {
+            Children::LeftBehind
+        } else {
+            Children::Broken
+        }
     }
 
     /// Whether a snapshot is there in place of a source: nobody is served before its end, and there is no data to go back to.

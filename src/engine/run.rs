@@ -11,12 +11,10 @@ use super::{Error, Interrupt, Result};
 use crate::action::{self, Context, KEEP_KEYS};
 use crate::event::{Event, Level, Observer, Operator, StepStatus};
 use crate::journal::{Journal, Record, State};
+use crate::runbook::BRING_DATA;
 
 /// The journal, shared with the actions' marks.
 pub type SharedJournal = Arc<Mutex<Journal>>;
-
-/// The kinds of action that bring the source's data: from then on nothing but the old key opens the cluster.
-const BRING_DATA: [&str; 2] = ["restore", "operator-migrate"];
 
 /// Runs a program.
 pub struct Engine {
@@ -206,7 +204,7 @@ impl Engine {
         self.follow_marks(&mut ctx);
         ctx.step.clone_from(&step.id);
         ctx.place = index;
-        ctx.moves_namespaces = self.program.moves_namespaces();
+        ctx.children = self.program.children();
         ctx.meter = Arc::new(ActionMeter::new(&step.id, unit.kind, self.observer.clone()));
         if let Some(journal) = self.journal() {
             let state = journal.state();

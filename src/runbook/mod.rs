@@ -19,4 +19,5 @@ pub use changed::diff;
 pub use embedded::{EMBEDDED, Loaded};
 pub use error::{Error, Finding, Result, Severity};
 pub use model::{Runbook, Step, VERSION};
+pub use order::BRING_DATA;
 pub use schema::schema;

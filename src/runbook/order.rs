@@ -24,8 +24,8 @@ use Subject::{Await, FirstFlip, Kind, OneOf, Unseal};
 
 /// What makes the first member's raft store.
 const STORE: Subject = OneOf(&["init", "operator-migrate"]);
-/// The kinds that bring the source's data.
-pub(super) const BRING_DATA: &[&str] = &["restore", "operator-migrate"];
+/// The kinds that bring the source's data: from then on nothing but the old key opens the cluster.
+pub const BRING_DATA: &[&str] = &["restore", "operator-migrate"];
 /// What brings the source's data.
 const DATA: Subject = OneOf(BRING_DATA);
 /// What settles which data the new cluster has: the source's, or none of it.

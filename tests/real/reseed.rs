@@ -47,6 +47,26 @@ fn a_source_that_holds_data_stays_behind_with_leave_and_comes_back() {
     back_again(&place, &new);
 }
 
+/// What none of their tables come along of cannot break.
+#[test]
+fn child_namespaces_stay_behind_and_come_back() {
+    let place = Place::with_source(&["--entries", "100", "--namespaces"]);
+    let migrate = [&MIGRATE[..], &RESEED].concat();
+    let named = [
+        "namespace sales/emea/north/",
+        "policy sample-reader in research/",
+    ];
+    place.run(&migrate).expect_code(5).expect_words(&named);
+    place
+        .run(&[&migrate[..], &["--lose-data"]].concat())
+        .expect_code(0);
+    lost_is_listed(&place);
+    place
+        .run(&[&ROLLBACK[..], &["--lose-writes"]].concat())
+        .expect_code(0);
+    place.assert_data("openbao-0");
+}
+
 /// Nothing happens, and it says to what it would.
 fn refused_without_leave(place: &Place) {
     let before = files(&place.work().join("secrets"));
@@ -144,7 +164,9 @@ fn lost_is_listed(place: &Place) {
     let lost: Vec<&str> = lost.lines().collect();
     let golden = Golden::load(&place.platform().golden_file()).unwrap();
     let mut seen = [0, 0];
-    for sample in golden.kv.iter().filter(|sample| sample.value.is_some()) {
+    let within = golden.namespaces.iter().flat_map(|it| &it.kv);
+    let samples = golden.kv.iter().chain(within);
+    for sample in samples.filter(|sample| sample.value.is_some()) {
         let parts = ["/data/", "/metadata/"].iter();
         let path = parts.fold(sample.path.clone(), |path, part| {
             path.replacen(part, "/", 1)
@@ -161,7 +183,9 @@ fn lost_is_listed(place: &Place) {
         .iter()
         .map(|policy| format!("policy {}", policy.name));
     let mounts = ["mount secret/", "auth method approle/"].map(str::to_owned);
-    for line in policies.chain(mounts) {
+    let children = golden.namespaces.iter();
+    let children = children.map(|child| format!("namespace {}", child.path));
+    for line in policies.chain(mounts).chain(children) {
         assert!(lost.contains(&line.as_str()), "{line}: {lost:?}");
     }
     for own in [
@@ -171,6 +195,8 @@ fn lost_is_listed(place: &Place) {
         "cubbyhole/",
     ] {
         assert!(!lost.iter().any(|line| line.starts_with(own)), "{own}");
+        let within = format!("/{own}");
+        assert!(!lost.iter().any(|line| line.contains(&within)), "{within}");
     }
 }
 

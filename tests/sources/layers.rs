@@ -132,6 +132,7 @@ const EXCEPTIONS: [Exception; 14] = [
         from: "check",
         to: "action",
         items: &[
+            "Children",
             "Context",
             "Error",
             "FromSnapshot",

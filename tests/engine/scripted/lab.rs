@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use baoctl::action::{Compared, Context, Fact, FromSnapshot, Lost};
+use baoctl::action::{Children, Compared, Context, Fact, FromSnapshot, Lost};
 use baoctl::engine::{self, Back, End, Engine, Mirrored, Program, Range};
 use baoctl::event::{Answer, By, Event, Mode, Observer, Operator, Question, Tier};
 use baoctl::journal::{self, FORMAT, Header, Journal, Mirror, Record, RunbookText, State};
@@ -296,7 +296,7 @@ impl Lab {
                 restore_sent: false,
                 restore_taken: false,
                 keys_kept: false,
-                moves_namespaces: false,
+                children: Children::Broken,
                 namespaces_moved: false,
                 outage_open: false,
                 meter: Arc::new(Silent),
