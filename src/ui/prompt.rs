@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use async_trait::async_trait;
 use console::Term;
+use rustix::termios::{self, OptionalActions, Termios};
 use secrecy::SecretString;
 
 use super::keys::{self, Typed};
@@ -160,6 +161,7 @@ impl Prompt {
         &self,
         ask: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Option<T> {
+        let _kept = Kept::now();
         let (send, receive) = tokio::sync::oneshot::channel();
         let this = self.clone();
         let spawned = std::thread::Builder::new()
@@ -256,6 +258,24 @@ impl Operator for Prompt {
             ));
         }
         answer
+    }
+}
+
+/// The terminal's own settings. What reads keys or a secret changes them until something is typed, and a signal may end
+/// the asking before that: the operator's shell would not show what is typed any more.
+struct Kept(Option<Termios>);
+
+impl Kept {
+    fn now() -> Self {
+        Self(termios::tcgetattr(std::io::stdin()).ok())
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(settings) = &self.0 {
+            let _ = termios::tcsetattr(std::io::stdin(), OptionalActions::Now, settings);
+        }
     }
 }
 

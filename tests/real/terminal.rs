@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::place::{Place, wait};
+use crate::place::{Place, signal, wait};
 use baoctl::bao::{Health, Node};
 use portable_pty::{Child, CommandBuilder, PtySize, native_pty_system};
 
@@ -13,7 +13,7 @@ struct Session {
     child: Box<dyn Child + Send + Sync>,
     writer: Box<dyn Write + Send>,
     text: Arc<Mutex<Vec<u8>>>,
-    _master: Box<dyn portable_pty::MasterPty + Send>,
+    master: Box<dyn portable_pty::MasterPty + Send>,
 }
 
 impl Session {
@@ -46,7 +46,7 @@ impl Session {
             child,
             writer: pair.master.take_writer().unwrap(),
             text,
-            _master: pair.master,
+            master: pair.master,
         }
     }
 
@@ -78,6 +78,34 @@ impl Session {
 
     fn end(&mut self) -> u32 {
         self.child.wait().unwrap().exit_code()
+    }
+}
+
+/// The shell that the operator comes back to shows again what is typed.
+#[test]
+fn a_signal_at_a_question_gives_the_terminal_back_as_it_was() {
+    let place = Place::with_source(&["--entries", "20"]);
+    for (args, question, number) in [
+        (&["--ask-keys"][..], "unseal share 1 of 1", 2),
+        (&["--ask-keys"], "unseal share 1 of 1", 15),
+        (&[], "[y/N]", 15),
+    ] {
+        let args = [&["migrate-raft", "--platform", "local"], args].concat();
+        let mut session = Session::start(&place, &args);
+        let settings = |session: &Session| session.master.get_termios().unwrap();
+        let before = settings(&session);
+        session.expect(0, question);
+        while settings(&session) == before {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if number == 2 {
+            session.writer.write_all(b"\x03").unwrap();
+        } else {
+            let pid = session.child.process_id().unwrap();
+            signal(i32::try_from(pid).unwrap(), number);
+        }
+        assert_eq!(session.end(), 128 + u32::try_from(number).unwrap());
+        assert_eq!(settings(&session), before, "{question} and signal {number}");
     }
 }
 
