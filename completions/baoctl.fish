@@ -37,7 +37,7 @@ complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "watch" -d 'Watch the 
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "report" -d 'Print the report of a run as Markdown: what was done, when, and what was compared'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "snapshot" -d 'Inspect, verify, make and compare raft snapshots'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "runbook" -d 'List, show and check runbooks'
-complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "lock" -d 'Show or break the lock of a run'
+complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "lock" -d 'Tell who holds the lock of a run, and how it becomes free'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "man" -d 'Print the manual page, or write one for each command'
 complete -c baoctl -n "__fish_baoctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -50,11 +50,11 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l kubeconfi
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
 manifests\t''
 manual\t''"
-complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: REPO/NAME or oci://… in the version that is installed, or a folder of that version. `helm` is the one on the PATH, or `$BAOCTL_HELM`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes `$XDG_STATE_HOME/baoctl/CONTEXT/NAMESPACE/RELEASE`' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l runbook -d 'Runbook to follow: a built-in name or a file [default: migrate-raft; restore-snapshot with --from-snapshot]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l from-snapshot -d 'Restore this raft snapshot, as `bao operator raft snapshot save` wrote it, where no member has any data' -r -F
@@ -74,7 +74,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s y -l yes 
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l lose-data -d 'With --runbook reseed: leave the source\'s data behind; its file tree is kept until `baoctl cleanup`'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -l json -d 'Print one JSON object per line instead of text'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s q -l quiet -d 'Print failures and the summary only'
-complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s v -l verbose -d 'Print details; twice for each call'
+complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s v -l verbose -d 'Print each call and detail too'
 complete -c baoctl -n "__fish_baoctl_using_subcommand migrate-raft" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l entries -d 'Entries of sample data in the source\'s tree, at least' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l shares -d 'Unseal shares of the sample source' -r
@@ -87,17 +87,17 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l cluster-id -d
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l keys-file -d 'File with the unseal keys and a token of that tree or snapshot, as `bao operator init -format=json` prints them' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l runbook -d 'Runbook to follow: a built-in name or a file [default: migrate-raft; restore-snapshot with --from-snapshot]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l work-dir -d 'Folder for the servers and the run\'s files' -r -F
-complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l bao -d 'The `bao` program; default: $`BAOCTL_BAO`, the cache of `make bao`, then the PATH' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l bao -d 'The `bao` program; default: `$BAOCTL_BAO`, the cache of `make bao`, then the PATH' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l from -d 'First step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l until -d 'Last step to run' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l large -d 'Also a value over raft\'s default entry size of 1 MiB'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l namespaces -d 'Also child namespaces, nested ones too; of the built-in runbooks only migrate-raft-fast moves them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l keep -d 'Leave the servers running and their data in place'
-complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l discard -d 'Stop and remove what an earlier rehearsal left in the folder, also when it is not finished'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l discard -d 'Stop and remove what an earlier rehearsal left in the folder, also when it is not finished, and then rehearse anew'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l source-only -d 'Make the source and stop there, for a `migrate-raft --platform local` of your own'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -l json -d 'Print one JSON object per line instead of text'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -s q -l quiet -d 'Print failures and the summary only'
-complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -s v -l verbose -d 'Print details; twice for each call'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -s v -l verbose -d 'Print each call and detail too'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rehearse" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
@@ -108,11 +108,11 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l kubeconfig -d '
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
 manifests\t''
 manual\t''"
-complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: REPO/NAME or oci://… in the version that is installed, or a folder of that version. `helm` is the one on the PATH, or `$BAOCTL_HELM`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes `$XDG_STATE_HOME/baoctl/CONTEXT/NAMESPACE/RELEASE`' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; any token will do that may make the calls, see docs/policy.hcl' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l keys-command -d 'Command that prints the same, run by `sh -c`, for example `sops -d keys.json`' -r
@@ -132,7 +132,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l no-sops-file -d
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l accept-changed-runbook -d 'Go on although the runbook was edited since the run began'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -l json -d 'Print one JSON object per line instead of text'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s q -l quiet -d 'Print failures and the summary only'
-complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s v -l verbose -d 'Print details; twice for each call'
+complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s v -l verbose -d 'Print each call and detail too'
 complete -c baoctl -n "__fish_baoctl_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
@@ -143,11 +143,11 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l kubeconfig -d
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
 manifests\t''
 manual\t''"
-complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: REPO/NAME or oci://… in the version that is installed, or a folder of that version. `helm` is the one on the PATH, or `$BAOCTL_HELM`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes `$XDG_STATE_HOME/baoctl/CONTEXT/NAMESPACE/RELEASE`' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l export -d 'Save the new cluster as a raft snapshot here, then lose what clients wrote to it' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; any token will do that may make the calls, see docs/policy.hcl' -r -F
@@ -162,7 +162,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l from-cluster 
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s y -l yes -d 'Agree to every change that can be changed back'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -l json -d 'Print one JSON object per line instead of text'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s q -l quiet -d 'Print failures and the summary only'
-complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s v -l verbose -d 'Print details; twice for each call'
+complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s v -l verbose -d 'Print each call and detail too'
 complete -c baoctl -n "__fish_baoctl_using_subcommand rollback" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
@@ -173,11 +173,11 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l kubeconfig -d 
 complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
 manifests\t''
 manual\t''"
-complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: REPO/NAME or oci://… in the version that is installed, or a folder of that version. `helm` is the one on the PATH, or `$BAOCTL_HELM`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes `$XDG_STATE_HOME/baoctl/CONTEXT/NAMESPACE/RELEASE`' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l grace -d 'How long ago the run must have ended, for example 90m or 3d' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l keys-file -d 'File with unseal keys and token, as `bao operator init -format=json` prints them; any token will do that may make the calls, see docs/policy.hcl' -r -F
@@ -191,7 +191,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l from-cluster -
 complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -s y -l yes -d 'Agree to every change that can be changed back'
 complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -l json -d 'Print one JSON object per line instead of text'
 complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -s q -l quiet -d 'Print failures and the summary only'
-complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -s v -l verbose -d 'Print details; twice for each call'
+complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -s v -l verbose -d 'Print each call and detail too'
 complete -c baoctl -n "__fish_baoctl_using_subcommand cleanup" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
@@ -202,11 +202,11 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l kubeconfig -d '
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
 manifests\t''
 manual\t''"
-complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: REPO/NAME or oci://… in the version that is installed, or a folder of that version. `helm` is the one on the PATH, or `$BAOCTL_HELM`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes `$XDG_STATE_HOME/baoctl/CONTEXT/NAMESPACE/RELEASE`' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand status" -l json -d 'Print one JSON object'
@@ -220,11 +220,11 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l kubeconfig -d 'K
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
 manifests\t''
 manual\t''"
-complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: REPO/NAME or oci://… in the version that is installed, or a folder of that version. `helm` is the one on the PATH, or `$BAOCTL_HELM`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes `$XDG_STATE_HOME/baoctl/CONTEXT/NAMESPACE/RELEASE`' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l runbook -d 'Runbook that would be followed: a built-in name or a file [default: migrate-raft; restore-snapshot with --from-snapshot]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l from-snapshot -d 'Restore this raft snapshot, as `bao operator raft snapshot save` wrote it, where no member has any data' -r -F
@@ -236,7 +236,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l force-conflicts 
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l ask-keys -d 'Ask each key holder in turn at the terminal, without showing what is typed'
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -l json -d 'Print one JSON object per line instead of text'
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s q -l quiet -d 'Print failures and the summary only'
-complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s v -l verbose -d 'Print details; twice for each call'
+complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s v -l verbose -d 'Print each call and detail too'
 complete -c baoctl -n "__fish_baoctl_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
@@ -247,14 +247,14 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l kubeconfig -d 'K
 complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
 manifests\t''
 manual\t''"
-complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: REPO/NAME or oci://… in the version that is installed, or a folder of that version. `helm` is the one on the PATH, or `$BAOCTL_HELM`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes `$XDG_STATE_HOME/baoctl/CONTEXT/NAMESPACE/RELEASE`' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l every -d 'Look again after this time, for example 10m; with --max-outage until the outage would be within it' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l max-outage -d 'Go back to file storage when the outage gets longer than this, for example 60s; refuse to begin one that is expected to' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l max-outage -d 'End with exit code 5 when the outage would be longer than this, for example 60s, or when no proof has measured it yet' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l runbook -d 'Runbook whose outage is told: a built-in name or a file [default: that of a run that waits, else migrate-raft]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand watch" -l json -d 'Print one JSON object a look'
@@ -268,11 +268,11 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l kubeconfig -d '
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
 manifests\t''
 manual\t''"
-complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: REPO/NAME or oci://… in the version that is installed, or a folder of that version. `helm` is the one on the PATH, or `$BAOCTL_HELM`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes `$XDG_STATE_HOME/baoctl/CONTEXT/NAMESPACE/RELEASE`' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -313,7 +313,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand runbook; and __fish_seen_s
 complete -c baoctl -n "__fish_baoctl_using_subcommand runbook; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and not __fish_seen_subcommand_from show break help" -s h -l help -d 'Print help'
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and not __fish_seen_subcommand_from show break help" -f -a "show" -d 'Tell who runs the migration of this target'
-complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and not __fish_seen_subcommand_from show break help" -f -a "break" -d 'Free a lock whose holder is gone; one that is alive keeps it'
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and not __fish_seen_subcommand_from show break help" -f -a "break" -d 'Tell how a lock that stands in the way becomes free; it takes none away'
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and not __fish_seen_subcommand_from show break help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l platform -d 'Where the server lives; default: kubernetes when a context or a namespace is named, else local' -r -f -a "kubernetes\t'A release on a Kubernetes cluster'
 local\t'Real `bao` processes on this machine'"
@@ -324,11 +324,11 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subc
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
 manifests\t''
 manual\t''"
-complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: REPO/NAME or oci://… in the version that is installed, or a folder of that version. `helm` is the one on the PATH, or `$BAOCTL_HELM`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes `$XDG_STATE_HOME/baoctl/CONTEXT/NAMESPACE/RELEASE`' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -341,16 +341,16 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subc
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l driver -d 'What changes the release: helm, manifests (server-side apply, for releases that no helm manages), or manual (you do, and the run waits) [default: helm]' -r -f -a "helm\t''
 manifests\t''
 manual\t''"
-complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…' -r
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l chart -d 'With --driver helm: chart of the release, as `helm upgrade` takes it: REPO/NAME or oci://… in the version that is installed, or a folder of that version. `helm` is the one on the PATH, or `$BAOCTL_HELM`' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l values -d 'With --driver helm: values of your own for raft, in place of the generated ones' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l unseal-secret -d 'Secret that the auto-unseal hook reads [default: openbao-unseal]' -r
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l helper-image -d 'Image with sh, tar and sha256sum, where the server\'s own has none' -r
-complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE' -r -F
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l work-dir -d 'Folder of the run\'s files, for local also of the servers; default: baoctl-local, for kubernetes `$XDG_STATE_HOME/baoctl/CONTEXT/NAMESPACE/RELEASE`' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l journal -d 'Journal to use instead of the target\'s own' -r -F
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -l force-conflicts -d 'With --driver manifests: take fields of the release\'s objects from the managers that own them'
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from break" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from help" -f -a "show" -d 'Tell who runs the migration of this target'
-complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from help" -f -a "break" -d 'Free a lock whose holder is gone; one that is alive keeps it'
+complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from help" -f -a "break" -d 'Tell how a lock that stands in the way becomes free; it takes none away'
 complete -c baoctl -n "__fish_baoctl_using_subcommand lock; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c baoctl -n "__fish_baoctl_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c baoctl -n "__fish_baoctl_using_subcommand man" -l out -d 'Write the pages into this folder' -r -F
@@ -366,7 +366,7 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback cleanup status check watch report snapshot runbook lock completions man help" -f -a "report" -d 'Print the report of a run as Markdown: what was done, when, and what was compared'
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback cleanup status check watch report snapshot runbook lock completions man help" -f -a "snapshot" -d 'Inspect, verify, make and compare raft snapshots'
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback cleanup status check watch report snapshot runbook lock completions man help" -f -a "runbook" -d 'List, show and check runbooks'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback cleanup status check watch report snapshot runbook lock completions man help" -f -a "lock" -d 'Show or break the lock of a run'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback cleanup status check watch report snapshot runbook lock completions man help" -f -a "lock" -d 'Tell who holds the lock of a run, and how it becomes free'
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback cleanup status check watch report snapshot runbook lock completions man help" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback cleanup status check watch report snapshot runbook lock completions man help" -f -a "man" -d 'Print the manual page, or write one for each command'
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and not __fish_seen_subcommand_from migrate-raft rehearse resume rollback cleanup status check watch report snapshot runbook lock completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -379,4 +379,4 @@ complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subc
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from runbook" -f -a "validate" -d 'Check a runbook file; every finding has its line and column'
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from runbook" -f -a "schema" -d 'Print the JSON schema of runbooks, for editors'
 complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from lock" -f -a "show" -d 'Tell who runs the migration of this target'
-complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from lock" -f -a "break" -d 'Free a lock whose holder is gone; one that is alive keeps it'
+complete -c baoctl -n "__fish_baoctl_using_subcommand help; and __fish_seen_subcommand_from lock" -f -a "break" -d 'Tell how a lock that stands in the way becomes free; it takes none away'

@@ -53,7 +53,8 @@ impl Keys {
                 )));
             }
             return Err(Error::refused(
-                "no unseal key was found: neither the release's Secret nor a parked copy holds one; name a file with --keys-file",
+                "no unseal key was found: neither the release's Secret nor a parked copy holds one; name a file with --keys-file, or \
+                 give them again where they came from --keys-command, --keys-fd or --ask-keys, which keep nothing",
             ));
         }
         let read_before = found.iter().position(|keys| {

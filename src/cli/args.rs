@@ -24,7 +24,7 @@ pub struct OutputArgs {
     /// Print failures and the summary only
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print details; twice for each call
+    /// Print each call and detail too
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }

@@ -13,11 +13,11 @@ use super::{
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done (snapshot diff: no difference)
-  1  failed (snapshot diff: different)
+  1  failed (snapshot diff: different; one that cannot be read is 2)
   2  the command line or an input file is wrong
   3  declined, or nobody was there to agree
   4  not authorised
-  5  a check failed before anything was changed
+  5  a check failed before anything was changed, or the command does not fit the run's state
   6  another process runs this migration
   7  it is unknown whether a call was carried out; `baoctl resume` looks
   129, 130, 143  stopped by SIGHUP, SIGINT, SIGTERM; `baoctl resume` goes on

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Exit;
 use super::args::default_runbook;
 use super::exit::denied;
-use super::run::{FROM_SNAPSHOT, KEYS_FILE, LOSE_DATA, Way};
+use super::run::{FROM_SNAPSHOT, KEYS_FILE, KEYS_ONCE, LOSE_DATA, Way, keys_again};
 use super::target::{Place, word};
 use crate::action::{self, Context, KEEP_KEYS};
 use crate::bao;
@@ -182,7 +182,7 @@ fn named(runbook: &str, file: Option<&Path>, inputs: &BTreeMap<String, String>) 
             .map(|value| format!(" --{name} {}", word(value)));
         flags.extend(given);
     }
-    flags
+    flags + &keys_again(inputs)
 }
 
 /// The command that begins the same run anew.
@@ -198,16 +198,18 @@ pub(super) fn anew(text: &RunbookText, inputs: &BTreeMap<String, String>) -> Str
     )
 }
 
-/// The flag with the keys file, where it was given since the run was begun: it is not recorded then.
+/// The flag for the keys: with the file, where it was given since the run was begun and is not recorded, or what gives them again.
 fn keys_since(state: Option<&State>, ctx: &Context) -> String {
     let header = state.and_then(State::header);
     let given = header.zip(ctx.keys_file.as_ref());
     let given =
         given.map(|(header, file)| (header.inputs.get(KEYS_FILE), file.display().to_string()));
     let since = given.filter(|(begun, file)| *begun != Some(file));
-    since.map_or_else(String::new, |(_, file)| {
-        format!(" --{KEYS_FILE} {}", word(&file))
-    })
+    match (since, header) {
+        (Some((_, file)), _) => format!(" --{KEYS_FILE} {}", word(&file)),
+        (None, Some(header)) => keys_again(&header.inputs),
+        (None, None) => String::new(),
+    }
 }
 
 /// The command that begins a run anew that went back for its outage.
@@ -252,9 +254,12 @@ fn checks_of(
     for (name, path) in given {
         inputs.extend(path.map(|path| (name.to_owned(), path.display().to_string())));
     }
-    let rehearsed = state
-        .and_then(State::header)
-        .is_some_and(|header| header.mode == Mode::Rehearsal);
+    let begun = state.and_then(State::header);
+    let once = begun.and_then(|header| header.inputs.get(KEYS_ONCE));
+    if let (None, Some(flag)) = (&ctx.keys_file, once) {
+        inputs.insert(KEYS_ONCE.to_owned(), flag.clone());
+    }
+    let rehearsed = begun.is_some_and(|header| header.mode == Mode::Rehearsal);
     if rehearsed && snapshot.is_some() {
         // It has made its own place for the file, which another one cannot use.
         let named = named(&runbook.runbook.name, runbook.file.as_deref(), &inputs);

@@ -41,6 +41,19 @@ const READABLE: [&str; 1] =
 const LONGEST: u64 = 1 << 20;
 
 impl KeysArgs {
+    /// How keys are given that are kept nowhere, as a later command has to give them again.
+    pub(super) const fn given_once(&self) -> Option<&'static str> {
+        if self.keys_command.is_some() {
+            Some("--keys-command COMMAND")
+        } else if self.keys_fd.is_some() {
+            Some("--keys-fd N")
+        } else if self.ask_keys {
+            Some("--ask-keys")
+        } else {
+            None
+        }
+    }
+
     /// Reads the keys that are given once and kept in memory; none for a file, which is read again when it is needed, and for the
     /// Secret.
     pub(super) async fn read(&self, here: &Here) -> Result<Option<Keys>, Exit> {

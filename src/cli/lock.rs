@@ -10,7 +10,7 @@ use crate::journal;
 use crate::platform::kubernetes::Holder;
 use crate::ui;
 
-/// Show or break the lock of a run
+/// Tell who holds the lock of a run, and how it becomes free
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -21,7 +21,10 @@ pub struct Args {
 enum Verb {
     /// Tell who runs the migration of this target
     Show(TargetArgs),
-    /// Free a lock whose holder is gone; one that is alive keeps it
+    /// Tell how a lock that stands in the way becomes free; it takes none away
+    ///
+    /// A lock ends with its process, and a Lease in the cluster 30 s after its holder was last seen. One whose holder is alive is
+    /// kept: two runs would act on one server.
     Break(TargetArgs),
 }
 
@@ -43,11 +46,23 @@ pub(super) async fn run(args: Args) -> Exit {
             Err(exit) => return exit,
         };
         let elsewhere = claim::holder(&here).await;
-        ui::line(&match elsewhere.filter(Holder::may_be_there) {
-            Some(holder) => format!("not held here; {holder}"),
-            None => "no process holds the lock".to_owned(),
-        });
-        return Exit::Done;
+        let Some(holder) = elsewhere.filter(Holder::may_be_there) else {
+            ui::line("no process holds the lock");
+            return Exit::Done;
+        };
+        let said = format!("not held here; {holder}");
+        return match args.command {
+            Verb::Show(_) => {
+                ui::line(&said);
+                Exit::Done
+            }
+            Verb::Break(_) => {
+                let resume = place.command("resume --from-cluster");
+                let next =
+                    format!("{resume}    when that machine is gone: its claim ends by itself");
+                fail(said, &[&next], Exit::Locked)
+            }
+        };
     }
     let holder = journal::Holder::read(&path).map_or_else(
         || "a process that left no note".to_owned(),

@@ -73,13 +73,13 @@ pub struct Args {
     /// Folder for the servers and the run's files
     #[arg(long, value_name = "DIR", default_value = "baoctl-local")]
     work_dir: PathBuf,
-    /// The `bao` program; default: $`BAOCTL_BAO`, the cache of `make bao`, then the PATH
+    /// The `bao` program; default: `$BAOCTL_BAO`, the cache of `make bao`, then the PATH
     #[arg(long, value_name = "FILE")]
     bao: Option<PathBuf>,
     /// Leave the servers running and their data in place
     #[arg(long)]
     keep: bool,
-    /// Stop and remove what an earlier rehearsal left in the folder, also when it is not finished
+    /// Stop and remove what an earlier rehearsal left in the folder, also when it is not finished, and then rehearse anew
     #[arg(long)]
     discard: bool,
     /// Make the source and stop there, for a `migrate-raft --platform local` of your own

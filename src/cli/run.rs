@@ -49,6 +49,7 @@ pub(super) struct Beginning {
 }
 
 pub(super) const KEYS_FILE: &str = "keys-file";
+pub(super) const KEYS_ONCE: &str = "keys-once";
 pub(super) const FROM_SNAPSHOT: &str = "from-snapshot";
 pub(super) const CLUSTER_ID: &str = "cluster-id";
 const SOPS_FILE: &str = "sops-file";
@@ -158,6 +159,7 @@ pub(super) async fn begin(here: Here, beginning: Beginning, mut settings: Settin
         Ok(given) => given,
         Err(exit) => return exit,
     };
+    let keys_once = keys.given_once();
     let keys_file = match keys.keys_file.map(std::path::absolute).transpose() {
         Ok(keys_file) => keys_file,
         Err(error) => return fail(format!("--keys-file: {error}"), &[], Exit::Usage),
@@ -203,7 +205,7 @@ pub(super) async fn begin(here: Here, beginning: Beginning, mut settings: Settin
         runbook: RunbookText::from(&run.loaded),
         target: here.platform.target(),
         server: here.platform.address(),
-        inputs: inputs(&run, &settings.reseed),
+        inputs: inputs(&run, keys_once, &settings.reseed),
         max_outage_ms: settings.max_outage.map(journal::millis),
     };
     run.claimed = match claim::claim(here, run.run, Earlier::Replace).await {
@@ -246,12 +248,19 @@ async fn room(run: &Running, settings: &Settings) -> Result<Option<PutBy>, Exit>
     Ok(put_by)
 }
 
+/// The flag for keys that a run was begun with and that are kept nowhere, with a space before it; else nothing.
+pub(super) fn keys_again(inputs: &BTreeMap<String, String>) -> String {
+    let flag = inputs.get(KEYS_ONCE);
+    flag.map_or_else(String::new, |flag| format!(" {flag}"))
+}
+
 /// What the run is begun with, for a later process.
-fn inputs(run: &Running, reseed: &ReseedArgs) -> BTreeMap<String, String> {
+fn inputs(run: &Running, keys_once: Option<&str>, reseed: &ReseedArgs) -> BTreeMap<String, String> {
     let mut inputs = run.here.inputs.clone();
     if let Some(file) = &run.keys_file {
         inputs.insert(KEYS_FILE.to_owned(), file.display().to_string());
     }
+    inputs.extend(keys_once.map(|flag| (KEYS_ONCE.to_owned(), flag.to_owned())));
     if let Some(from) = &run.snapshot {
         let path = from.path.display().to_string();
         inputs.insert(FROM_SNAPSHOT.to_owned(), path);

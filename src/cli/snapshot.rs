@@ -69,7 +69,12 @@ pub(super) fn run(args: &Args) -> Exit {
         Verb::Convert { tree, out, graft } => convert(tree, out, graft.as_deref()),
         Verb::Diff { a, b, json } => diff(a, b, *json),
     };
-    done.unwrap_or_else(|error| fail(error, &[], Exit::Failed))
+    // As `diff` does it: scripts tell a difference from trouble.
+    let trouble = match &args.command {
+        Verb::Diff { .. } => Exit::Usage,
+        _ => Exit::Failed,
+    };
+    done.unwrap_or_else(|error| fail(error, &[], trouble))
 }
 
 fn inspect(file: &Path, as_json: bool) -> Result<Exit, StorageError> {

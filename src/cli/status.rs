@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::drive::limit;
 use super::members::{self, Row, STOPPED};
+use super::run::keys_again;
 use super::target::{Here, TargetArgs};
 use super::{Exit, claim, failure};
 use crate::engine::Program;
@@ -135,20 +136,21 @@ fn print_text(here: &Here, state: Option<&State>, readable: bool, running: bool,
         None => ui::line("how far the run is stands in its journal, which cannot be read"),
         Some((state, header)) => {
             let back = state.rolling_back();
+            let keys = keys_again(&header.inputs);
+            let again = |verb: &str| here.place.command(&format!("{verb}{keys}"));
             let word = match (state.finished().is_some(), running) {
                 (true, _) if state.cleaning() => "ended, and what was left of it is removed",
                 (false, false) if state.cleaning() => &format!(
                     "ended, and stopped while what is left of it is removed; `{}` goes on",
-                    here.place.command("cleanup")
+                    again("cleanup")
                 ),
                 (true, _) if back => "rolled back",
                 (true, _) => "finished",
                 (false, true) => "running",
-                (false, false) if back => &format!(
-                    "stopped on its way back; `{}` goes on",
-                    here.place.command("rollback")
-                ),
-                (false, false) => &format!("stopped; `{}` goes on", here.place.command("resume")),
+                (false, false) if back => {
+                    &format!("stopped on its way back; `{}` goes on", again("rollback"))
+                }
+                (false, false) => &format!("stopped; `{}` goes on", again("resume")),
             };
             ui::line(&format!(
                 "run {} of {}: {word}",

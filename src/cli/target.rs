@@ -58,20 +58,21 @@ pub struct TargetArgs {
     /// With --driver manifests: take fields of the release's objects from the managers that own them
     #[arg(long, help_heading = "Target")]
     pub force_conflicts: bool,
-    /// With --driver helm: chart of the release, as `helm upgrade` takes it: a folder, REPO/NAME or oci://…
+    /// With --driver helm: chart of the release, as `helm upgrade` takes it: REPO/NAME or oci://… in the version that is installed, or
+    /// a folder of that version. `helm` is the one on the PATH, or `$BAOCTL_HELM`
     #[arg(long, value_name = "CHART", help_heading = "Target")]
     pub chart: Option<String>,
     /// With --driver helm: values of your own for raft, in place of the generated ones
     #[arg(long, value_name = "FILE", help_heading = "Target")]
     pub values: Option<PathBuf>,
     /// Secret that the auto-unseal hook reads [default: openbao-unseal]
-    #[arg(long, value_name = "NAME", help_heading = "Target")]
+    #[arg(long, value_name = "NAME[:FIELD]", help_heading = "Target")]
     pub unseal_secret: Option<String>,
     /// Image with sh, tar and sha256sum, where the server's own has none
     #[arg(long, value_name = "IMAGE", help_heading = "Target")]
     pub helper_image: Option<String>,
     /// Folder of the run's files, for local also of the servers; default: baoctl-local, for kubernetes
-    /// $`XDG_STATE_HOME`/baoctl/CONTEXT/NAMESPACE/RELEASE
+    /// `$XDG_STATE_HOME/baoctl/CONTEXT/NAMESPACE/RELEASE`
     #[arg(long, value_name = "DIR", help_heading = "Target")]
     pub work_dir: Option<PathBuf>,
     /// Journal to use instead of the target's own

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
-use super::args::{BudgetArgs, default_runbook, duration};
+use super::args::{default_runbook, duration};
 use super::check::in_outage;
 use super::exit::fail;
 use super::recorded::recorded_runbook;
@@ -31,17 +31,21 @@ use crate::ui::{self, Output};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  baoctl watch --context prod -n vault                                     one look, compared with the last one
-  baoctl watch --context prod -n vault --every 10m --json                  as often as that, until Ctrl-C
-  baoctl watch --context prod -n vault --every 1m --max-outage 30s && baoctl resume --context prod -n vault    hold the cutover")]
+  baoctl watch --context prod -n vault                       one look, compared with the last one
+  baoctl watch --context prod -n vault --every 10m --json    as often as that, until Ctrl-C
+
+Hold the cutover until the outage would be short enough:
+  baoctl watch --context prod -n vault --every 1m --max-outage 30s &&
+    baoctl resume --context prod -n vault")]
 pub struct Args {
     #[command(flatten)]
     target: TargetArgs,
     /// Look again after this time, for example 10m; with --max-outage until the outage would be within it
     #[arg(long, value_name = "TIME", value_parser = duration)]
     every: Option<Duration>,
-    #[command(flatten)]
-    budget: BudgetArgs,
+    /// End with exit code 5 when the outage would be longer than this, for example 60s, or when no proof has measured it yet
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    max_outage: Option<Duration>,
     /// Runbook whose outage is told: a built-in name or a file [default: that of a run that waits, else migrate-raft]
     #[arg(long, value_name = "NAME|FILE")]
     runbook: Option<String>,
@@ -114,7 +118,7 @@ pub(super) async fn run(args: Args) -> Exit {
         } else {
             ui::line(&words(&seen));
         }
-        let over = match (args.budget.max_outage, seen.outage) {
+        let over = match (args.max_outage, seen.outage) {
             (None, _) => None,
             (Some(budget), Some(outage)) => Some(outage > budget.as_secs_f64()),
             (Some(_), None) => {

@@ -361,6 +361,17 @@ fn keys_come_from_a_command_or_a_descriptor_as_well() {
         ]);
     }
     assert_serves(&place);
+    // What it gave is kept nowhere: it is told to be given again.
+    let again = "--keys-command COMMAND";
+    place.run(&args).expect_words(&[again]);
+    let begin = [
+        &MIGRATE[..],
+        &["--keys-command", &right, "--until", "record-keys"],
+    ];
+    place.run(&begin.concat()).expect_code(0);
+    place
+        .run(&["status"])
+        .expect_words(&[&format!("`baoctl resume {again}")]);
     for (flags, words) in [
         (&["--keys-command", "echo canary"][..], "line 1"),
         (&["--keys-command", "false"], "another --keys-command"),

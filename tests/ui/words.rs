@@ -71,6 +71,37 @@ fn a_mistyped_step_is_answered_with_those_there_are_before_anything_is_made() {
     assert!(!work.exists());
 }
 
+/// As `diff` does: trouble is no difference.
+#[test]
+fn snapshots_that_differ_are_told_from_one_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = |name: &str| folder.path().join(name).display().to_string();
+    let snapshot = |name: &str, keys: &[&str]| {
+        let tree = folder.path().join(format!("{name}.tree"));
+        for key in keys {
+            let file = tree.join(baoctl::storage::key::path_of_key(key).unwrap());
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, r#"{"Value":"eA=="}"#).unwrap();
+        }
+        let tree = tree.display().to_string();
+        let done = baoctl(&["snapshot", "convert", &tree, "--out", &here(name)]);
+        let output = { done }.output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    };
+    snapshot("a", &["core/x", "core/y"]);
+    snapshot("b", &["core/x"]);
+    for (one, other, code) in [
+        ("a", "a", 0),
+        ("a", "b", 1),
+        ("a", "none", 2),
+        ("none", "a", 2),
+    ] {
+        let output = baoctl(&["snapshot", "diff", &here(one), &here(other)]).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+    }
+}
+
 /// It ends by itself, which takes its temporary folders with it.
 #[test]
 fn a_snapshot_that_cannot_be_restored_is_answered_before_anything_is_reached_or_made() {
