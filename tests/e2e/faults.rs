@@ -189,6 +189,9 @@ pub fn two_operators() -> Figures {
             "it names the holder:\n{}",
             second.text
         );
+        release.run_in(&["lock", "show"], &other).expect(0);
+        let told = release.run_in(&["lock", "break"], &other).expect(6);
+        assert!(told.text.contains("resume --from-cluster"), "{}", told.text);
         assert_eq!(first.join().unwrap().code, -1);
     });
     let killed = release.killed(
