@@ -136,6 +136,10 @@ impl Release {
     }
 }
 
+/// Raft's `autopilot_reconcile_interval`. A new peer waits for the next look of the autopilot to become a voter: every 10 s unless told
+/// otherwise, and never more often than it updates itself, every 2 s.
+pub const AUTOPILOT_LOOKS: &str = "3s";
+
 /// The change of the release to raft.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flip {

@@ -8,8 +8,9 @@ mod migration;
 mod pebbledb;
 
 pub use contract::{
-    Actor, Aim, Applicability, Before, Flip, FlipPlan, Grade, Instance, JobState, Part, Platform,
-    Release, Remark, SecretData, SecretName, StorageKind, SuspendedBy, Target, UNSEAL_KEY, Volume,
+    AUTOPILOT_LOOKS, Actor, Aim, Applicability, Before, Flip, FlipPlan, Grade, Instance, JobState,
+    Part, Platform, Release, Remark, SecretData, SecretName, StorageKind, SuspendedBy, Target,
+    UNSEAL_KEY, Volume,
 };
 pub use error::{Error, Result};
 pub use pebbledb::{TOMBSTONE, is_of_store};

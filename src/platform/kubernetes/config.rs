@@ -8,7 +8,7 @@ use hcl_edit::expr::Expression;
 use hcl_edit::structure::{Block, Body};
 
 use crate::bao::AuditDevice;
-use crate::platform::{Error, Flip, Result, StorageKind};
+use crate::platform::{AUTOPILOT_LOOKS, Error, Flip, Result, StorageKind};
 
 /// The port of a listener that names none.
 const API_PORT: u16 = 8200;
@@ -165,9 +165,10 @@ pub(super) fn on_raft(text: &str, flip: &Flip, peers: &Peers) -> Result<String> 
 
 fn stanza(path: &str, flip: &Flip, peers: &Peers) -> String {
     let mut text = format!(
-        "storage \"raft\" {{\n  path = {}\n  performance_multiplier = \"{}\"",
+        "storage \"raft\" {{\n  path = {}\n  performance_multiplier = \"{}\"\n  autopilot_reconcile_interval = {}",
         quoted(path),
-        flip.performance_multiplier
+        flip.performance_multiplier,
+        quoted(AUTOPILOT_LOOKS)
     );
     if let Some(size) = flip.max_entry_size {
         let _ = write!(text, "\n  max_entry_size = \"{size}\"");
@@ -344,6 +345,7 @@ service_registration "kubernetes" {}
         assert_eq!(config.path, "/srv/bao");
         assert_eq!(new.matches("retry_join").count(), 3);
         assert!(new.contains("max_entry_size = \"2000000\""));
+        assert!(new.contains("autopilot_reconcile_interval = \"3s\""));
         assert!(new.contains("\n      leader_api_addr"), "{new}");
         assert!(!new.contains("leader_ca_cert_file"));
         assert_eq!(on_raft(&new, &flip(), &peers(false)).unwrap(), new);

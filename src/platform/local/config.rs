@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::layout::NodeFiles;
 use super::topology::{Applied, Member, Topology};
-use crate::platform::StorageKind;
+use crate::platform::{AUTOPILOT_LOOKS, StorageKind};
 
 const API_ADDR: &str = "api_addr = ";
 
@@ -34,9 +34,11 @@ pub(super) fn member(
             let multiplier = flip.map_or(1, |flip| flip.performance_multiplier);
             let mut storage = raft("storage", &data, &member.name, multiplier);
             storage.push_str(&entry_size(applied));
-            // A new peer waits for the next look of the autopilot to become a voter: every 10 s unless told otherwise, and
-            // never more often than it updates itself, every 2 s.
-            storage.push_str("  autopilot_reconcile_interval = \"3s\"\n");
+            let _ = writeln!(
+                storage,
+                "  autopilot_reconcile_interval = {}",
+                quoted(AUTOPILOT_LOOKS)
+            );
             for peer in &topology.members {
                 let _ = write!(
                     storage,
