@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::compare_tables::{namespaces, tables};
 use super::keys::Keys;
 use super::paths::{FRESH_MOUNTS, FRESH_POLICIES, Mounted};
-use super::{Action, Context, Error, Evidence, Forsaken, Observation, Outcome, Result, Source};
+use super::{Action, Context, Error, Evidence, Forsaken, Observation, Outcome, Result};
 use crate::armed::Armed;
 use crate::event::{Level, Tier};
 use crate::storage::{DigestSource, Phase};
@@ -21,15 +21,19 @@ async fn held(ctx: &Context) -> Result<Vec<String>> {
     let token = Keys::old(ctx).await?.token;
     let node = ctx.node(&first)?;
     let mut tables = tables(node.as_ref(), &token).await?;
-    if ctx.fact::<Source>()?.namespaces > 0 {
-        tables.namespaces = namespaces(node.as_ref(), &token).await?;
-    }
-    let mounted = Mounted::of(&tables);
     let manifest = ctx
         .platform
         .tree_manifest(&first, Phase::Live, ctx.meter.as_ref())
         .await?;
     let (mut keys, mut key) = (manifest.digests(), String::new());
+    let mut has_children = false;
+    while keys.next_digest(&mut key)?.is_some() {
+        has_children |= key.starts_with("namespaces/");
+    }
+    if has_children {
+        tables.namespaces = namespaces(node.as_ref(), &token).await?;
+    }
+    let (mounted, mut keys) = (Mounted::of(&tables), manifest.digests());
     let mut entries: BTreeMap<String, u64> = BTreeMap::new();
     while keys.next_digest(&mut key)?.is_some() {
         if let Some(mount) = mounted.mount_of(&key) {

@@ -88,6 +88,25 @@ fn a_source_that_held_nothing_is_looked_at_again_before_the_seal() {
     });
 }
 
+/// Nor what nobody had when the checks were made.
+#[test]
+fn a_child_namespace_that_came_since_is_seen_before_the_seal() {
+    in_virtual_time(async {
+        let mut lab = Lab::new("reseed", ONE).ranged(None, Some("record-keys"));
+        lab.lose_data = false;
+        lab.world().bare = true;
+        let ended = go(&lab).await;
+        assert!(matches!(ended, Ended::Itself(Ok(_))), "{}", ended.words());
+        lab.range.until = None;
+        lab.world().bare = false;
+        lab.world().add_namespace();
+        let said = go(&lab).await.words();
+        assert!(said.contains("was not there when this run"), "{said}");
+        assert!(said.contains("namespace child/"), "{said}");
+        assert!(lab.world().is_active("openbao-0"));
+    });
+}
+
 #[test]
 fn a_job_that_failed_is_run_again() {
     in_virtual_time(async {
