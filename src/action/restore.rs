@@ -200,7 +200,14 @@ impl Action for Restore {
             Scene::Sealing(_) | Scene::Sealed(_) if !ctx.restore_sent => {
                 return Ok(Observation::Pending);
             }
-            Scene::Sealed(restored) => return Ok(Observation::Done(evidence(&restored))),
+            Scene::Sealed(restored) => {
+                let mut evidence = evidence(&restored);
+                if ctx.restore_taken {
+                    // A process that was killed after it restarted the voter by itself could not say so.
+                    evidence = evidence.with(&instances(ctx).await?);
+                }
+                return Ok(Observation::Done(evidence));
+            }
             Scene::Broken(_) if !ctx.restore_sent && Keys::throwaway(ctx).await?.is_none() => {
                 return Ok(Observation::Conflict(
                     "the throwaway keys are gone, so a restore was sent that this journal does not know of".to_owned(),

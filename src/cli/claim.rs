@@ -140,19 +140,45 @@ pub(super) async fn holder(here: &Here) -> Option<Holder> {
         .ok()?
 }
 
-/// Where the run stands that the cluster has a copy of.
+/// Where the run stands that the cluster has a copy of, for who only tells of it.
 pub(super) async fn copied(cluster: &Cluster, release: &str) -> Option<State> {
     let copied = read_copy(cluster, release).await.ok()??;
     journal::mirrored(&copied.bytes).ok()
 }
 
+/// The same for who would write over it: one that cannot be read may be of a run that has to be gone on with.
+pub(super) async fn copy_to_replace(here: &Here) -> Result<Option<State>, Exit> {
+    let Some(platform) = &here.kubernetes else {
+        return Ok(None);
+    };
+    let (status, kept) = (here.place.command("status"), "nothing was written over");
+    let copied = read_copy(platform.cluster(), platform.release_name()).await;
+    let copied = copied.map_err(|error| {
+        let why =
+            format!("the copy of a run's journal in the cluster cannot be read, {kept}: {error}");
+        let exit = if denied(error.status()) {
+            Exit::NotAuthorised
+        } else {
+            Exit::Failed
+        };
+        fail(why, &[&status], exit)
+    })?;
+    let state = copied.map(|copied| journal::mirrored(&copied.bytes));
+    state.transpose().map_err(|error| {
+        let why = format!(
+            "the copy of a run's journal in the cluster cannot be told, {kept}: {error}. A newer baoctl may have begun it"
+        );
+        fail(why, &[&status], Exit::Preflight)
+    })
+}
+
 /// A run that another machine left in the middle is not written over.
 pub(super) async fn nothing_unfinished(here: &Here) -> Result<(), Exit> {
-    let (Some(platform), place) = (&here.kubernetes, &here.place) else {
+    let place = &here.place;
+    let Some(state) = copy_to_replace(here).await? else {
         return Ok(());
     };
-    let state = copied(platform.cluster(), platform.release_name()).await;
-    match state.as_ref().filter(|state| unfinished(state)) {
+    match Some(&state).filter(|state| unfinished(state)) {
         None => Ok(()),
         Some(state) => Err(fail(
             format!(

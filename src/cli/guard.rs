@@ -3,12 +3,12 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use super::Exit;
 use super::args::{ConsentArgs, RangeArgs, ReseedArgs};
 use super::exit::fail;
 use super::failure::{anew, unfinished};
 use super::run::{Settings, Way};
 use super::target::{Here, Place, driver_of};
+use super::{Exit, claim};
 use crate::action::{FromSnapshot, KEEP_KEYS};
 use crate::check;
 use crate::engine::{self, Program, Range};
@@ -131,12 +131,20 @@ pub(super) fn another_driver(here: &Here, state: &State, way: &Way) -> Option<Ex
 }
 
 /// A release whose run has finished is on raft: a new run has nothing to do there, and must not take the place of its journal,
-/// unless what it brought about is lost.
+/// unless what it brought about is lost. That is so of the copy in the cluster as well, which another machine may go back by.
 pub(super) async fn finished_already(here: &Here, snapshot: Option<&FromSnapshot>) -> Option<Exit> {
-    let state = journal::read(&here.journal).ok()?;
-    let done = state.finished().is_some()
-        && !state.rolling_back()
-        && state.header()?.target.is(&here.platform.target());
+    let finished = |state: &State| state.finished().is_some() && !state.rolling_back();
+    let about_this = |state: &State| {
+        let header = state.header();
+        header.is_some_and(|header| header.target.is(&here.platform.target()))
+    };
+    let own = journal::read(&here.journal).ok();
+    let own = own.is_some_and(|own| finished(&own) && about_this(&own));
+    let theirs = match claim::copy_to_replace(here).await {
+        Ok(copy) => !own && copy.as_ref().is_some_and(finished),
+        Err(exit) => return Some(exit),
+    };
+    let done = own || theirs;
     if let (true, Some(from)) = (done, snapshot) {
         let own = from.cluster_id.as_deref().unwrap_or_default();
         let held = check::held(here.platform.as_ref(), own).await;
@@ -150,6 +158,18 @@ pub(super) async fn finished_already(here: &Here, snapshot: Option<&FromSnapshot
     }
     let release = here.platform.release().await.ok()?;
     (done && release.storage == StorageKind::Raft).then(|| {
+        if theirs {
+            return fail(
+                "the migration of this release has finished, begun on another machine or in another folder: it is on raft, and \
+                 nothing is left to do. The journal of that run is the way back, so that no other one takes its place",
+                &[
+                    &here.place.command("status"),
+                    &here.place.command("rollback --from-cluster"),
+                    &here.place.command("cleanup --from-cluster"),
+                ],
+                Exit::Preflight,
+            );
+        }
         fail(
             "the migration of this release has finished: it is on raft, and nothing is left to do",
             &[&here.place.command("report"), &here.place.command("status")],

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::program::{Program, Range, Step, Unit};
 use super::{Back, End, Engine, Error, Result};
 use crate::action::{Fact, Timings};
@@ -11,6 +13,10 @@ use crate::journal::State;
 
 /// Between two looks at the clock.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Between two tries to go back, and how long it is tried: an API server that is restarted is away for less.
+const AGAIN: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// A fact of a run, where its journal has it.
 pub fn fact<F: Fact>(state: &State) -> Option<F> {
@@ -81,18 +87,41 @@ impl Engine {
             overrun: Some(why.to_string()),
             ..Back::default()
         };
-        self.go_back(&back).await?;
+        self.go_back_patiently(&back).await?;
         Err(match why {
             Error::Overrun { budget, .. } => Error::Overrun { budget, back: true },
             why => why,
         })
     }
 
+    /// Goes back as often as it takes: what keeps it from that may be what it goes back for, clients wait, and nobody may be there
+    /// to type it again.
+    async fn go_back_patiently(&self, back: &Back) -> Result<()> {
+        let given_up = Instant::now() + PATIENCE;
+        loop {
+            let Err(error) = self.go_back(back).await else {
+                return Ok(());
+            };
+            let again = match &error {
+                Error::Action { source, .. } => source.is_transient(),
+                Error::Uncovered { .. } => true,
+                _ => false,
+            };
+            if !again || Instant::now() > given_up {
+                return Err(error);
+            }
+            let message = format!("going back stopped, and is tried again: {error}");
+            let level = Level::Warn;
+            self.observer.observe(&Event::Note { level, message });
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
     /// Nobody may be there to see a failure, and clients wait. What a person decided, or has to, is theirs.
     fn goes_back(&self, why: &Error) -> bool {
         match why {
             Error::Overrun { .. } => true,
-            Error::Action { .. } | Error::NotThere { .. } => {
+            Error::Action { .. } | Error::NotThere { .. } | Error::Uncovered { .. } => {
                 let within = self.journal().is_some_and(|journal| {
                     journal.state().max_outage().is_some() && journal.state().in_outage()
                 });

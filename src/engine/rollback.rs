@@ -108,8 +108,10 @@ impl Engine {
                         export.display()
                     ),
                 ),
-                // An earlier process of this rollback saved it before it took the cluster away.
-                Err(_) if self.state(|state| state.loss() == loss.as_ref()) => {}
+                // An earlier process of this rollback saved it, and took the cluster away then.
+                Err(_)
+                    if self.state(|state| state.taking_away() && state.loss() == loss.as_ref()) => {
+                }
                 Err(source) => return Err(Error::Unsaved { source }),
             }
         }
@@ -166,12 +168,12 @@ impl Engine {
                 return Err(Error::Unsaved { source });
             }
         }
-        let again = known.is_some();
+        let gone = known.is_some() && self.state(State::taking_away);
         let (entries, before) = known.map_or((None, None), |loss| (loss.entries, loss.export));
         let entries = match newer::count(&ctx).await {
             Ok(counts) => counts,
             // It was taken away by an earlier process of this rollback.
-            Err(_) if again => entries,
+            Err(_) if gone => entries,
             Err(source) if back.export.is_some() => return Err(Error::Unsaved { source }),
             Err(error) => {
                 let message = format!("what clients wrote since cannot be counted: {error}");

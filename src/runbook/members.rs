@@ -3,7 +3,7 @@
 use super::model::Runbook;
 use super::places::{Place, Places};
 use super::validate::{Findings, Placed};
-use crate::action::{ActionSpec, Members};
+use crate::action::{ActionSpec, Key, Members};
 
 pub(super) fn validate(
     runbook: &Runbook,
@@ -16,7 +16,9 @@ pub(super) fn validate(
     let mut flip: Option<(Place, u32)> = None;
     // The last copy so far, as its place and whether it has a graft.
     let mut copy: Option<(Place, bool)> = None;
+    let mut opened = Opened::default();
     for it in actions {
+        opened.take(it, flip.map_or(1, |(_, members)| members), findings);
         match (it.action, flip) {
             (ActionSpec::RehearseFlip { replicas }, _) => {
                 odd(it.at, "replicas", *replicas, findings);
@@ -82,6 +84,78 @@ pub(super) fn validate(
             places.replicas.line, runbook.replicas
         );
         findings.error(at, message);
+    }
+}
+
+/// What the actions so far make of a cluster of several members.
+#[derive(Default)]
+struct Opened {
+    /// The throwaway cluster's followers have found their leader, are open, and vote.
+    joined: bool,
+    followers: bool,
+    voters: u32,
+    /// The data was brought, to so many, and nothing was opened with the old key since.
+    sealed: Option<u32>,
+}
+
+impl Opened {
+    fn take(&mut self, it: &Placed, members: u32, findings: &mut Findings) {
+        match it.action {
+            ActionSpec::Init {} => *self = Self::default(),
+            ActionSpec::Restore { .. } => {
+                self.whole(it.at, members, findings);
+                self.sealed = Some(members);
+            }
+            ActionSpec::OperatorMigrate {} => self.sealed = Some(members),
+            ActionSpec::Join {} | ActionSpec::AwaitVoters { .. } if self.sealed.is_some() => {
+                let message = format!(
+                    "`{}` comes before anything is opened with the old key since the data was brought: `unseal` with `key: old` first",
+                    it.kind()
+                );
+                findings.error(it.at, message);
+            }
+            ActionSpec::Join {} => self.joined = true,
+            ActionSpec::AwaitVoters { voters } => self.voters = *voters,
+            ActionSpec::Unseal {
+                members: which,
+                key: Key::Old,
+            } => {
+                let alone = *which == Members::First;
+                if let (Some(sealed @ 2..), true) = (self.sealed, alone) {
+                    let message = format!(
+                        "one of {sealed} members finds no majority, and nothing is served: `members: all`"
+                    );
+                    findings.error(it.at, message);
+                }
+                self.sealed = None;
+            }
+            ActionSpec::Unseal { members: which, .. } => self.followers |= *which != Members::First,
+            _ => {}
+        }
+    }
+
+    /// A restore goes to a leader, and whoever is no voter by then misses it.
+    fn whole(&self, at: Place, members: u32, findings: &mut Findings) {
+        if members < 2 {
+            return;
+        }
+        let needs = [
+            (self.joined, "join".to_owned()),
+            (
+                self.followers,
+                "unseal: {members: followers, key: throwaway}".to_owned(),
+            ),
+            (
+                self.voters == members,
+                format!("await-voters: {{voters: {members}}}"),
+            ),
+        ];
+        if let Some((_, need)) = needs.iter().find(|(there, _)| !there) {
+            let message = format!(
+                "`restore` into {members} members needs `{need}` between `init` and it: one that is no voter by then misses the data"
+            );
+            findings.error(at, message);
+        }
     }
 }
 

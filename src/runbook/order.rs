@@ -217,8 +217,8 @@ pub(super) const AFTER: &[Rule] = &[
     },
     Rule {
         subject: Kind("return-key"),
-        after: &[Kind("park-key"), DATA],
-        why: "the old key is parked until the old data is there",
+        after: &[Kind("park-key"), DATA, Unseal(Key::Old)],
+        why: "the old key is parked until it has opened the old data: a hook that found it before would serve clients behind the run's back",
     },
     Rule {
         subject: Kind("destroy-throwaway"),
@@ -232,13 +232,13 @@ pub(super) const AFTER: &[Rule] = &[
     },
     Rule {
         subject: Kind("compare"),
-        after: &[DATA],
-        why: "there is nothing to compare before the old data is there",
+        after: &[DATA, Unseal(Key::Old)],
+        why: "there is nothing to compare before the old data is there and open",
     },
     Rule {
         subject: Kind("compare-tables"),
-        after: &[DATA],
-        why: "there is nothing to compare before the old data is there",
+        after: &[DATA, Unseal(Key::Old)],
+        why: "there is nothing to compare before the old data is there and open",
     },
     Rule {
         subject: Kind("compare-tables"),
@@ -268,6 +268,21 @@ pub(super) const BEFORE: &[Limit] = &[
         subject: Kind("run-jobs"),
         before: Kind("resume-actors"),
         why: "a Job that is resumed would run beside its copy",
+    },
+    Limit {
+        subject: Unseal(Key::Old),
+        before: Kind("resume-actors"),
+        why: "a job that finds a sealed server may initialise it, or restore what it takes for the newest data",
+    },
+    Limit {
+        subject: Unseal(Key::New),
+        before: Kind("resume-actors"),
+        why: "a job that finds a sealed server may initialise it",
+    },
+    Limit {
+        subject: Kind("return-key"),
+        before: Kind("resume-actors"),
+        why: "a job that finds no unseal key may write one of its own",
     },
     Limit {
         subject: Kind("move-namespaces"),

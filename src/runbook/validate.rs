@@ -199,6 +199,19 @@ fn counts(places: &Places, actions: &[Placed], findings: &mut Findings) {
     }
 }
 
+/// What is not done a second time, and why.
+const NOT_AGAIN: [(&str, &str); 6] = [
+    ("seal-source", "the source is frozen and replaced once"),
+    ("replace-source", "the source is frozen and replaced once"),
+    (
+        "rehearse-flip",
+        "a rollback goes back to what it found before the change",
+    ),
+    ("park-key", "the key is parked by then"),
+    ("suspend-actors", "a rollback resumes what it found running"),
+    ("preflight", "it checks a release that nobody has changed"),
+];
+
 /// Where a restore, or the move of namespaces after it, goes back to.
 fn rewinds(runbook: &Runbook, actions: &[Placed], findings: &mut Findings) {
     for (index, placed) in actions.iter().enumerate() {
@@ -223,14 +236,15 @@ fn rewinds(runbook: &Runbook, actions: &[Placed], findings: &mut Findings) {
                 init.at.line
             ),
             (Some(to), _) => {
-                let frozen = before.iter().find(|it| {
-                    it.step >= to && matches!(it.kind(), "seal-source" | "replace-source")
+                let again = NOT_AGAIN.iter().find_map(|(kind, why)| {
+                    let mut there = before.iter().filter(|it| it.step >= to);
+                    Some((there.find(|it| it.kind() == *kind)?, why))
                 });
-                let Some(frozen) = frozen else { continue };
+                let Some((once, why)) = again else { continue };
                 format!(
-                    "goes back to the `{}` in line {}; the source is frozen and replaced once",
-                    frozen.kind(),
-                    frozen.at.line
+                    "goes back to the `{}` in line {}; {why}",
+                    once.kind(),
+                    once.at.line
                 )
             }
         };

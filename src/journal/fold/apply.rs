@@ -232,7 +232,8 @@ impl State {
                 self.finished = Some(*self.ended.get_or_insert(time));
             }
             Record::RollingBack { loss, why } => self.roll_back(loss.as_ref(), why),
-            Record::Undoing { .. } | Record::Stopped(_) => {}
+            Record::Undoing { .. } => self.taking_away = true,
+            Record::Stopped(_) => {}
             Record::Undone {
                 step, action, kind, ..
             } => {

@@ -36,6 +36,7 @@ pub struct State {
     /// When it came to the end that it is at, or was before it was resumed: whatever is done anew clears it.
     pub(super) ended: Option<Timestamp>,
     pub(super) rolling_back: bool,
+    pub(super) taking_away: bool,
     pub(super) loss: Option<Loss>,
     pub(super) why_back: String,
     pub(super) serves_again: bool,
@@ -137,6 +138,11 @@ impl State {
     /// Whether the run only takes back what it did; with [`State::finished`] it has.
     pub const fn rolling_back(&self) -> bool {
         self.rolling_back
+    }
+
+    /// Whether a rollback has begun to take back what the run did: until then all is as it was.
+    pub const fn taking_away(&self) -> bool {
+        self.taking_away
     }
 
     /// Why the run rolls back; empty where that is not known, or it does not.
