@@ -200,5 +200,13 @@ pub fn two_operators() -> Figures {
     );
     assert_eq!(killed.code, -1, "{}", killed.text);
     let said = release.run(&release.agreed(&RESUME));
-    whole(&release, said)
+    let figures = whole(&release, said);
+    // A landed run's journal is the way back: nobody's next run takes its place.
+    let third = release.folder.path().join("third");
+    let refused = release.run_in(&release.agreed(&MIGRATE), &third).expect(5);
+    let words = "begun on another machine";
+    assert!(refused.text.contains(words), "{}", refused.text);
+    let clean = ["cleanup", "--grace", "0s"];
+    release.run(&release.agreed(&clean)).expect(0);
+    figures
 }
