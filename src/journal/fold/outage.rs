@@ -50,11 +50,15 @@ impl State {
         let to = unseen.map_or(over, |unseen| unseen.min(over));
         let mut parts: Vec<(String, f64)> = Vec::new();
         let mut between = seconds(from, to);
+        // Those that overlap, as of an intent that was left open, are not counted twice.
+        let mut counted = from;
         for span in &self.spans {
-            let within = seconds(span.began.max(from), span.ended.min(to));
+            let (began, ended) = (span.began.max(counted), span.ended.min(to));
+            let within = seconds(began, ended);
             if within <= 0.0 {
                 continue;
             }
+            counted = ended;
             between -= within;
             let name = format!("{}/{}", span.action.0, span.kind);
             match parts.iter_mut().find(|(known, _)| *known == name) {

@@ -427,6 +427,28 @@ fn the_outage_is_told_by_the_parts_that_lie_in_it() {
     assert_eq!(fold(&[]).unwrap().outage_seconds(), None);
 }
 
+/// An intent that was left open, and another one before it came to its end.
+#[test]
+fn parts_that_overlap_are_no_longer_than_the_outage() {
+    let records = [
+        mark(Mark::OutageStarted),
+        intent("a", "restore"),
+        intent("b", "unseal"),
+        failed("a", "restore"),
+        failed("b", "unseal"),
+        mark(Mark::OutageEnded),
+    ];
+    let state = fold(&records).unwrap();
+    assert_eq!(state.outage_seconds(), Some(5.0));
+    let parts = [
+        ("a/restore", 2.0),
+        ("b/unseal", 1.0),
+        ("between actions", 2.0),
+    ];
+    let parts: Vec<(String, f64)> = parts.map(|(kind, it)| (kind.to_owned(), it)).into();
+    assert_eq!(state.outage_parts(), parts);
+}
+
 /// Of a process that did not come to note the end of the outage only its last record is known.
 #[test]
 fn an_outage_whose_end_nobody_saw_is_told_by_its_bounds() {
