@@ -1,7 +1,7 @@
 //! `baoctl check`.
 
 use super::args::{OutputArgs, SnapshotArgs};
-use super::exit::{denied, fail};
+use super::exit::{fail, of_status};
 use super::keys::KeysArgs;
 use super::target::{Here, TargetArgs};
 use super::{Exit, run};
@@ -113,11 +113,7 @@ pub(super) fn in_outage(here: &Here) -> Option<Exit> {
 
 /// How it ends when a check could not be made at all.
 fn exit_of(error: &action::Error) -> Exit {
-    if denied(error.status()) {
-        Exit::NotAuthorised
-    } else {
-        Exit::Failed
-    }
+    of_status(error.status())
 }
 
 #[cfg(test)]

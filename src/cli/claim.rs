@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::Exit;
-use super::exit::{denied, fail};
+use super::exit::{fail, of_status};
 use super::failure::unfinished;
 use super::target::{Here, Place};
 use crate::engine::Mirrored;
@@ -156,12 +156,7 @@ pub(super) async fn copy_to_replace(here: &Here) -> Result<Option<State>, Exit> 
     let copied = copied.map_err(|error| {
         let why =
             format!("the copy of a run's journal in the cluster cannot be read, {kept}: {error}");
-        let exit = if denied(error.status()) {
-            Exit::NotAuthorised
-        } else {
-            Exit::Failed
-        };
-        fail(why, &[&status], exit)
+        fail(why, &[&status], of_status(error.status()))
     })?;
     let state = copied.map(|copied| journal::mirrored(&copied.bytes));
     state.transpose().map_err(|error| {
@@ -199,8 +194,7 @@ pub(super) async fn nothing_unfinished(here: &Here) -> Result<(), Exit> {
 fn not_claimed(error: &ClaimError, place: &Place) -> Exit {
     let exit = match error {
         ClaimError::Held(_) | ClaimError::Lost { .. } => Exit::Locked,
-        ClaimError::Cluster(error) if denied(error.status()) => Exit::NotAuthorised,
-        ClaimError::Cluster(_) => Exit::Failed,
+        ClaimError::Cluster(error) => of_status(error.status()),
     };
     fail(error, &[&place.command("status")], exit)
 }

@@ -53,6 +53,15 @@ pub(super) const fn denied(status: Option<u16>) -> bool {
     matches!(status, Some(401 | 403))
 }
 
+/// How a call ends that was answered with this status, or not at all.
+pub(super) const fn of_status(status: Option<u16>) -> Exit {
+    if denied(status) {
+        Exit::NotAuthorised
+    } else {
+        Exit::Failed
+    }
+}
+
 /// Prints an error with the next commands and hands its exit code on.
 pub(super) fn fail(message: impl std::fmt::Display, next: &[&str], exit: Exit) -> Exit {
     crate::ui::error(&message.to_string(), next);

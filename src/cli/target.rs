@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 
 use super::Exit;
 use super::claim;
-use super::exit::{denied, fail};
+use super::exit::{fail, of_status};
 use crate::journal::{self, State};
 use crate::platform::kubernetes::{self, Cluster, DriverKind, KubernetesPlatform};
 use crate::platform::local::LocalPlatform;
@@ -440,8 +440,7 @@ pub(super) fn driver_of(inputs: &BTreeMap<String, String>) -> &str {
 
 fn exit_of(error: &platform::Error) -> Exit {
     match error {
-        platform::Error::Cluster { status, .. } if denied(*status) => Exit::NotAuthorised,
-        platform::Error::Cluster { .. } => Exit::Failed,
+        platform::Error::Cluster { status, .. } => of_status(*status),
         _ => Exit::Usage,
     }
 }

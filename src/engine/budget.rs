@@ -113,7 +113,10 @@ impl Engine {
             let message = format!("going back stopped, and is tried again: {error}");
             let level = Level::Warn;
             self.observer.observe(&Event::Note { level, message });
-            tokio::time::sleep(AGAIN).await;
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => {}
+                signal = self.interrupt.wait(1) => return Err(Error::Interrupted { signal, midway: false }),
+            }
         }
     }
 

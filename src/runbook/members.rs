@@ -120,8 +120,9 @@ impl Opened {
                 members: which,
                 key: Key::Old,
             } => {
-                let alone = *which == Members::First;
-                if let (Some(sealed @ 2..), true) = (self.sealed, alone) {
+                if let Some(sealed @ 2..) = self.sealed
+                    && *which == Members::First
+                {
                     let message = format!(
                         "one of {sealed} members finds no majority, and nothing is served: `members: all`"
                     );

@@ -62,18 +62,24 @@ fn with_leave_the_name_is_typed_for_it() {
     });
 }
 
+/// A run without leave that found nothing on the source and is about to go on to its seal.
+async fn looked_at_bare() -> Lab {
+    let mut lab = Lab::new("reseed", ONE).ranged(None, Some("record-keys"));
+    lab.lose_data = false;
+    lab.world().bare = true;
+    let ended = go(&lab).await;
+    assert!(matches!(ended, Ended::Itself(Ok(_))), "{}", ended.words());
+    lab.range.until = None;
+    lab
+}
+
 /// What comes in after that look is not lost unasked: hours may lie between.
 #[test]
 fn a_source_that_held_nothing_is_looked_at_again_before_the_seal() {
     in_virtual_time(async {
-        let mut lab = Lab::new("reseed", ONE).ranged(None, Some("record-keys"));
-        lab.lose_data = false;
-        lab.world().bare = true;
-        let ended = go(&lab).await;
-        assert!(matches!(ended, Ended::Itself(Ok(_))), "{}", ended.words());
+        let lab = looked_at_bare().await;
         let asked = lab.asked();
         assert!(!asked.iter().any(|it| it.ask.contains(ASK)), "{asked:?}");
-        lab.range.until = None;
         lab.world().bare = false;
         let said = go(&lab).await.words();
         assert!(
@@ -92,12 +98,7 @@ fn a_source_that_held_nothing_is_looked_at_again_before_the_seal() {
 #[test]
 fn a_child_namespace_that_came_since_is_seen_before_the_seal() {
     in_virtual_time(async {
-        let mut lab = Lab::new("reseed", ONE).ranged(None, Some("record-keys"));
-        lab.lose_data = false;
-        lab.world().bare = true;
-        let ended = go(&lab).await;
-        assert!(matches!(ended, Ended::Itself(Ok(_))), "{}", ended.words());
-        lab.range.until = None;
+        let lab = looked_at_bare().await;
         lab.world().bare = false;
         lab.world().add_namespace();
         let said = go(&lab).await.words();

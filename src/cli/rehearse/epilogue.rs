@@ -1,7 +1,6 @@
 //! What a rehearsal does after the runbook's last step.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use crate::event::Observer;
 use crate::meter::Meter;
 use crate::platform::local::{Golden, LocalPlatform, verify};
 use crate::platform::{Error, Platform, Result, SecretName};
+use crate::storage::save_private;
 
 /// What a finished rehearsal has no more use for, beside the copies of the data.
 const REMAINS: &str = "final.snap.values";
@@ -40,11 +40,12 @@ pub(in crate::cli) async fn epilogue(
     }
     // One that was killed while it cleared up has proved it, and its servers can't be asked again.
     let path = platform.run_dir().join(format!("proved-{run}.json"));
-    let facts = if let Some(facts) = proved(&path)? {
+    let facts = if let Some(facts) = proved(&path) {
         facts
     } else {
         let facts = prove(platform, observer, program).await?;
-        write(&path, &facts)?;
+        let text = serde_json::to_vec(&facts).unwrap_or_default();
+        save_private(&path, &text).map_err(|error| Error::Refused(error.to_string()))?;
         facts
     };
     let head = ("rehearsal", "clear-up", "stop the servers");
@@ -65,27 +66,9 @@ pub(in crate::cli) async fn epilogue(
     Ok(facts)
 }
 
-fn proved(path: &Path) -> Result<Option<Facts>> {
-    let unreadable = |error: &dyn std::fmt::Display| {
-        Error::Refused(format!("cannot read {}: {error}", path.display()))
-    };
-    match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|it| unreadable(&it)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(unreadable(&error)),
-    }
-}
-
-fn write(path: &Path, facts: &Facts) -> Result<()> {
-    let written = || {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&serde_json::to_vec(facts)?)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        std::io::Result::Ok(())
-    };
-    written().map_err(|error| Error::Refused(format!("cannot write {}: {error}", path.display())))
+/// What an earlier process of this run proved, where it came so far.
+fn proved(path: &Path) -> Option<Facts> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
 /// Asks every member, and says what each of them knows.

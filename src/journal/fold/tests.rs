@@ -395,6 +395,17 @@ fn records_of_before_are_read_and_written_as_they_were() {
     }
 }
 
+/// The outage's parts, in their order, and no other ones.
+#[track_caller]
+fn assert_parts(state: &State, parts: &[(&str, f64)]) {
+    let found = state.outage_parts();
+    let found: Vec<_> = found
+        .iter()
+        .map(|(kind, it)| (kind.as_str(), *it))
+        .collect();
+    assert_eq!(found, parts);
+}
+
 #[test]
 fn the_outage_is_told_by_the_parts_that_lie_in_it() {
     let records = [
@@ -419,8 +430,7 @@ fn the_outage_is_told_by_the_parts_that_lie_in_it() {
         ("c/unseal", 1.0),
         ("between actions", 3.0),
     ];
-    let parts: Vec<(String, f64)> = parts.map(|(kind, it)| (kind.to_owned(), it)).into();
-    assert_eq!(state.outage_parts(), parts);
+    assert_parts(&state, &parts);
     assert!((state.step_seconds("b") - 4.0).abs() < 1e-9);
     let going_on = fold(&records[..4]).unwrap();
     assert_eq!(going_on.outage_seconds(), Some(2.0));
@@ -445,8 +455,7 @@ fn parts_that_overlap_are_no_longer_than_the_outage() {
         ("b/unseal", 1.0),
         ("between actions", 2.0),
     ];
-    let parts: Vec<(String, f64)> = parts.map(|(kind, it)| (kind.to_owned(), it)).into();
-    assert_eq!(state.outage_parts(), parts);
+    assert_parts(&state, &parts);
 }
 
 /// Of a process that did not come to note the end of the outage only its last record is known.
@@ -477,8 +486,7 @@ fn an_outage_whose_end_nobody_saw_is_told_by_its_bounds() {
         ("between actions", 1.0),
         ("until it was found to be over", 4.0),
     ];
-    let parts: Vec<(String, f64)> = parts.map(|(kind, it)| (kind.to_owned(), it)).into();
-    assert_eq!(state.outage_parts(), parts);
+    assert_parts(&state, &parts);
     // Seen by this process; and opened by a hook before its eyes.
     assert_eq!(over(&[mark(Mark::OutageEnded)]).outage_at_least(), None);
     let hook = over(&[
